@@ -1,0 +1,424 @@
+"""What happened, as typed facts. The journal stores them, the console shows them, tests read them.
+
+An event is frozen, says itself in one plain line (``text``) and carries its numbers as
+fields. Money is Decimal dollars, quantities are whole shares, times are aware UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field, fields
+from datetime import date, datetime
+from decimal import Decimal
+from enum import StrEnum
+from typing import Any, ClassVar, Protocol
+
+from engine.model import utc_text
+
+
+class Level(StrEnum):
+    """How much of the operator's attention an event asks for."""
+
+    DEBUG = "debug"
+    INFO = "info"
+    NOTICE = "notice"
+    WARNING = "warning"
+    ALERT = "alert"
+
+
+def plain(value: Any) -> Any:
+    """A JSON-safe form: Decimal and dates as text; TypeError for what has no faithful form."""
+    if value is None or isinstance(value, bool | int | str | float):
+        return value
+    if isinstance(value, Decimal):
+        return str(value)
+    if isinstance(value, datetime):
+        return utc_text(value)
+    if isinstance(value, date):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {str(k): plain(v) for k, v in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(v) for v in value]
+    raise TypeError(f"an event cannot carry {type(value).__name__}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Event:
+    """The base: every subclass sets ``level`` and says itself in ``text``."""
+
+    level: ClassVar[Level] = Level.INFO
+
+    @classmethod
+    def kind(cls) -> str:
+        """``OrderSubmitted`` is stored as ``order_submitted``."""
+        return re.sub(r"(?<!^)(?=[A-Z])", "_", cls.__name__).lower()
+
+    @property
+    def text(self) -> str:
+        raise TypeError(f"{type(self).__name__} does not say itself")
+
+    def data(self) -> dict[str, Any]:
+        return {f.name: plain(getattr(self, f.name)) for f in fields(self)}
+
+
+class EventSink(Protocol):
+    """Where a stage publishes; the engine journals each event and passes it to the consoles."""
+
+    def publish(self, event: Event) -> None: ...
+
+
+# --- the engine and its links ---------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineStarted(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    mode: str
+    account: str
+    pid: int
+
+    @property
+    def text(self) -> str:
+        return f"engine started: {self.mode.upper()} account {self.account}, pid {self.pid}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EngineStopped(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"engine stopped: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class LinkChanged(Event):
+    """A stream or the broker's REST changed state: connecting, live, stale, refused, down."""
+
+    link: str
+    state: str
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.link}: {self.state}" + (f" ({self.detail})" if self.detail else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertRaised(Event):
+    """Something the operator must see; ``key`` deduplicates it until it is acknowledged."""
+
+    level: ClassVar[Level] = Level.ALERT
+    key: str
+    message: str
+
+    @property
+    def text(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertAcknowledged(Event):
+    key: str
+    by: str
+
+    @property
+    def text(self) -> str:
+        return f"alert '{self.key}' acknowledged by {self.by}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class CommandReceived(Event):
+    command: str
+    arguments: dict[str, Any]
+    accepted: bool
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        verdict = "accepted" if self.accepted else f"refused: {self.reason}"
+        return f"command {self.command} {verdict}"
+
+
+# --- stages ----------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageStarted(Event):
+    run: str
+    stage: str
+    resumed: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"{self.stage} {'resumed' if self.resumed else 'started'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageFinished(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    run: str
+    stage: str
+    seconds: float
+    summary: str
+    counts: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def text(self) -> str:
+        return f"{self.stage} done in {self.seconds:.1f} s: {self.summary}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageFailed(Event):
+    level: ClassVar[Level] = Level.ALERT
+    run: str
+    stage: str
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.stage} failed: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Progress(Event):
+    """A step inside a stage; shown live, not kept in the journal."""
+
+    level: ClassVar[Level] = Level.DEBUG
+    stage: str
+    done: float
+    total: float
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"{self.stage} {self.done:g}/{self.total:g} {self.detail}".rstrip()
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlgorithmPruned(Event):
+    algorithm: str
+    kept: int
+    dropped: dict[str, int]
+
+    @property
+    def text(self) -> str:
+        reasons = ", ".join(f"{count} {reason}" for reason, count in sorted(self.dropped.items()))
+        return f"{self.algorithm}: kept {self.kept}; dropped {reasons or 'none'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroupsSelected(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    week: date
+    first: str
+    second: str
+    proven: bool
+    gap: float
+
+    @property
+    def text(self) -> str:
+        state = "proven" if self.proven else f"gap {self.gap:.3f}"
+        return f"groups selected ({state}): {self.first} | {self.second or 'no alternative'}"
+
+
+# --- the trade list --------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class TradeListReady(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    session: date
+    list_hash: str
+    symbols: tuple[str, ...]
+    reason: str = ""
+
+    @property
+    def text(self) -> str:
+        if not self.symbols:
+            return f"no trade list for {self.session}: {self.reason}"
+        return f"trade list {self.list_hash[:8]} for {self.session}: {' '.join(self.symbols)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalGiven(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    session: date
+    list_hash: str
+    account: str
+    mode: str
+    by: str
+    symbols: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        return f"{self.by} approved {self.list_hash[:8]} for {self.session}: {' '.join(self.symbols)}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class ApprovalEnded(Event):
+    """A trade list left the approval without a yes: rejected, voided by a swap, or expired."""
+
+    level: ClassVar[Level] = Level.NOTICE
+    session: date
+    list_hash: str
+    outcome: str
+    by: str = ""
+
+    @property
+    def text(self) -> str:
+        return f"trade list {self.list_hash[:8]} for {self.session} {self.outcome}" + (
+            f" by {self.by}" if self.by else ""
+        )
+
+
+# --- orders and positions --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntryRefused(Event):
+    level: ClassVar[Level] = Level.WARNING
+    symbol: str
+    gate: str
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.symbol} not entered, {self.gate}: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderSent(Event):
+    symbol: str
+    side: str
+    shares: int
+    kind_of_order: str
+    limit_price: Decimal | None
+    client_order_id: str
+    why: str
+
+    @property
+    def text(self) -> str:
+        price = f" at {self.limit_price}" if self.limit_price is not None else ""
+        return f"{self.side} {self.shares} {self.symbol} {self.kind_of_order}{price} ({self.why})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class OrderChanged(Event):
+    symbol: str
+    client_order_id: str
+    status: str
+    filled_shares: int
+    average_price: Decimal | None
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        fill = f", {self.filled_shares} filled at {self.average_price}" if self.filled_shares else ""
+        return f"{self.symbol} order {self.status}{fill}" + (f": {self.detail}" if self.detail else "")
+
+
+@dataclass(frozen=True, kw_only=True)
+class FillReceived(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    symbol: str
+    side: str
+    shares: int
+    price: Decimal
+    client_order_id: str
+
+    @property
+    def text(self) -> str:
+        return f"filled: {self.side} {self.shares} {self.symbol} at {self.price}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TshChanged(Event):
+    symbol: str
+    state: str
+    price: Decimal
+    why_next: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.symbol} {self.state} at {self.price}: {self.why_next}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PositionClosed(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    symbol: str
+    shares: int
+    entry: Decimal
+    exit: Decimal
+    pnl: Decimal
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.symbol} closed by {self.reason}: {self.entry} to {self.exit}, {self.pnl:+.2f} $"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Reconciled(Event):
+    level: ClassVar[Level] = Level.DEBUG
+    clean: bool
+    open_orders: int
+    positions: int
+    foreign: tuple[str, ...] = ()
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        verdict = "clean" if self.clean else f"NOT clean: {self.detail}"
+        return f"reconciled: {verdict}, {self.open_orders} orders, {self.positions} positions"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntriesLatched(Event):
+    level: ClassVar[Level] = Level.ALERT
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"entries latched off: {self.reason}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EntriesUnlatched(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    by: str
+
+    @property
+    def text(self) -> str:
+        return f"entries allowed again by {self.by}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FlattenChanged(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    step: str
+    symbol: str = ""
+    detail: str = ""
+
+    @property
+    def text(self) -> str:
+        return (
+            f"flatten: {self.step}"
+            + (f" {self.symbol}" if self.symbol else "")
+            + (f" - {self.detail}" if self.detail else "")
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class DayClosed(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    session: date
+    pnl: Decimal
+    trades: int
+
+    @property
+    def text(self) -> str:
+        return f"{self.session} closed: {self.trades} trades, {self.pnl:+.2f} $"

@@ -1,0 +1,55 @@
+"""Where compiled kernels are kept, and who may compile them.
+
+numba writes its cache beside the source by default, which fails in a read-only
+installation and mixes users. The cache is per user, and one process compiles while the
+others wait (``compiling``): two processes that compile the same kernel at once would
+double the first start.
+"""
+
+from __future__ import annotations
+
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import platformdirs
+
+
+def prepare_kernel_cache() -> Path:
+    """Sets NUMBA_CACHE_DIR unless the user has; returns the folder (created, writable)."""
+    chosen = os.environ.get("NUMBA_CACHE_DIR")
+    if chosen:
+        return Path(chosen)
+    folder = Path(platformdirs.user_cache_dir("tsh-console")) / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        probe = folder / f".probe-{os.getpid()}"
+        probe.touch()
+        probe.unlink()
+    except OSError:
+        owner = os.getuid() if hasattr(os, "getuid") else os.getlogin()
+        folder = Path(tempfile.gettempdir()) / f"tsh-console-{owner}" / "kernels"
+        folder.mkdir(parents=True, exist_ok=True)
+    os.environ["NUMBA_CACHE_DIR"] = str(folder)
+    return folder
+
+
+@contextmanager
+def compiling(wait_s: float = 600.0) -> Iterator[None]:
+    """Holds the right to compile kernels, across processes; waits up to ``wait_s`` wall seconds.
+
+    After the wait the caller goes on without it: compiling twice is slow, not wrong.
+    """
+    from engine.home import FileLock
+
+    lock = FileLock(prepare_kernel_cache() / "compile.lock")
+    deadline = time.monotonic() + wait_s
+    while not lock.acquire() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    try:
+        yield
+    finally:
+        lock.release()

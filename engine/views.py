@@ -1,0 +1,307 @@
+"""What a console shows: frozen views, each the latest truth about one screen.
+
+The engine computes every number here; a screen only draws. A view is replaced whole
+(at most 4 Hz), so a console that missed one has lost nothing. Times are aware UTC;
+money is in dollars, ``*_pct`` in percent, ages and durations in wall seconds.
+"""
+
+from __future__ import annotations
+
+from datetime import date, datetime
+from decimal import Decimal
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict
+
+
+class View(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class LinkView(View):
+    """A stream or the broker: off, connecting, live, stale, refused, down."""
+
+    state: Literal["off", "connecting", "live", "stale", "refused", "down"] = "off"
+    age_s: float | None = None  # since the last message
+    latency_ms: float | None = None
+    detail: str = ""
+
+
+class StatusView(View):
+    """The strip that never leaves."""
+
+    mode: Literal["sim", "paper", "live"] = "sim"
+    account: str = ""
+    pid: int = 0
+    home: str = ""
+    broker: LinkView = LinkView()
+    prices: LinkView = LinkView()
+    orders: LinkView = LinkView()
+    watchdog: str = ""  # "" when no search runs
+    market_time: datetime | None = None
+    clock_rate: float = 1.0  # market seconds per wall second
+    market_open: bool = False
+    next_event: str = ""
+    next_event_at: datetime | None = None  # market time
+    equity: Decimal | None = None
+    day_pnl: Decimal | None = None
+    day_pnl_pct: float | None = None
+    exposure: Decimal | None = None  # market value of all positions
+    positions_open: int = 0
+    orders_open: int = 0
+    latched: str = ""  # reason while entries are latched off
+    kernels: str = ""  # "compiling kernels 7/14" at first use, "" when ready
+
+
+class DayTile(View):
+    day: date
+    title: str
+    lines: tuple[str, ...] = ()
+    state: Literal["past", "present", "future", "no_trade", "failed"] = "future"
+
+
+class NextItem(View):
+    at: datetime | None = None  # market time
+    text: str
+    active: bool = False
+
+
+class AlertView(View):
+    key: str
+    at: datetime
+    text: str
+    acknowledged: bool = False
+
+
+class StageView(View):
+    """One stage of the present or last run."""
+
+    stage: str
+    state: Literal["waiting", "running", "paused", "done", "failed"] = "waiting"
+    seconds: float = 0.0
+    progress: float | None = None  # fraction 0..1
+    detail: str = ""
+
+
+class OverviewView(View):
+    week: tuple[DayTile, ...] = ()
+    next: tuple[NextItem, ...] = ()
+    stages: tuple[StageView, ...] = ()
+    cash: Decimal | None = None
+    buying_power: Decimal | None = None
+    day_low_pct: float | None = None
+    evidence: tuple[str, ...] = ()
+    alerts: tuple[AlertView, ...] = ()
+
+
+class AlgorithmRow(View):
+    name: str
+    tested: int = 0
+    space: int = 0
+    best: float | None = None  # score, percentage points
+    top100: float | None = None  # mean score of the best 100
+    trend: tuple[float, ...] = ()  # best score after each sampled cycle
+    buys_day: float | None = None  # of the best
+    worst_day: float | None = None  # mean excess of the best's worst day, percent
+    best_parameters: str = ""
+
+
+class TrainingView(View):
+    state: Literal["idle", "running", "paused", "stopping", "done", "failed"] = "idle"
+    backend: str = "native"
+    cycle: int = 0
+    cycles: int = 0
+    kernel_ms: float | None = None
+    cycle_ms: float | None = None
+    eta_s: float | None = None
+    evaluations_per_s: float | None = None
+    distinct: int = 0
+    batches: tuple[tuple[bool, ...], ...] = ()  # [day][batch] done in the present cycle
+    algorithms: tuple[AlgorithmRow, ...] = ()
+    detail: str = ""
+
+
+class LaneView(View):
+    """One search thread; all times in thread-seconds."""
+
+    thread: int
+    anchor: str = ""
+    depth: int = 0
+    max_depth: int = 0
+    tests_per_s: float = 0.0
+    granted: float = 0.0
+    used: float = 0.0
+    donated: float = 0.0
+    received: float = 0.0
+    state: str = ""  # searching, waiting, done, paused
+    stall_s: float = 0.0
+
+
+class LedgerView(View):
+    """open_grants + used + pool = capacity, thread-seconds."""
+
+    open_grants: float = 0.0
+    used: float = 0.0
+    pool: float = 0.0
+    capacity: float = 0.0
+
+
+class GroupRow(View):
+    rank: int
+    selected: int | None = None  # 1 trades, 2 runs in shadow
+    score: float = 0.0  # search objective, percentage points
+    selection_score: float | None = None
+    mean_day: float = 0.0  # mean excess, percent a day
+    worst_day: float = 0.0
+    picks_day: float = 0.0
+    members: str = ""
+    holdout: str = ""  # "+0.12 +- 0.08 %/day"
+    overlap: float | None = None  # Jaccard of 5-day picks with the selected first
+    verdict: str = ""
+
+
+class GroupsView(View):
+    state: Literal["idle", "running", "paused", "stopping", "done", "failed"] = "idle"
+    budget_s: float = 0.0
+    elapsed_s: float = 0.0
+    incumbent: float | None = None
+    bound: float | None = None
+    gap: float | None = None
+    proven: bool = False
+    anchors_closed: int = 0
+    anchors: int = 0
+    visited: int = 0  # frequent groups
+    tests: int = 0
+    tests_per_s: float = 0.0
+    gap_history: tuple[float, ...] = ()
+    lanes: tuple[LaneView, ...] = ()
+    ledger: LedgerView = LedgerView()
+    groups: tuple[GroupRow, ...] = ()
+    detail: str = ""
+
+
+class NewsLine(View):
+    at: datetime
+    headline: str
+    source: str
+    score: float
+
+
+class ShortlistRow(View):
+    rank: int
+    symbol: str
+    name: str = ""
+    score: float = 0.0  # combined, 0..1
+    rank_score: float = 0.0
+    parts: dict[str, float] = {}  # contribution of each part of the rank
+    month_pct: float | None = None  # mean open-to-close of the last 21 sessions, percent a day
+    sparkline: tuple[float, ...] = ()  # closes of the last 21 sessions, dollars
+    close: float = 0.0
+    news_score: float | None = None  # -1..1; None: no news
+    news_label: str = "LEXICON"
+    news: tuple[NewsLine, ...] = ()
+    reason: str = ""
+    chosen: bool = False
+    veto: str = ""
+
+
+class ShortlistView(View):
+    state: Literal["none", "pending", "approved", "rejected", "expired", "empty"] = "none"
+    session: date | None = None  # the session that would be traded
+    signal_day: date | None = None
+    group: str = ""
+    candidates: int = 0
+    rows: tuple[ShortlistRow, ...] = ()
+    vetoed: tuple[str, ...] = ()  # "ABC: top 2 % by ATR%"
+    list_hash: str = ""
+    deadline: datetime | None = None  # market time
+    valid_until: datetime | None = None
+    approved_by: str = ""
+    previous: tuple[str, ...] = ()  # the last session's traded symbols
+    detail: str = ""
+
+
+class PositionRow(View):
+    symbol: str
+    shares: int = 0
+    entry: Decimal | None = None
+    last: Decimal | None = None
+    age_s: float | None = None
+    stale: bool = False
+    source: str = "stream"  # stream or rest
+    high: Decimal | None = None
+    stop: Decimal | None = None  # trailing stop when armed, else None
+    arm: Decimal | None = None
+    target: Decimal | None = None
+    state: str = ""  # ENTERING, WATCH, ARMED, EXITING, CLOSED, REFUSED, CARRIED
+    pnl: Decimal | None = None
+    pnl_pct: float | None = None
+    why_next: str = ""
+
+
+class OrderRow(View):
+    at: datetime
+    symbol: str
+    side: str
+    shares: int
+    filled: int = 0
+    kind: str = ""
+    price: Decimal | None = None
+    status: str = ""
+    client_order_id: str = ""
+    foreign: bool = False
+
+
+class PositionsView(View):
+    session: date | None = None
+    rows: tuple[PositionRow, ...] = ()
+    orders: tuple[OrderRow, ...] = ()
+    foreign: tuple[str, ...] = ()
+    realised: Decimal = Decimal(0)
+    unrealised: Decimal = Decimal(0)
+    allocation: Decimal | None = None
+
+
+class FlattenRow(View):
+    symbol: str
+    shares: int
+    step: str
+
+
+class FlattenView(View):
+    state: Literal["idle", "running", "flat", "queued", "failed"] = "idle"
+    step: str = ""
+    rows: tuple[FlattenRow, ...] = ()
+    confirmations: int = 0
+    exposure: Decimal | None = None
+    positions: int = 0
+    orders: int = 0
+    market_open: bool = False
+    expected_cost: Decimal | None = None  # half the spread of every position, dollars
+    foreign: tuple[str, ...] = ()
+
+
+class EventView(View):
+    """One journalled event as a console sees it."""
+
+    seq: int
+    at: datetime
+    market_at: datetime | None = None
+    kind: str
+    level: str
+    text: str
+    data: dict[str, object] = {}
+
+
+class Snapshot(View):
+    """Everything at one moment; events with a larger ``seq`` follow on the same connection."""
+
+    seq: int = 0
+    status: StatusView = StatusView()
+    overview: OverviewView = OverviewView()
+    training: TrainingView = TrainingView()
+    groups: GroupsView = GroupsView()
+    shortlist: ShortlistView = ShortlistView()
+    positions: PositionsView = PositionsView()
+    flatten: FlattenView = FlattenView()
+    events: tuple[EventView, ...] = ()  # the most recent, oldest first
