@@ -146,6 +146,34 @@ class CommandReceived(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RunStarted(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    run: str
+    run_kind: str
+    resumed: bool = False
+
+    @property
+    def text(self) -> str:
+        return f"{self.run_kind} run {self.run} {'resumed' if self.resumed else 'started'}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunFinished(Event):
+    """The end of a weekend or weekday run; ``outcome``: done, failed, stopped, refused."""
+
+    level: ClassVar[Level] = Level.NOTICE
+    run: str
+    run_kind: str
+    outcome: str
+    seconds: float
+    summary: str
+
+    @property
+    def text(self) -> str:
+        return f"{self.run_kind} run {self.run} {self.outcome} after {self.seconds:.1f} s: {self.summary}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class StageStarted(Event):
     run: str
     stage: str
