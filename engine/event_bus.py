@@ -1,0 +1,95 @@
+"""From a stage's ``publish`` to the journal, then to the consoles - in that order.
+
+Publishing never waits: a stage hands over a fact and goes on. One writer task appends to
+the journal and only then shows the event, so that nobody sees what a crash could still
+take back. Orders do not come this way: their intents are committed before they are sent.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable
+from contextlib import suppress
+from datetime import UTC, datetime
+
+from engine.errors import OperatorError
+from engine.events import AlertRaised, Event, Level, Progress
+from engine.journal import JournalDb
+from engine.views import EventView
+
+Listener = Callable[[Event, EventView], None]
+
+log = logging.getLogger(__name__)
+
+
+class EventBus:
+    """The engine's one ``EventSink``."""
+
+    def __init__(self, journal: JournalDb, market_now: Callable[[], datetime | None]) -> None:
+        self._journal, self._market_now = journal, market_now
+        self._queue: asyncio.Queue[tuple[Event, datetime, datetime | None]] = asyncio.Queue()
+        self._listeners: list[Listener] = []
+        self._writer: asyncio.Task[None] | None = None
+        self._open_alerts: set[str] = set()
+        self.failed: str = ""  # why the journal could not be written; entries must stop then
+
+    def listen(self, listener: Listener) -> None:
+        """``listener`` is called for each journalled event, in order, in the engine's loop."""
+        self._listeners.append(listener)
+
+    def publish(self, event: Event) -> None:
+        """Takes an event. Progress is shown by the views alone; a repeated open alert is dropped."""
+        if isinstance(event, Progress):
+            return
+        if isinstance(event, AlertRaised):
+            if event.key in self._open_alerts:
+                return
+            self._open_alerts.add(event.key)
+        self._queue.put_nowait((event, datetime.now(UTC), self._market_now()))
+
+    def acknowledge(self, key: str) -> None:
+        """An acknowledged alert may be raised again."""
+        self._open_alerts.discard(key)
+
+    def start(self) -> None:
+        self._writer = asyncio.create_task(self._write(), name="journal writer")
+
+    async def stop(self) -> None:
+        """Writes what is queued, then ends."""
+        await self._queue.join()
+        if self._writer is not None:
+            self._writer.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._writer
+
+    async def _write(self) -> None:
+        while True:
+            event, at, market_at = await self._queue.get()
+            try:
+                await self._store(event, at, market_at)
+            finally:
+                self._queue.task_done()
+
+    async def _store(self, event: Event, at: datetime, market_at: datetime | None) -> None:
+        kind, text = event.kind(), event.text
+        log.log(logging.WARNING if event.level in (Level.WARNING, Level.ALERT) else logging.INFO, "%s", text)
+        try:
+            seq = await self._journal.append(event, market_at)
+        except (sqlite3.Error, OperatorError, OSError) as error:
+            # Any storage failure ends trading, not the engine: exits go on without the journal.
+            self.failed = f"the journal cannot be written ({error})"
+            log.critical("%s; event lost from the journal: %s", self.failed, text)
+            return
+        view = EventView(
+            seq=seq,
+            at=at,
+            market_at=market_at,
+            kind=kind,
+            level=event.level.value,
+            text=text,
+            data=event.data(),
+        )
+        for listener in self._listeners:
+            listener(event, view)
