@@ -1,0 +1,1 @@
+"""The weekday: from the selected group and today's bars to the trade list."""

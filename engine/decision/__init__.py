@@ -1,0 +1,1 @@
+"""From results to two selected groups: pruning, group discovery, evidence."""
