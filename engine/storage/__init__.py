@@ -1,0 +1,1 @@
+"""The two research databases. Their modules own the SQL; nobody else writes any."""
