@@ -1,0 +1,178 @@
+"""What the broker says about the account, as frozen values: Decimal dollars and shares, aware UTC."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Any
+
+from engine.broker import wire
+from engine.orders_model import TERMINAL_STATUSES, OrderState
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    number: str
+    status: str
+    equity: Decimal
+    last_equity: Decimal  # at the previous close
+    cash: Decimal
+    buying_power: Decimal
+    trading_blocked: bool = False
+
+    @property
+    def day_pnl(self) -> Decimal:
+        return self.equity - self.last_equity
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> Account:
+        return cls(
+            number=wire.text(raw.get("account_number"), "account_number"),
+            status=wire.text(raw.get("status"), "status"),
+            equity=wire.number(raw.get("equity"), "equity"),
+            last_equity=wire.number(raw.get("last_equity"), "last_equity"),
+            cash=wire.number(raw.get("cash"), "cash"),
+            buying_power=wire.number(raw.get("buying_power"), "buying_power"),
+            trading_blocked=bool(raw.get("trading_blocked")) or bool(raw.get("account_blocked")),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class ClockReading:
+    """The broker's clock; ``rate`` is market seconds per wall second (1 except in the simulator)."""
+
+    at: datetime
+    is_open: bool
+    next_open: datetime
+    next_close: datetime
+    rate: float = 1.0
+    hold_at: datetime | None = None  # the simulator's time stops there
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> ClockReading:
+        rate = float(wire.number(raw.get("rate", 1), "rate"))
+        if rate < 0:
+            raise wire.MalformedAnswer(f"rate is {rate}")
+        hold = raw.get("hold_at")
+        return cls(
+            at=wire.instant(raw.get("timestamp"), "timestamp"),
+            is_open=bool(raw.get("is_open")),
+            next_open=wire.instant(raw.get("next_open"), "next_open"),
+            next_close=wire.instant(raw.get("next_close"), "next_close"),
+            rate=rate,
+            hold_at=None if hold is None else wire.instant(hold, "hold_at"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerOrder:
+    """One order as the broker has it; shares are Decimal because foreign orders may be fractional."""
+
+    id: str
+    client_order_id: str
+    symbol: str
+    side: str
+    kind: str
+    status: str
+    shares: Decimal
+    filled: Decimal
+    average_price: Decimal | None
+    limit_price: Decimal | None
+    stop_price: Decimal | None
+    time_in_force: str
+    submitted_at: datetime
+    updated_at: datetime
+
+    @property
+    def ended(self) -> bool:
+        return self.status in TERMINAL_STATUSES
+
+    def state(self) -> OrderState:
+        """As the journal keeps it; for our own orders, which are of whole shares."""
+        return OrderState(
+            order_id=self.id,
+            client_order_id=self.client_order_id,
+            symbol=self.symbol,
+            side=self.side,
+            kind=self.kind,
+            shares=int(self.shares),
+            filled_shares=int(self.filled),
+            average_price=self.average_price,
+            limit_price=self.limit_price,
+            stop_price=self.stop_price,
+            status=self.status,
+            submitted_at=self.submitted_at,
+            updated_at=self.updated_at,
+        )
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> BrokerOrder:
+        submitted = raw.get("submitted_at") or raw.get("created_at")
+        shares = wire.number_or_none(raw.get("qty"), "qty")
+        return cls(
+            id=wire.text(raw.get("id"), "id"),
+            client_order_id=wire.text(raw.get("client_order_id"), "client_order_id"),
+            symbol=wire.text(raw.get("symbol"), "symbol"),
+            side=wire.text(raw.get("side"), "side"),
+            kind=wire.text(raw.get("type") or raw.get("order_type"), "type"),
+            status=wire.text(raw.get("status"), "status"),
+            shares=shares if shares is not None else Decimal(0),
+            filled=wire.number_or_none(raw.get("filled_qty"), "filled_qty") or Decimal(0),
+            average_price=wire.number_or_none(raw.get("filled_avg_price"), "filled_avg_price"),
+            limit_price=wire.number_or_none(raw.get("limit_price"), "limit_price"),
+            stop_price=wire.number_or_none(raw.get("stop_price"), "stop_price"),
+            time_in_force=wire.text(raw.get("time_in_force"), "time_in_force"),
+            submitted_at=wire.instant(submitted, "submitted_at"),
+            updated_at=wire.instant(raw.get("updated_at") or submitted, "updated_at"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPosition:
+    symbol: str
+    shares: Decimal
+    available: Decimal  # not held by open sell orders
+    average_entry: Decimal
+    price: Decimal | None
+    value: Decimal | None
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> BrokerPosition:
+        shares = wire.number(raw.get("qty"), "qty")
+        available = wire.number_or_none(raw.get("qty_available"), "qty_available")
+        return cls(
+            symbol=wire.text(raw.get("symbol"), "symbol"),
+            shares=shares,
+            available=shares if available is None else available,
+            average_entry=wire.number(raw.get("avg_entry_price"), "avg_entry_price"),
+            price=wire.number_or_none(raw.get("current_price"), "current_price"),
+            value=wire.number_or_none(raw.get("market_value"), "market_value"),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class TradeUpdate:
+    """One message of the trade_updates stream; ``shares`` and ``price`` are of this execution."""
+
+    event: str
+    order: BrokerOrder
+    at: datetime
+    execution_id: str | None = None
+    shares: Decimal | None = None
+    price: Decimal | None = None
+
+    @classmethod
+    def parse(cls, raw: Mapping[str, Any]) -> TradeUpdate:
+        order = BrokerOrder.parse(wire.record(raw.get("order"), "order"))
+        moment = raw.get("timestamp") or raw.get("at")
+        execution = raw.get("execution_id")
+        return cls(
+            event=wire.text(raw.get("event"), "event"),
+            order=order,
+            at=wire.instant(moment, "timestamp") if moment else order.updated_at,
+            execution_id=None if execution is None else wire.text(execution, "execution_id"),
+            shares=wire.number_or_none(raw.get("qty"), "qty"),
+            price=wire.number_or_none(raw.get("price"), "price"),
+        )

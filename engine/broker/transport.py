@@ -1,0 +1,192 @@
+"""One alpaca-py client made safe: timeouts, no retries of its own, no proxy on loopback, own threads.
+
+alpaca-py has no timeout, blocks, and re-POSTs after a 504 (two orders). Here every call
+runs in a small thread pool with (connect, read) limits, is counted against the request
+budget, and its failure is classified by structure. What is retried: reads. What is never
+retried: an order.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import random
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, Generic, TypeVar
+
+import requests
+from alpaca.common.exceptions import APIError
+from alpaca.common.rest import RESTClient
+from requests.adapters import HTTPAdapter
+from urllib3.exceptions import MaxRetryError, NewConnectionError
+
+from engine.broker.credentials import HOW_TO_SET
+from engine.broker.endpoints import is_loopback
+from engine.broker.errors import (
+    AuthRefused,
+    BrokerError,
+    BrokerUnavailable,
+    DuplicateOrderId,
+    NotFound,
+    OrderRefused,
+    OrderUnknown,
+    RateLimited,
+    RequestRefused,
+)
+from engine.broker.rate_limit import RequestBudget
+from engine.broker.wire import MalformedAnswer
+
+READ_ATTEMPTS = 4
+FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 5.0
+T = TypeVar("T")
+_NOT_UNIQUE = 40010001
+
+
+@dataclass(frozen=True, slots=True)
+class Call(Generic[T]):
+    """One request and its parsing.
+
+    ``sends_order`` makes its failures ambiguous; ``is_exit`` may use the exit reserve.
+    """
+
+    what: str  # for people: "the account", "daily bars"
+    run: Callable[[], T]
+    is_read: bool = True
+    sends_order: bool = False
+    is_exit: bool = False
+
+
+class _Timeouts(HTTPAdapter):
+    def __init__(self, connect_s: float, read_s: float) -> None:
+        self._limits = (connect_s, read_s)
+        super().__init__(pool_maxsize=8, max_retries=0)
+
+    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
+        if kwargs.get("timeout") is None:
+            kwargs["timeout"] = self._limits
+        return super().send(request, *args, **kwargs)
+
+
+def harden(client: RESTClient, url: str, timeout_s: float) -> None:
+    """Sets the limits on an alpaca-py client before its first call."""
+    client._retry = 0
+    session = client._session
+    session.mount("http://", _Timeouts(min(timeout_s, 5.0), timeout_s))
+    session.mount("https://", _Timeouts(min(timeout_s, 5.0), timeout_s))
+    if is_loopback(url):
+        session.trust_env = False  # a proxy of the environment would be asked for 127.0.0.1
+
+
+class Transport:
+    """Runs calls of one host: its budget, its threads (exits and orders have their own)."""
+
+    def __init__(self, host: str, budget: RequestBudget) -> None:
+        self.host = host
+        self.budget = budget
+        self.requests = 0  # sent so far
+        self.last_error = ""
+        self._reads = ThreadPoolExecutor(4, thread_name_prefix="broker-read")
+        self._orders = ThreadPoolExecutor(4, thread_name_prefix="broker-order")
+        self._random = random.Random(0)
+
+    def close(self) -> None:
+        self._reads.shutdown(wait=False, cancel_futures=True)
+        self._orders.shutdown(wait=False, cancel_futures=True)
+
+    def hear(self, response: requests.Response, *_: Any, **__: Any) -> None:
+        """Response hook (a worker thread): the broker's own count of our requests."""
+        if response.status_code != 429:
+            self.budget.learn(response.headers)
+
+    async def call(self, call: Call[T]) -> T:
+        """The parsed answer of one request; reads are tried again with backoff, orders never.
+
+        Raises a BrokerError: AuthRefused, RequestRefused, RateLimited, BrokerUnavailable, and
+        for an order OrderRefused or OrderUnknown.
+        """
+        attempts = READ_ATTEMPTS if call.is_read else 1
+        for attempt in range(1, attempts + 1):
+            await self.budget.acquire(is_exit=call.is_exit)
+            self.requests += 1
+            loop = asyncio.get_running_loop()
+            pool = self._reads if call.is_read else self._orders
+            try:
+                answer = await loop.run_in_executor(pool, call.run)
+            except (APIError, requests.RequestException, ValueError, TypeError, KeyError, AttributeError) as error:
+                failure = self._classify(call, error)
+            else:
+                self.last_error = ""
+                return answer
+            self.last_error = str(failure)
+            passing = isinstance(failure, BrokerUnavailable | RateLimited)
+            if attempt == attempts or not passing:
+                raise failure
+            pause = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (attempt - 1))
+            if isinstance(failure, RateLimited):
+                pause = failure.retry_after_s
+            await asyncio.sleep(pause * (1 + 0.25 * self._random.random()))
+        raise AssertionError("unreachable: the last attempt returns or raises")
+
+    def _classify(self, call: Call[Any], error: Exception) -> BrokerError:
+        """By structure: the kind of exception, the HTTP status, a numeric code. Never by the text."""
+        if isinstance(error, APIError):
+            return self._classify_status(call, error)
+        if isinstance(error, requests.ConnectTimeout) or _never_connected(error):
+            return BrokerUnavailable(
+                f"cannot reach {self.host} for {call.what}: no connection; check the network, then try again"
+            )
+        if call.sends_order:
+            return OrderUnknown(
+                f"{self.host} did not confirm the order ({type(error).__name__}); it is looked up by its client id"
+            )
+        if isinstance(error, requests.Timeout):
+            return BrokerUnavailable(f"{self.host} did not answer in time for {call.what}; try again")
+        if isinstance(
+            error, requests.JSONDecodeError | json.JSONDecodeError | MalformedAnswer | UnicodeDecodeError
+        ):
+            return BrokerUnavailable(f"{self.host} sent something that is not the expected JSON for {call.what}")
+        return BrokerUnavailable(
+            f"the connection to {self.host} broke during {call.what} ({type(error).__name__}); try again"
+        )
+
+    def _classify_status(self, call: Call[Any], error: APIError) -> BrokerError:
+        response = error.response
+        status = int(error.status_code or 0)
+        headers: Mapping[str, str] = response.headers if response is not None else {}
+        code, reason = _body(str(error))
+        if status == 429:
+            wait = self.budget.refused(headers)
+            return RateLimited(f"{self.host} allows no more requests for {wait:.0f} s (429)", wait)
+        if status == 401 or (status == 403 and code is None and not call.what.startswith("market data")):
+            return AuthRefused(f"{self.host} refused the keys ({status}) for {call.what}; {HOW_TO_SET}")
+        if status >= 500 or status < 400:
+            if call.sends_order:
+                return OrderUnknown(
+                    f"{self.host} answered {status} to the order; it may exist and is looked up by its client id"
+                )
+            return BrokerUnavailable(f"{self.host} answered {status} for {call.what}; try again")
+        if call.sends_order:
+            kind = DuplicateOrderId if code == _NOT_UNIQUE else OrderRefused
+            return kind(status, code, reason)
+        return (NotFound if status == 404 else RequestRefused)(status, code, reason)
+
+
+def _never_connected(error: BaseException) -> bool:
+    """Whether the request certainly did not leave this machine (refused, no route, no name)."""
+    inner = error.args[0] if isinstance(error, requests.ConnectionError) and error.args else None
+    return isinstance(inner, MaxRetryError) and isinstance(inner.reason, NewConnectionError)
+
+
+def _body(body: str) -> tuple[int | None, str]:
+    """(numeric code or None, message) of an error body; an HTML body gives (None, a short word)."""
+    try:
+        parsed = json.loads(body)
+    except ValueError:
+        return None, "no readable reason"
+    if not isinstance(parsed, dict):
+        return None, "no readable reason"
+    code = parsed.get("code")
+    numeric = code if isinstance(code, int) and not isinstance(code, bool) else None
+    return numeric, str(parsed.get("message", "no reason given"))[:300]
