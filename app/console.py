@@ -1,0 +1,400 @@
+"""The Textual app: seven screens, the commands, and F12.
+
+It draws views and sends commands; every number comes from the engine. Painting happens at
+4 Hz from the client's newest state, never once a message, and nothing here blocks: commands
+run in workers and their answers come back as one line at the bottom.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+from textual.app import App, SystemCommand
+from textual.binding import Binding, BindingType
+from textual.screen import Screen
+
+from app import formatting as f
+from app import themes
+from app.client import EngineClient, Link
+from app.dialogs.confirm import ConfirmDialog
+from app.dialogs.flatten import FlattenDialog
+from app.dialogs.frame import Dialog
+from app.dialogs.help import HelpDialog
+from app.dialogs.weekend import WeekendDefaults, WeekendDialog
+from app.screens.base import ConsoleScreen
+from app.screens.evidence import EvidenceScreen
+from app.screens.groups import GroupsScreen
+from app.screens.journal import JournalScreen
+from app.screens.overview import OverviewScreen
+from app.screens.positions import PositionsScreen
+from app.screens.shortlist import ShortlistScreen
+from app.screens.training import TrainingScreen
+from app.widgets.box import EMPTY, Line, joined, plain
+from app.widgets.positions_panels import GONE
+from engine.control import Answer
+from engine.views import ShortlistView
+
+PAINT_S = 0.25
+MODES = ("overview", "training", "groups", "shortlist", "positions", "evidence", "journal")
+
+
+class TshConsole(App[None]):
+    """The operator's console. ``client`` need not be attached yet; it is started and closed here."""
+
+    TITLE = "TSH Console"
+    CSS_PATH = Path(__file__).with_name("console.tcss")
+    ENABLE_COMMAND_PALETTE = True
+    # textual declares these two as instance attributes, so no ClassVar here
+    HORIZONTAL_BREAKPOINTS = [(0, "-narrow"), (100, "-normal"), (160, "-wide")]  # noqa: RUF012
+    VERTICAL_BREAKPOINTS = [(0, "-short"), (32, "-tall")]  # noqa: RUF012
+    MODES: ClassVar[dict[str, str | Callable[[], Screen[Any]]]] = {
+        "overview": OverviewScreen,
+        "training": TrainingScreen,
+        "groups": GroupsScreen,
+        "shortlist": ShortlistScreen,
+        "positions": PositionsScreen,
+        "evidence": EvidenceScreen,
+        "journal": JournalScreen,
+    }
+    DEFAULT_MODE = "overview"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        *(Binding(str(i), f"go('{mode}')", mode, id=f"go.{mode}") for i, mode in enumerate(MODES, start=1)),
+        Binding("w", "weekend", "weekend", id="weekend", tooltip="Run the weekend: asks for cycles and budget"),
+        Binding("d", "weekday", "day", id="weekday", tooltip="Run the market day up to the trade list"),
+        Binding("slash", "find", "find", id="find", tooltip="Filter the journal"),
+        Binding("question_mark", "help", "help", id="help", tooltip="The keys of this screen"),
+        Binding("q", "quit", "quit", id="quit", tooltip="Close the console; the engine goes on"),
+        Binding("f12", "flatten", "FLATTEN", id="flatten", priority=True, tooltip="Sell everything (asks)"),
+    ]
+
+    def __init__(
+        self,
+        client: EngineClient,
+        *,
+        read_only: bool = False,
+        weekend_defaults: WeekendDefaults | None = None,
+    ) -> None:
+        super().__init__()
+        self.client = client
+        client.read_only = client.read_only or read_only
+        self.weekend_defaults = weekend_defaults or WeekendDefaults()
+        self.register_theme(themes.DARK)
+        self.register_theme(themes.LIGHT)
+        self.theme = "tsh-dark"
+
+    def get_css_variables(self) -> dict[str, str]:
+        variables = super().get_css_variables()
+        theme = self.current_theme
+        return {**variables, **themes.inks(variables, ansi=theme.ansi, dark=theme.dark)}
+
+    # --- life and painting ----------------------------------------------------------------
+
+    def on_mount(self) -> None:
+        self.client.start()
+        self.set_interval(PAINT_S, self.paint, name="paint")
+
+    async def on_unmount(self) -> None:
+        await self.client.close()
+
+    def paint(self) -> None:
+        """One refresh of everything on the screen stack, from the newest views."""
+        for screen in self.screen_stack:
+            if isinstance(screen, ConsoleScreen | Dialog) and screen.is_mounted:
+                screen.paint(self.client)
+
+    def say(self, text: str, *, wrong: bool = False) -> None:
+        """One line at the bottom, for a while."""
+        self.notify(
+            text, severity="warning" if wrong else "information", timeout=8 if wrong else 4, markup=False
+        )
+
+    # --- commands -------------------------------------------------------------------------
+
+    def send(self, command: str, arguments: dict[str, Any] | None = None, *, done: str) -> None:
+        """Sends a command from a worker; its answer is said at the bottom."""
+        self.run_worker(self._send(command, arguments or {}, done), exit_on_error=False, name=command)
+
+    async def _send(self, command: str, arguments: dict[str, Any], done: str) -> None:
+        answer = await self.client.command(command, arguments)
+        if answer.accepted:
+            self.say(answer.reason or done)
+        else:
+            self.say(f"refused: {answer.reason}", wrong=True)
+
+    def may_command(self) -> bool:
+        """False, with the reason said, for a read-only console: it must not even open the dialogs."""
+        if self.client.read_only:
+            self.say("refused: this console is read-only; open one that may command with 'tshc'", wrong=True)
+        return not self.client.read_only
+
+    def _ask(self, dialog: ConfirmDialog, then: Callable[[], None]) -> None:
+        """Opens a question once; a key pressed twice does not stack two of it."""
+        if not self.may_command() or isinstance(self.screen, ConfirmDialog):
+            return
+
+        def answered(yes: bool | None) -> None:
+            if yes:
+                then()
+
+        self.push_screen(dialog, answered)
+
+    def pause_or_resume(self, work: str, state: str) -> None:
+        """``work`` is ``training`` or ``search``."""
+        if state == "paused":
+            self.send(f"{work}_resume", done=f"{work} goes on")
+        else:
+            self.send(f"{work}_pause", done=f"{work} pauses; its state is kept")
+
+    def stop_work(self, work: str, consequence: str) -> None:
+        dialog = ConfirmDialog(f"Stop the {work}?", [plain(consequence)], yes="Stop")
+        self._ask(dialog, lambda: self.send(f"{work}_stop", done=f"{work} stops"))
+
+    def ask_exit(self, symbol: str) -> None:
+        """Sell one position, shown live while the question stands."""
+
+        def lines(client: EngineClient) -> Sequence[Line]:
+            row = next((r for r in client.state.positions.rows if r.symbol == symbol), None)
+            if row is None or row.state in GONE:
+                return [plain(f"{symbol} is closed already", "warn")]
+            age = f.age(row.age_s, stale=row.stale)
+            return [
+                (
+                    (f"sell {row.shares:,} {symbol}", "strong"),
+                    (f"   last {f.price(row.last)} $ ({age})   P&L {f.money(row.pnl, signed=True)} $", "text"),
+                ),
+                plain("at the market, now; the other positions stay as they are", "dim"),
+            ]
+
+        dialog = ConfirmDialog(f"Sell {symbol} now?", lines(self.client), yes="Sell", live=lines)
+        self._ask(dialog, lambda: self.send("exit_position", {"symbol": symbol}, done=f"{symbol} is being sold"))
+
+    def ask_approval(self) -> None:
+        """Approves exactly the list that the dialog showed: if another one came meanwhile, the engine refuses."""
+        view = self.client.state.shortlist
+        if view.state != "pending" or view.session is None:
+            self.say(f"nothing waits for approval ({view.state})", wrong=True)
+            return
+        arguments = {"session": view.session.isoformat(), "list_hash": view.list_hash}
+        live = self.client.state.status.mode == "live"
+        dialog = ConfirmDialog(
+            "Approve this trade list?",
+            self._approval_lines(self.client, view),
+            yes="Approve",
+            word="APPROVE" if live else "",
+            live=lambda client: self._approval_lines(client, view),
+        )
+        self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
+
+    @staticmethod
+    def _approval_lines(client: EngineClient, view: ShortlistView) -> Sequence[Line]:
+        status = client.state.status
+        left = f.until(view.deadline, status.market_time)
+        lines: list[Line] = [
+            joined(
+                [
+                    ((f"{view.session:%A %d %B}", "strong"),),
+                    ((f"{status.mode.upper()} {status.account}".rstrip(), "strong"),),
+                    (("list ", "dim"), (f"{view.list_hash[:4]}·{view.list_hash[4:8]}", "strong")),
+                ],
+                "   ",
+            ),
+            EMPTY,
+        ]
+        for row in view.rows:
+            if row.chosen:
+                news = f"news {f.signed(row.news_score, 1)}" if row.news_score is not None else "no news"
+                lines.append(
+                    (
+                        (f"✓ {f.fit(row.symbol, 7)}", "strong"),
+                        (f"score {row.score:.3f}   {f.fit(news, 10)} ", "text"),
+                        (f.fit(row.reason, 60).rstrip(), "dim"),
+                    )
+                )
+        lines += [EMPTY, *(plain(text, "dim") for text in client.state.overview.evidence)]
+        lines.append(
+            (
+                ("closes in ", "dim"),
+                (f.stopwatch(left), "strong"),
+                (" market time; without a yes: ", "dim"),
+                ("NO TRADE", "warn"),
+            )
+        )
+        if client.state.shortlist.list_hash != view.list_hash:
+            lines.append(plain("the list changed meanwhile: go back and look again", "alarm"))
+        return lines
+
+    def ask_rejection(self) -> None:
+        view = self.client.state.shortlist
+        if view.state not in ("pending", "approved") or view.session is None:
+            self.say(f"there is no list to reject ({view.state})", wrong=True)
+            return
+        arguments = {"session": view.session.isoformat(), "list_hash": view.list_hash}
+        dialog = ConfirmDialog(
+            "Reject this trade list?",
+            [plain(f"{view.session:%A %d %B}: no trade that day."), plain("it cannot be taken back", "dim")],
+            yes="Reject",
+        )
+        self._ask(dialog, lambda: self.send("reject", arguments, done="rejected: no trade"))
+
+    def ask_swap(self, out: str, into: str) -> None:
+        """Sends the swap; a list that is approved already asks first, because the approval ends with it."""
+        view = self.client.state.shortlist
+        if view.session is None or not self.may_command():
+            return
+        arguments = {
+            "session": view.session.isoformat(),
+            "list_hash": view.list_hash,
+            "out": out,
+            "into": into,
+        }
+
+        def swap() -> None:
+            self.send("swap", arguments, done=f"{into} takes the place of {out}; the list waits for approval")
+
+        if view.state == "approved":
+            said = [plain(f"{into} takes the place of {out}."), plain("the approval ends; approve again", "warn")]
+            self._ask(ConfirmDialog("Swap in an approved list?", said, yes="Swap"), swap)
+        else:
+            swap()
+
+    def ask_shutdown(self) -> None:
+        status = self.client.state.status
+        held = status.positions_open
+        said = [plain(f"the engine of {self.client.home.folder} ends: no streams, no stages, no exits")]
+        if held:
+            said.append(plain(f"{held} open positions would be managed by NOBODY until it runs again", "alarm"))
+        dialog = ConfirmDialog("Stop the engine?", said, yes="Stop it", word="STOP" if held else "")
+        self._ask(dialog, lambda: self.send("shutdown", done="the engine stops"))
+
+    def ask_unlatch(self) -> None:
+        said = [
+            plain(f"latched: {self.client.state.status.latched or 'no'}"),
+            plain("new entries are possible again"),
+        ]
+        dialog = ConfirmDialog("Allow entries again?", said, yes="Allow")
+        self._ask(dialog, lambda: self.send("unlatch", done="entries allowed again"))
+
+    def acknowledge_all(self) -> None:
+        waiting = [a for a in self.client.state.overview.alerts if not a.acknowledged]
+        if not waiting:
+            self.say("no alert waits to be acknowledged")
+        for alert in waiting:
+            self.send("acknowledge", {"key": alert.key}, done="alert acknowledged")
+
+    # --- keys -----------------------------------------------------------------------------
+
+    def press(self, key: str) -> None:
+        """What a click on the key line does."""
+        match key:
+            case "w":
+                self.action_weekend()
+            case "d":
+                self.action_weekday()
+            case "?":
+                self.action_help()
+            case "q":
+                self.run_worker(self.action_quit(), exit_on_error=False)
+            case "f12":
+                self.action_flatten()
+            case _:
+                self.action_go(MODES[int(key) - 1])
+
+    def action_go(self, mode: str) -> None:
+        self.switch_mode(mode)
+
+    def action_weekend(self) -> None:
+        if not self.may_command():
+            return
+
+        def answered(arguments: dict[str, Any] | None) -> None:
+            if arguments is not None:
+                self.send("weekend", arguments, done="the weekend starts")
+
+        self.push_screen(WeekendDialog(self.weekend_defaults), answered)
+
+    def action_weekday(self) -> None:
+        self.send("weekday", done="the market day starts")
+
+    async def action_find(self) -> None:
+        await self.switch_mode("journal")
+        if isinstance(self.screen, JournalScreen):
+            self.screen.find()
+
+    def action_help(self) -> None:
+        screen = self.screen
+        if isinstance(screen, ConsoleScreen):
+            self.push_screen(HelpDialog(screen.MODE, screen.KEYS))
+
+    def action_flatten(self) -> None:
+        """F12: opens the dialog once; pressing it again while it is open changes nothing."""
+        if any(isinstance(screen, FlattenDialog) for screen in self.screen_stack) or not self.may_command():
+            return
+        dialog = FlattenDialog(self._flatten)
+        self.push_screen(dialog)
+        self.call_after_refresh(self.paint)
+
+    async def _flatten(self, command: str, arguments: dict[str, Any]) -> Answer:
+        return await self.client.command(command, arguments)
+
+    async def action_quit(self) -> None:
+        """Closes the console alone, and says what goes on without it."""
+        status = self.client.state.status
+        if self.client.link is Link.LIVE:
+            held = f"{status.positions_open} open positions stay managed; " if status.positions_open else ""
+            said = (
+                f"The console is closed; the engine (pid {status.pid}) goes on. {held}"
+                "'tshc' attaches again, 'tshc engine stop' ends it."
+            )
+        else:
+            said = (
+                f"The console is closed. The engine was not attached ({self.client.trouble}); "
+                "'tshc status' asks again."
+            )
+        self.exit(message=said)
+
+    def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """The palette: every command by name."""
+        for number, mode in enumerate(MODES, start=1):
+            yield SystemCommand(f"Go to {mode}", f"key {number}", lambda mode=mode: self.action_go(mode))
+        yield SystemCommand("Weekend: run", "data, training, pruning, groups (w)", self.action_weekend)
+        yield SystemCommand("Market day: run", "snapshot, shortlist, news, trade list (d)", self.action_weekday)
+        for work in ("training", "search"):
+            for verb in ("pause", "resume"):
+                yield SystemCommand(
+                    f"{work.capitalize()}: {verb}",
+                    "its state is kept",
+                    lambda work=work, verb=verb: self.send(f"{work}_{verb}", done=f"{work}: {verb}"),
+                )
+        yield SystemCommand(
+            "Training: stop after this cycle",
+            "pruning goes on with the cycles done",
+            lambda: self.stop_work("training", "The training ends after the present cycle."),
+        )
+        yield SystemCommand(
+            "Search: stop",
+            "ends with the best groups so far",
+            lambda: self.stop_work("search", "The search ends now with the best groups so far."),
+        )
+        yield SystemCommand("Trade list: approve", "asks, shows the four and the hash", self.ask_approval)
+        yield SystemCommand("Trade list: reject", "no trade that day (asks)", self.ask_rejection)
+        yield SystemCommand(
+            "Trade list: swap a name", "space on the shortlist", lambda: self.action_go("shortlist")
+        )
+        for row in self.client.state.positions.rows:
+            if row.shares and row.state not in GONE:
+                yield SystemCommand(
+                    f"Sell {row.symbol} now", "one position (asks)", lambda s=row.symbol: self.ask_exit(s)
+                )
+        yield SystemCommand("FLATTEN everything", "F12: asks for a typed word", self.action_flatten)
+        yield SystemCommand("Allow entries again", "takes the latch off (asks)", self.ask_unlatch)
+        yield SystemCommand("Acknowledge all alerts", "", self.acknowledge_all)
+        yield SystemCommand("Find in the journal", "key /", self.action_find)
+        yield SystemCommand("Keys", "the keys of this screen (?)", self.action_help)
+        yield SystemCommand("Theme", "another look", self.action_change_theme)
+        yield SystemCommand(
+            "Screenshot", "saves an SVG picture", lambda: self.set_timer(0.1, self.deliver_screenshot)
+        )
+        yield SystemCommand("Stop the engine", "asks; open positions would be left alone", self.ask_shutdown)
+        yield SystemCommand("Quit", "closes the console; the engine goes on (q)", self.action_quit)

@@ -1,0 +1,153 @@
+"""F12: sell everything. Live exposure before, a typed word to go, then every step until FLAT.
+
+Opening it does nothing, Enter without the word does nothing, a second Enter does nothing;
+closing it does not stop a flatten that runs, because the engine does the work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from textual.app import ComposeResult
+from textual.widgets import Checkbox, Input
+
+from app import formatting as f
+from app.client import EngineClient, Link
+from app.dialogs.frame import Dialog, Words
+from app.widgets.box import EMPTY, Line, fitted, joined, plain
+from engine.control import Answer
+from engine.views import FlattenView
+
+WORD = "FLATTEN"
+STEPS = ("1 stop new entries", "2 cancel orders", "3 sell all", "4 verify flat, twice")
+VERDICTS = {
+    "running": ("NOT FLAT YET", "warn"),
+    "queued": ("QUEUED for the next open", "warn"),
+    "failed": ("FAILED", "alarm"),
+    "flat": ("FLAT, confirmed by the broker", "accent"),
+}
+
+Send = Callable[[str, dict[str, Any]], Awaitable[Answer]]
+
+
+class FlattenDialog(Dialog[None]):
+    """``send`` carries the one command; everything else is read from the views."""
+
+    HEADING = "FLATTEN EVERYTHING"
+
+    def __init__(self, send: Send) -> None:
+        super().__init__(id="flatten")
+        self._send = send
+        self._sent = False  # at most one command for each time the dialog is opened
+        self._refused = ""
+        self._seen_running = False
+
+    def body(self) -> ComposeResult:
+        yield Words(id="exposure")
+        yield Words([plain("   ".join(STEPS), "dim")], id="steps")
+        yield Checkbox("also what other programs opened", id="foreign", compact=True)
+        yield Words(
+            [(("type ", "text"), (WORD, "strong"), (" and Enter to go, Esc to go back", "text"))], id="ask"
+        )
+        yield Input(id="word", compact=True)
+        yield Words(id="progress")
+
+    def on_mount(self) -> None:
+        self.query_one("#foreign").display = False
+        self.query_one("#progress").display = False
+        self.query_one("#word").focus()
+
+    def on_input_submitted(self, event: Input.Submitted) -> None:
+        if self._sent:
+            return
+        if event.value.strip() != WORD:
+            self.query_one("#ask", Words).say(
+                [(("nothing was sent: type ", "warn"), (WORD, "strong"), (" in capitals, Esc to go back", "warn"))]
+            )
+            return
+        self._sent = True
+        self._refused = ""
+        self.query_one("#word", Input).disabled = True
+        everything = self.query_one("#foreign", Checkbox).value
+        self.run_worker(self._go(everything), exit_on_error=False)
+
+    async def _go(self, include_foreign: bool) -> None:
+        answer = await self._send("flatten", {"include_foreign": include_foreign})
+        if not answer.accepted:
+            self._refused = answer.reason
+            self._sent = False
+            box = self.query_one("#word", Input)
+            box.disabled = False
+            box.value = ""
+            box.focus()
+
+    def paint(self, client: EngineClient) -> None:
+        flatten, status = client.state.flatten, client.state.status
+        running = flatten.state in ("running", "queued", "failed")
+        self._seen_running = self._seen_running or running
+        asking = not self._sent and not running and not (self._seen_running and flatten.state == "flat")
+        self.query_one("#exposure", Words).say(self._exposure(client))
+        foreign = self.query_one("#foreign", Checkbox)
+        foreign.display = bool(flatten.foreign) and asking
+        if flatten.foreign:
+            foreign.label = f"also what other programs opened: {' '.join(flatten.foreign)}"
+        self.query_one("#word").display = asking
+        self.query_one("#ask").display = asking
+        progress: list[Line] = []
+        if self._refused:
+            progress.append(plain(f"refused: {self._refused}", "alarm"))
+        if client.link is Link.LOST:
+            progress.append(
+                plain("the engine is lost: run 'tshc flatten' in a shell, it needs no engine", "alarm")
+            )
+        if not asking:
+            progress.extend(self._progress(flatten, max(20, self.query_one("#progress").size.width)))
+            if status.latched:
+                progress.append(plain("entries stay latched off until someone allows them again", "dim"))
+        self.query_one("#progress", Words).say(progress)
+
+    @staticmethod
+    def _exposure(client: EngineClient) -> Sequence[Line]:
+        flatten, status = client.state.flatten, client.state.status
+        positions = flatten.positions or status.positions_open
+        orders = flatten.orders or status.orders_open
+        exposure = flatten.exposure if flatten.exposure is not None else status.exposure
+        market = "open" if (flatten.market_open or status.market_open) else "CLOSED: sells wait for the next open"
+        cost = (
+            f"≈ {f.money(flatten.expected_cost)} $ (half the spread)" if flatten.expected_cost is not None else ""
+        )
+        first = joined(
+            [
+                ((f"{positions}", "strong"), (" positions", "dim")),
+                ((f.money(exposure), "strong"), (" $", "dim")),
+                ((f"{orders}", "strong"), (" open orders", "dim")),
+                (("market ", "dim"), (market, "strong")),
+            ],
+            "   ",
+        )
+        account = f"{status.mode.upper()} account {status.account}".rstrip()
+        second = joined([plain(account, "strong"), plain(f"expected cost {cost}" if cost else "", "dim")], "   ")
+        return [first, second]
+
+    @staticmethod
+    def _progress(flatten: FlattenView, width: int) -> list[Line]:
+        word, ink = VERDICTS.get(flatten.state, ("asked, waiting for the engine …", "dim"))
+        head = joined([plain(word, ink), plain(flatten.step, "text")], "   ")
+        if flatten.state == "running" and flatten.confirmations:
+            head = joined([head, plain(f"confirmed {flatten.confirmations} of 2", "dim")], "   ")
+        lines: list[Line] = [head]
+        for row in flatten.rows:
+            shares = f"{row.shares:,}" if row.shares else ""
+            lines.append(
+                fitted(
+                    (
+                        (f.fit(row.symbol, 7), "strong"),
+                        (f.fit(shares, 7, right=True), "text"),
+                        ("  ", "text"),
+                        (row.step, "warn" if "reject" in row.step.lower() else "text"),
+                    ),
+                    width,
+                )
+            )
+        return [*lines, EMPTY, plain("Esc closes this window; the engine goes on until FLAT", "dim")]

@@ -1,0 +1,185 @@
+"""Numbers, times and small pictures as an operator reads them. Pure: no textual, no state.
+
+A number that is not known is a dot, never a zero. Signs are always written where a sign has
+a meaning, so that colour is never needed to read one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from rich.cells import cell_len, set_cell_size
+
+from engine.model import NEW_YORK
+
+UNKNOWN = "·"
+BLOCKS = "▁▂▃▄▅▆▇█"
+EIGHTHS = " ▏▎▍▌▋▊▉"
+
+Number = float | int | Decimal
+
+
+def money(value: Number | None, *, signed: bool = False) -> str:
+    """Dollars with cents: ``75,193.16``, signed ``+182.40``."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:+,.2f}" if signed else f"{value:,.2f}"
+
+
+def price(value: Number | None) -> str:
+    """A price per share; four decimals below one dollar, as exchanges quote it."""
+    if value is None:
+        return UNKNOWN
+    return f"{value:,.2f}" if abs(float(value)) >= 1 else f"{value:.4f}"
+
+
+def signed(value: Number | None, decimals: int = 2) -> str:
+    """``+0.41``"""
+    return UNKNOWN if value is None else f"{value:+.{decimals}f}"
+
+
+def percent(value: Number | None, decimals: int = 2) -> str:
+    """``+0.18 %`` of a value already in percent."""
+    return UNKNOWN if value is None else f"{value:+.{decimals}f} %"
+
+
+def count(value: int | None) -> str:
+    """``10,960``"""
+    return UNKNOWN if value is None else f"{value:,}"
+
+
+def metric(value: Number | None) -> str:
+    """Large counts in three digits: ``41.2 G``, ``71 M``, ``956``."""
+    if value is None:
+        return UNKNOWN
+    size = float(value)
+    for factor, unit in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(size) >= factor * 0.9995:
+            scaled = size / factor
+            return f"{scaled:.0f} {unit}" if scaled >= 99.95 else f"{scaled:.1f} {unit}"
+    return f"{size:.0f}"
+
+
+def duration(seconds: float | None) -> str:
+    """A length of time for people: ``4 s``, ``41 m 12 s``, ``5 h 17 m``, ``2 d 3 h``."""
+    if seconds is None:
+        return UNKNOWN
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole} s"
+    if whole < 3600:
+        return f"{whole // 60} m {whole % 60:02d} s"
+    if whole < 86_400:
+        return f"{whole // 3600} h {whole % 3600 // 60:02d} m"
+    return f"{whole // 86_400} d {whole % 86_400 // 3600} h"
+
+
+def stopwatch(seconds: float | None) -> str:
+    """A length of time for columns: ``06:12:44``; hours are not cut at a day."""
+    if seconds is None:
+        return UNKNOWN
+    whole = max(0, round(seconds))
+    return f"{whole // 3600:02d}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
+
+
+def age(seconds: float | None, *, stale: bool = False) -> str:
+    """How old a price is: ``0.2s``, ``6.1s!`` when too old to trust."""
+    if seconds is None:
+        return UNKNOWN
+    text = f"{seconds:.1f}s" if seconds < 100 else f"{seconds / 60:.0f}m" if seconds < 6000 else "old"
+    return text + ("!" if stale else "")
+
+
+def eastern(at: datetime | None, pattern: str = "%H:%M:%S") -> str:
+    """An aware time on New York's clock."""
+    return UNKNOWN if at is None else at.astimezone(NEW_YORK).strftime(pattern)
+
+
+def until(later: datetime | None, now: datetime | None) -> float | None:
+    """Seconds from ``now`` to ``later``; None when either is not known."""
+    if later is None or now is None:
+        return None
+    return (later - now) / timedelta(seconds=1)
+
+
+def sparkline(values: Sequence[float], width: int) -> str:
+    """The last ``width`` values as blocks between their own low and high (a flat line is low)."""
+    recent = [v for v in values if v == v][-width:] if width > 0 else []
+    if not recent:
+        return ""
+    low, high = min(recent), max(recent)
+    span = high - low
+    if span <= 0:
+        return BLOCKS[0] * len(recent)
+    return "".join(BLOCKS[min(7, int((v - low) / span * 8))] for v in recent)
+
+
+def resampled(values: Sequence[float], width: int) -> list[float]:
+    """A whole history squeezed into ``width`` points (the last of each stretch)."""
+    if width <= 0 or not values:
+        return []
+    if len(values) <= width:
+        return list(values)
+    return [values[max(0, (i + 1) * len(values) // width - 1)] for i in range(width)]
+
+
+def bar(fraction: float | None, width: int) -> tuple[str, str]:
+    """A bar of ``width`` cells as (full, empty); eighths of a cell are drawn."""
+    if width <= 0:
+        return "", ""
+    share = 0.0 if fraction is None or fraction != fraction else min(1.0, max(0.0, fraction))
+    eighths = round(share * width * 8)
+    full = "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
+    return full, "─" * (width - len(full))
+
+
+def ribbon(width: int, low: float, high: float, marks: Sequence[tuple[float, str]]) -> list[tuple[str, str]]:
+    """A line from ``low`` to ``high`` with one-cell ``marks`` (value, glyph); later marks cover earlier ones.
+
+    Returns (glyph, kind) per cell; kind is ``line`` or the mark's own glyph. A mark outside
+    the line sits on its end as an arrow, so that a price beyond its stop is seen as such.
+    """
+    if width < 3:
+        return []
+    cells: list[tuple[str, str]] = [("─", "line")] * width
+    cells[0], cells[-1] = ("├", "line"), ("┤", "line")
+    span = high - low
+    for value, glyph in marks:
+        share = (value - low) / span if span > 0 else 0.5
+        if share < 0:
+            cells[0] = ("◀", glyph)
+        elif share > 1:
+            cells[-1] = ("▶", glyph)
+        else:
+            cells[round(share * (width - 1))] = (glyph, glyph)
+    return cells
+
+
+def fit(text: str, width: int, *, right: bool = False) -> str:
+    """Exactly ``width`` cells: padded, or cut with an ellipsis. ``right`` aligns to the right."""
+    if width <= 0:
+        return ""
+    size = cell_len(text)
+    if size > width:
+        return set_cell_size(text, width - 1) + "…" if width > 1 else "…"
+    return " " * (width - size) + text if right else text + " " * (width - size)
+
+
+def wrapped(text: str, width: int, most: int = 99) -> list[str]:
+    """Words on lines of ``width`` cells; what does not fit ``most`` lines ends in an ellipsis."""
+    lines: list[str] = []
+    line = ""
+    for word in text.split():
+        joined = f"{line} {word}" if line else word
+        if line and cell_len(joined) > width:
+            lines.append(line)
+            line = word
+        else:
+            line = joined
+    if line:
+        lines.append(line)
+    if len(lines) > most:
+        lines = [*lines[: most - 1], " ".join(lines[most - 1 :])] if most > 0 else []
+    return [fit(piece, width).rstrip() for piece in lines]

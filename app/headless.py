@@ -1,0 +1,170 @@
+"""The week without a screen: command the engine, follow a run to its end, say what happens.
+
+The same engine, commands and events as the console's; only the drawing is missing. On a
+terminal the present stage is a progress bar, elsewhere each event is one plain line.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+from rich.console import Console
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+
+from app.client import EngineClient, Link
+from app.engine_process import start_engine
+from app.options import Options, say
+from engine.control import Answer
+from engine.errors import OperatorError, RefusedError
+from engine.views import EventView, StageView
+
+ENGINE_GONE_S = 20.0
+QUIET_KINDS = frozenset({"command_received", "link_changed", "reconciled", "order_sent", "order_changed"})
+
+
+@asynccontextmanager
+async def attached(options: Options, name: str = "tshc", *, start: bool = True) -> AsyncIterator[EngineClient]:
+    """A client of the home's engine, started when none runs (unless ``start`` is False)."""
+    if start:
+        loop = asyncio.get_running_loop()
+        await loop.run_in_executor(
+            None,
+            start_engine,
+            options.home,
+            options.engine_arguments(),
+            lambda step: say(f"engine: {step}") if not options.as_json else None,
+        )
+    client = EngineClient(options.home, read_only=options.read_only, name=name)
+    async with client:
+        await client.attached()
+        yield client
+
+
+async def command(client: EngineClient, name: str, arguments: dict[str, Any] | None = None) -> Answer:
+    """Sends a command; RefusedError with the engine's reason when it says no."""
+    answer = await client.command(name, arguments)
+    if not answer.accepted:
+        raise RefusedError(answer.reason)
+    return answer
+
+
+class Follower:
+    """Prints what a run does and returns how it ended."""
+
+    def __init__(self, client: EngineClient, *, quiet: bool) -> None:
+        self._client, self._quiet = client, quiet
+        self._bar = _StageBar() if sys.stderr.isatty() and not quiet else None
+
+    async def until(self, run: str, on_view: Callable[[str], None] | None = None) -> dict[str, Any]:
+        """Follows run ``run`` to its RunFinished event; its data. OperatorError when the engine is lost."""
+        finished: dict[str, Any] | None = None
+        with self._bar or _Nothing():
+            async for news in _with_deadline(self._client):
+                if isinstance(news, EventView):
+                    self._show(news)
+                    if news.kind == "run_finished" and news.data.get("run") == run:
+                        finished = dict(news.data)
+                        break
+                else:
+                    if self._bar is not None:
+                        self._bar.show(self._client.state.overview.stages, self._client.state.status.kernels)
+                    if on_view is not None:
+                        on_view(news)
+        if finished is None:
+            raise OperatorError(
+                f"the engine was lost during run {run}; run the same command again: it resumes "
+                "('tshc engine logs' says why it ended)"
+            )
+        return finished
+
+    def _show(self, event: EventView) -> None:
+        if self._quiet or event.level == "debug" or event.kind in QUIET_KINDS:
+            return
+        at = (event.market_at or event.at).astimezone()
+        line = f"{at:%H:%M:%S}  {event.text}"
+        if self._bar is not None:
+            self._bar.line(line)
+        else:
+            say(line)
+
+
+async def _with_deadline(client: EngineClient) -> AsyncIterator[EventView | str]:
+    """The client's updates, ended when the engine has been gone for ENGINE_GONE_S wall seconds."""
+    updates = client.updates().__aiter__()
+    pending: asyncio.Task[EventView | str] | None = None
+    lost_at: float | None = None
+    try:
+        while True:
+            pending = pending or asyncio.ensure_future(_next(updates))
+            done, _ = await asyncio.wait({pending}, timeout=1.0)
+            if done:
+                news, pending = pending.result(), None
+                yield news
+            lost_at = None if client.link is Link.LIVE else (lost_at or time.monotonic())
+            if lost_at is not None and time.monotonic() - lost_at > ENGINE_GONE_S:
+                return
+    finally:
+        if pending is not None:
+            pending.cancel()
+
+
+async def _next(updates: AsyncIterator[EventView | str]) -> EventView | str:
+    return await updates.__anext__()
+
+
+class _Nothing:
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, *_: object) -> None:
+        return None
+
+
+class _StageBar:
+    """The running stage of the present run, on a terminal."""
+
+    def __init__(self) -> None:
+        self._console = Console(stderr=True)
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description}"),
+            BarColumn(),
+            TextColumn("{task.fields[detail]}"),
+            TimeElapsedColumn(),
+            console=self._console,
+            transient=True,
+        )
+        self._task: TaskID | None = None
+        self._stage = ""
+
+    def __enter__(self) -> None:
+        self._progress.start()
+
+    def __exit__(self, *_: object) -> None:
+        self._progress.stop()
+
+    def line(self, text: str) -> None:
+        self._console.print(text, highlight=False, markup=False)
+
+    def show(self, stages: tuple[StageView, ...], kernels: str) -> None:
+        running = next((s for s in stages if s.state in ("running", "paused")), None)
+        if running is None and kernels:
+            running = StageView(stage="kernels", state="running", detail=kernels)
+        if running is None:
+            return
+        if self._task is None or running.stage != self._stage:
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._stage = running.stage
+            self._task = self._progress.add_task(running.stage, total=1.0, detail="")
+        self._progress.update(
+            self._task,
+            completed=running.progress or 0.0,
+            total=None if running.progress is None else 1.0,
+            detail=running.detail,
+        )

@@ -1,0 +1,65 @@
+"""What every screen shares: the strip above, the notices, the key line below, painted at 4 Hz."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, ClassVar, cast
+
+from textual.app import ComposeResult
+from textual.containers import VerticalScroll
+from textual.screen import Screen
+
+from app.client import EngineClient, EngineState, Link
+from app.widgets.status_strip import KeyLine, Notices, StatusStrip
+
+if TYPE_CHECKING:
+    from app.console import TshConsole
+
+
+class ConsoleScreen(Screen[None]):
+    """Subclasses give ``content`` (widgets), ``show`` (data into them) and their keys for the help."""
+
+    MODE: ClassVar[str] = ""
+    KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
+    AUTO_FOCUS = "Table"
+
+    def __init__(self) -> None:
+        super().__init__(id=self.MODE)
+        self._shown = -1
+
+    @property
+    def console(self) -> TshConsole:
+        return cast("TshConsole", self.app)
+
+    @property
+    def state(self) -> EngineState:
+        return self.console.client.state
+
+    def compose(self) -> ComposeResult:
+        yield StatusStrip(id="strip")
+        yield Notices(id="notices")
+        with VerticalScroll(id="body", can_focus=False):
+            yield from self.content()
+        yield KeyLine(self.MODE, id="keys")
+
+    def content(self) -> ComposeResult:
+        raise NotImplementedError
+
+    def show(self, state: EngineState) -> None:
+        """Gives the newest views to the panels."""
+        raise NotImplementedError
+
+    def paint(self, client: EngineClient) -> None:
+        """Called at 4 Hz while on the stack; the body only when something changed."""
+        self.query_one("#strip", StatusStrip).show(client)
+        self.query_one("#notices", Notices).show(client)
+        self.set_class(client.link is not Link.LIVE, "-lost")
+        if client.state.revision != self._shown:
+            self._shown = client.state.revision
+            self.show(client.state)
+
+    def on_screen_resume(self) -> None:
+        self._shown = -1
+        self.paint(self.console.client)
+
+    def on_key_line_pressed(self, event: KeyLine.Pressed) -> None:
+        self.console.press(event.key)

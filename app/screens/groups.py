@@ -1,0 +1,52 @@
+"""3: mp2 at work - the search, its threads and ledger, and the best groups so far."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from app.client import EngineState
+from app.screens.base import ConsoleScreen
+from app.widgets.groups_panels import GroupDetail, GroupsTable, LanesPanel, SearchPanel
+from app.widgets.table import Table
+
+
+class GroupsScreen(ConsoleScreen):
+    MODE = "groups"
+    KEYS = (
+        ("p", "pause or resume the search; a pause uses no budget"),
+        ("s", "stop with the best groups so far (asks)"),
+        ("↑ ↓", "walk the groups; the marked one is shown in full"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "pause", "pause / resume"),
+        Binding("s", "stop", "stop search"),
+    ]
+
+    def content(self) -> ComposeResult:
+        yield SearchPanel(id="search")
+        yield LanesPanel(id="lanes")
+        yield GroupsTable(id="groups-table")
+        yield GroupDetail(id="group-detail")
+
+    def show(self, state: EngineState) -> None:
+        self.query_one(SearchPanel).show(state.groups)
+        self.query_one(LanesPanel).show(state.groups)
+        self.query_one(GroupsTable).show(state.groups.groups)
+        self._show_detail()
+
+    def _show_detail(self) -> None:
+        self.query_one(GroupDetail).show(self.query_one(GroupsTable).current)
+
+    def on_table_moved(self, event: Table.Moved) -> None:
+        self._show_detail()
+
+    def action_pause(self) -> None:
+        self.console.pause_or_resume("search", self.state.groups.state)
+
+    def action_stop(self) -> None:
+        view = self.state.groups
+        gap = f" (gap {view.gap:.3f})" if view.gap is not None and not view.proven else ""
+        self.console.stop_work("search", f"The search ends now with the best groups so far{gap}.")

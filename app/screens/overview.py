@@ -1,0 +1,54 @@
+"""1: the week at a glance - what was, what comes, the account, evidence, alerts, stages."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+from textual.containers import Container
+
+from app.client import EngineState
+from app.screens.base import ConsoleScreen
+from app.widgets.overview_panels import (
+    AccountPanel,
+    AlertsTable,
+    EvidencePanel,
+    NextPanel,
+    StagesPanel,
+    WeekPanel,
+)
+
+
+class OverviewScreen(ConsoleScreen):
+    MODE = "overview"
+    KEYS = (
+        ("k", "acknowledge the marked alert"),
+        ("↑ ↓", "walk the alerts"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("k", "acknowledge", "acknowledge")]
+
+    def content(self) -> ComposeResult:
+        yield WeekPanel(id="week")
+        with Container(id="cards"):
+            yield NextPanel(id="next")
+            yield AccountPanel(id="account")
+            yield EvidencePanel(id="evidence")
+        yield AlertsTable(id="alerts")
+        yield StagesPanel(id="stages")
+
+    def show(self, state: EngineState) -> None:
+        view, status = state.overview, state.status
+        self.query_one(WeekPanel).show(view)
+        self.query_one(NextPanel).show(view, status)
+        self.query_one(AccountPanel).show(view, status)
+        self.query_one(EvidencePanel).show(view)
+        self.query_one(AlertsTable).show_alerts(view.alerts)
+        self.query_one(StagesPanel).show(view)
+
+    def action_acknowledge(self) -> None:
+        alert = self.query_one(AlertsTable).current
+        if alert is None or alert.acknowledged:
+            self.console.say("no alert waits to be acknowledged")
+            return
+        self.console.send("acknowledge", {"key": alert.key}, done="alert acknowledged")

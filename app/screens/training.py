@@ -1,0 +1,42 @@
+"""2: mp1 at work - the cycles, the batches of the present one, and what each algorithm has found."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
+
+from app.client import EngineState
+from app.screens.base import ConsoleScreen
+from app.widgets.training_panels import AlgorithmTable, LoopPanel
+
+
+class TrainingScreen(ConsoleScreen):
+    MODE = "training"
+    KEYS = (
+        ("p", "pause or resume the training"),
+        ("s", "stop after the present cycle (asks)"),
+        ("↑ ↓", "walk the algorithms"),
+    )
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("p", "pause", "pause / resume"),
+        Binding("s", "stop", "stop after cycle"),
+    ]
+
+    def content(self) -> ComposeResult:
+        yield LoopPanel(id="loop")
+        yield AlgorithmTable(id="algorithms")
+
+    def show(self, state: EngineState) -> None:
+        self.query_one(LoopPanel).show(state.training)
+        self.query_one(AlgorithmTable).show(state.training.algorithms)
+
+    def action_pause(self) -> None:
+        self.console.pause_or_resume("training", self.state.training.state)
+
+    def action_stop(self) -> None:
+        view = self.state.training
+        self.console.stop_work(
+            "training", f"The training ends after cycle {view.cycle} of {view.cycles}; pruning goes on with those."
+        )

@@ -1,0 +1,296 @@
+"""The groups screen's panels: the search, its lanes and ledger, the best groups, one group in full."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from app import formatting as f
+from app.widgets.box import EMPTY, Box, Line, between, cells, fitted, joined, plain
+from app.widgets.table import Column, Table, chosen_columns
+from app.widgets.training_panels import STATE_GLYPHS, state_line
+from engine.views import GroupRow, GroupsView, LaneView, LedgerView
+
+LEDGER_TOLERANCE_S = 0.5
+
+
+class SearchPanel(Box):
+    """mp2: how much of the budget is used, how good the best is, how much better another could be."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("mp2 group discovery", id=id)
+        self._view = GroupsView()
+
+    def show(self, view: GroupsView) -> None:
+        self._view = view
+        share = view.elapsed_s / view.budget_s if view.budget_s else 0.0
+        self.note = (
+            (
+                ("budget ", "dim"),
+                (f.stopwatch(view.budget_s), "text"),
+                ("  used ", "dim"),
+                (f"{f.stopwatch(view.elapsed_s)}  {share * 100:.0f} %", "text"),
+            )
+            if view.budget_s
+            else EMPTY
+        )
+        running = view.state in ("running", "paused", "stopping")
+        self.foot = (
+            (
+                ("p", "accent"),
+                (" pause / resume   ", "dim"),
+                ("s", "accent"),
+                (" stop with the best so far", "dim"),
+            )
+            if running
+            else EMPTY
+        )
+        self.repaint()
+
+    def draw(self, width: int) -> Sequence[Line]:
+        view = self._view
+        if view.state == "idle" and not view.anchors:
+            return [
+                plain("no search yet", "dim"),
+                (("w", "accent"), (" runs the weekend; the search follows the training", "dim")),
+            ]
+        full, rest = f.bar(view.elapsed_s / view.budget_s if view.budget_s else None, width)
+        gap = "proven best" if view.proven else f"{view.gap:.3f}" if view.gap is not None else f.UNKNOWN
+        numbers: list[Line] = [
+            (("best ", "dim"), (f.signed(view.incumbent, 3), "strong")),
+            (("bound ", "dim"), (f.signed(view.bound, 3), "strong")),
+            (("gap ", "dim"), (gap, "accent" if view.proven else "strong")),
+            (("anchors closed ", "dim"), (f"{f.count(view.anchors_closed)} / {f.count(view.anchors)}", "strong")),
+            (("groups visited ", "dim"), (f.metric(view.visited), "strong")),
+            ((f.metric(view.tests_per_s), "strong"), (" tests/s", "dim")),
+        ]
+        lines: list[Line] = [
+            ((full, "accent"), (rest, "frame")),
+            *flowed(numbers, width),
+            state_line(view.state, view.detail),
+        ]
+        if len(view.gap_history) > 1:
+            room = width - 6
+            lines.insert(
+                -1, (("gap   ", "dim"), (f.sparkline(f.resampled(view.gap_history, room), room), "accent"))
+            )
+        return lines
+
+
+def flowed(parts: Sequence[Line], width: int, gap: str = "    ") -> list[Line]:
+    """Parts side by side, going on below when a line is full."""
+    lines: list[Line] = []
+    line: Line = ()
+    for part in parts:
+        longer = joined([line, part], gap)
+        if line and cells(longer) > width:
+            lines.append(line)
+            line = part
+        else:
+            line = longer
+    return [*lines, line] if line else lines
+
+
+class LanesPanel(Box):
+    """The watchdog: what each thread got, used, gave away and received; below, the ledger that sums."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("thread", "thread", 6, 1, right=True),
+        Column("state", "state", 11, 1),
+        Column("anchor", "anchor", 14, 4, most=30),
+        Column("depth", "depth", 7, 6, right=True),
+        Column("rate", "tests/s", 8, 3, right=True),
+        Column("granted", "granted", 8, 2, right=True),
+        Column("used", "used", 8, 1, right=True),
+        Column("share", "", 10, 7, most=30),
+        Column("donated", "donated", 9, 1, right=True),
+        Column("received", "received", 9, 1, right=True),
+        Column("stall", "stall s", 7, 8, right=True),
+    )
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("Lanes", id=id)
+        self.note = plain("thread time h:m:s", "dim")
+        self._lanes: tuple[LaneView, ...] = ()
+        self._ledger = LedgerView()
+        self._fresh: set[tuple[int, str]] = set()  # (thread, column) that just gave or got
+
+    def show(self, view: GroupsView) -> None:
+        before = {lane.thread: lane for lane in self._lanes}
+        if view.lanes != self._lanes:
+            self._fresh = {
+                (lane.thread, name)
+                for lane in view.lanes
+                for name in ("donated", "received")
+                if lane.thread in before and getattr(lane, name) > getattr(before[lane.thread], name)
+            }
+        self._lanes, self._ledger = view.lanes, view.ledger
+        self.repaint()
+
+    def draw(self, width: int) -> Sequence[Line]:
+        if not self._lanes:
+            return [plain("each search thread gets a lane here while it works", "dim")]
+        columns = chosen_columns(self.COLUMNS, width)
+        header: Line = ()
+        for column, size in columns:
+            header += (*fitted(plain(column.title, "dim"), size, right=column.right), ("  ", "text"))
+        lines = [header]
+        for lane in self._lanes:
+            line: Line = ()
+            for column, size in columns:
+                line += (*fitted(self._cell(lane, column.key, size), size, right=column.right), ("  ", "text"))
+            lines.append(line)
+        return [*lines, self._ledger_line(width)]
+
+    def _cell(self, lane: LaneView, column: str, width: int) -> Line:
+        match column:
+            case "thread":
+                return plain(str(lane.thread), "strong")
+            case "state":
+                glyph, ink = {
+                    "searching": STATE_GLYPHS["running"],
+                    "done": STATE_GLYPHS["done"],
+                    "paused": STATE_GLYPHS["paused"],
+                }.get(lane.state, STATE_GLYPHS["idle"])
+                return ((f"{glyph} ", ink), (lane.state, "text"))
+            case "anchor":
+                return plain(lane.anchor or f.UNKNOWN)
+            case "depth":
+                return plain(f"{lane.depth} / {lane.max_depth}" if lane.max_depth else f.UNKNOWN)
+            case "rate":
+                return plain(f.metric(lane.tests_per_s) if lane.tests_per_s else f.UNKNOWN)
+            case "granted":
+                return plain(f.stopwatch(lane.granted))
+            case "used":
+                return plain(f.stopwatch(lane.used), "strong")
+            case "share":
+                full, rest = f.bar(lane.used / lane.granted if lane.granted else None, width)
+                return ((full, "accent"), (rest, "frame"))
+            case "donated":
+                return self._transfer(lane.thread, "donated", "-", lane.donated)
+            case "received":
+                return self._transfer(lane.thread, "received", "+", lane.received)
+            case _:
+                return plain(f"{lane.stall_s:.1f}", "warn" if lane.stall_s >= 1 else "dim")
+
+    def _transfer(self, thread: int, name: str, sign: str, seconds: float) -> Line:
+        if seconds < 0.5:
+            return plain(f"{sign}{seconds:.1f} s" if seconds >= 0.05 else f.UNKNOWN, "dim")
+        return plain(sign + f.stopwatch(seconds), "accent" if (thread, name) in self._fresh else "text")
+
+    def _ledger_line(self, width: int) -> Line:
+        ledger = self._ledger
+        total = ledger.open_grants + ledger.used + ledger.pool
+        sums = abs(total - ledger.capacity) <= LEDGER_TOLERANCE_S
+        long = width >= 80
+        parts: Line = (
+            ("ledger  " if long else "", "dim"),
+            (f.stopwatch(ledger.used), "strong"),
+            (" used + ", "dim"),
+            (f.stopwatch(ledger.open_grants), "strong"),
+            (" granted + ", "dim"),
+            (f.stopwatch(ledger.pool), "strong"),
+            (" pool = ", "dim"),
+            (f.stopwatch(ledger.capacity), "strong"),
+        )
+        verdict: Line = ((" ✓", "accent"),) if sums else ((f" ≠ {f.stopwatch(total)}", "alarm"),)
+        return (*parts, *verdict)
+
+
+class GroupsTable(Table[GroupRow]):
+    """The best groups: A trades, B runs in shadow."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("rank", "rank", 4, 1, right=True),
+        Column("score", "score pp", 8, 1, right=True),
+        Column("selection", "select pp", 9, 6, right=True),
+        Column("mean", "mean %/day", 10, 2, right=True),
+        Column("worst", "worst day %", 11, 3, right=True),
+        Column("picks", "picks/day", 9, 4, right=True),
+        Column("members", "members", 22, 1, most=70),
+        Column("holdout", "hold-out", 19, 5, most=22),
+        Column("verdict", "verdict", 20, 7, most=60),
+    )
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("Best groups", id=id)
+        self.note = (("A", "accent"), (" trades  ", "dim"), ("B", "accent"), (" runs in shadow", "dim"))
+        self.empty = [plain("the best groups appear here while the search finds them", "dim")]
+
+    def key(self, row: GroupRow) -> str:
+        return str(row.rank)
+
+    def cell(self, row: GroupRow, column: str, width: int) -> Line:
+        match column:
+            case "rank":
+                letter = {1: "A ", 2: "B "}.get(row.selected or 0, "")
+                return ((letter, "accent"), (str(row.rank), "strong" if letter else "text"))
+            case "score":
+                return plain(f.signed(row.score, 3), "strong" if row.selected else "text")
+            case "selection":
+                return plain(f.signed(row.selection_score, 3))
+            case "mean":
+                return plain(f.signed(row.mean_day))
+            case "worst":
+                return plain(f.signed(row.worst_day), "loss" if row.worst_day < 0 else "text")
+            case "picks":
+                return plain(f"{row.picks_day:.1f}")
+            case "members":
+                return plain(row.members)
+            case "holdout":
+                return plain(row.holdout or f.UNKNOWN, "text" if row.holdout else "dim")
+            case _:
+                overlap = "" if row.overlap is None or row.selected == 1 else f"overlap with A {row.overlap:.0%}"
+                return plain(" · ".join(x for x in (row.verdict, overlap) if x) or f.UNKNOWN, "dim")
+
+
+class GroupDetail(Box):
+    """The group under the cursor, with what a narrow table had to leave out."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("Group", id=id)
+        self._row: GroupRow | None = None
+
+    def show(self, row: GroupRow | None) -> None:
+        self._row = row
+        self.title = plain(f"Group {row.rank}" if row is not None else "Group", "strong")
+        self.repaint()
+
+    def draw(self, width: int) -> Sequence[Line]:
+        row = self._row
+        if row is None:
+            return [plain("walk the table with ↑ ↓ to see a group in full", "dim")]
+        return group_lines(row, width)
+
+
+def group_lines(row: GroupRow, width: int) -> list[Line]:
+    """Everything known about one group."""
+    role = {1: "A, trades", 2: "B, shadow"}.get(row.selected or 0, "")
+    numbers: list[Line] = [
+        plain(role, "accent"),
+        (("score ", "dim"), (f.signed(row.score, 3), "strong")),
+        (("selection ", "dim"), (f.signed(row.selection_score, 3), "strong")),
+        (("mean ", "dim"), (f"{f.signed(row.mean_day)} %/day", "strong")),
+        (("worst day ", "dim"), (f.percent(row.worst_day), "strong")),
+        (("picks ", "dim"), (f"{row.picks_day:.1f}/day", "strong")),
+    ]
+    lines = list(flowed([n for n in numbers if n], width))
+    for label, text in (
+        ("members", row.members),
+        ("hold-out", row.holdout or "not measured"),
+        (
+            "overlap",
+            "" if row.overlap is None or row.selected == 1 else f"{row.overlap:.0%} of the picks shared with A",
+        ),
+        ("verdict", row.verdict),
+    ):
+        if text:
+            pieces = f.wrapped(text, max(8, width - 10), 3)
+            for index, piece in enumerate(pieces):
+                lines.append(((f.fit(label if index == 0 else "", 10), "dim"), (piece, "text")))
+    return lines
+
+
+def summary(row: GroupRow, width: int) -> Line:
+    """One line for a group elsewhere."""
+    return between(plain(row.members, "strong"), plain(f"{f.signed(row.mean_day)} %/day", "dim"), width)

@@ -1,0 +1,185 @@
+"""The positions' panels: each trade between its exits, the orders, and what the day made of it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import ClassVar
+
+from app import formatting as f
+from app.widgets.box import EMPTY, Line, joined, plain
+from app.widgets.table import Column, Table
+from engine.views import OrderRow, PositionRow, PositionsView
+
+STATE_GLYPHS = {
+    "ENTERING": ("◌", "dim"),
+    "WATCH": ("○", "text"),
+    "ARMED": ("◆", "accent"),
+    "TARGET": ("▲", "accent"),
+    "EXITING": ("▼", "warn"),
+    "CLOSED": ("·", "dim"),
+    "REFUSED": ("✕", "warn"),
+    "CARRIED": ("!", "alarm"),
+}
+GONE = ("CLOSED", "REFUSED")
+
+
+def stop_ribbon(row: PositionRow, width: int) -> Line:
+    """``├──●────┤``: left the stop (or as far below the entry as the target is above), right the target.
+
+    ┊ entry, ◇ where it arms, ▵ the high, ● the price; ◀ or ▶ when the price is beyond an end.
+    """
+    if row.target is None or row.entry is None or row.last is None or row.state in GONE:
+        return EMPTY
+    low = row.stop if row.stop is not None else row.entry - (row.target - row.entry)
+    marks: list[tuple[float, str]] = [(float(row.entry), "┊")]
+    if row.arm is not None and row.stop is None:
+        marks.append((float(row.arm), "◇"))
+    if row.high is not None:
+        marks.append((float(row.high), "▵"))
+    marks.append((float(row.last), "●"))
+    inks = {"line": "frame", "┊": "dim", "◇": "dim", "▵": "text", "●": "dim" if row.stale else "accent"}
+    spans: list[tuple[str, str]] = []
+    for glyph, kind in f.ribbon(width, float(low), float(row.target), marks):
+        ink = inks[kind]
+        if spans and spans[-1][1] == ink:
+            spans[-1] = (spans[-1][0] + glyph, ink)
+        else:
+            spans.append((glyph, ink))
+    return tuple(spans)
+
+
+def pnl_ink(value: Decimal | None) -> str:
+    return "dim" if value is None else "gain" if value >= 0 else "loss"
+
+
+class PositionsTable(Table[PositionRow]):
+    """One line a position; the price's age is always beside it, and a stale one says so."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("symbol", "ticker", 6, 1),
+        Column("shares", "shares", 6, 3, right=True),
+        Column("entry", "entry $", 8, 2, right=True),
+        Column("last", "last $", 8, 1, right=True),
+        Column("age", "age", 5, 1, right=True),
+        Column("high", "high $", 8, 7, right=True),
+        Column("stop", "stop $", 8, 4, right=True),
+        Column("ribbon", "stop ─ ● ─ target", 17, 5, most=36),
+        Column("target", "target $", 8, 4, right=True),
+        Column("pnl", "P&L $", 9, 1, right=True),
+        Column("pct", "P&L %", 7, 1, right=True),
+        Column("state", "state", 10, 1),
+        Column("why", "exits next when", 20, 6, most=60),
+    )
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("Positions", id=id)
+        self.empty = [
+            plain("no position", "dim"),
+            (("4", "accent"), (" the shortlist: an approved list is entered at the open", "dim")),
+        ]
+
+    def show_view(self, view: PositionsView) -> None:
+        session = view.session.strftime("%a %d %b") if view.session else ""
+        self.note = plain(session, "dim")
+        self.foot = totals(view) if view.rows else EMPTY
+        held = any(row.shares and row.state not in GONE for row in view.rows)
+        self.foot_note = (("x", "accent"), (" sell the marked one", "dim")) if held else EMPTY
+        self.show(view.rows)
+
+    def key(self, row: PositionRow) -> str:
+        return row.symbol
+
+    def cell(self, row: PositionRow, column: str, width: int) -> Line:
+        quiet = "dim" if row.stale or row.state in GONE else "text"
+        match column:
+            case "symbol":
+                return plain(row.symbol, "dim" if row.state in GONE else "strong")
+            case "shares":
+                return plain(f.count(row.shares) if row.shares else f.UNKNOWN, quiet)
+            case "entry":
+                return plain(f.price(row.entry), quiet)
+            case "last":
+                return plain(f.price(row.last), "dim" if quiet == "dim" else "strong")
+            case "age":
+                if row.state in GONE:
+                    return EMPTY
+                return plain(f.age(row.age_s, stale=row.stale), "warn" if row.stale else "dim")
+            case "high":
+                return plain(f.price(row.high), quiet)
+            case "stop":
+                return plain(f.price(row.stop), quiet)
+            case "ribbon":
+                return stop_ribbon(row, width)
+            case "target":
+                return plain(f.price(row.target), quiet)
+            case "pnl":
+                return plain(f.money(row.pnl, signed=True), pnl_ink(row.pnl))
+            case "pct":
+                return plain(f.signed(row.pnl_pct), pnl_ink(row.pnl))
+            case "state":
+                glyph, ink = STATE_GLYPHS.get(row.state, ("·", "text"))
+                return ((f"{glyph} ", ink), (row.state, "strong" if ink in ("accent", "warn", "alarm") else quiet))
+            case _:
+                source = f" ({row.source} prices)" if row.source != "stream" and row.state not in GONE else ""
+                stale = "STALE " if row.stale else ""
+                return (((stale, "warn"),) if stale else ()) + plain(row.why_next + source, quiet)
+
+
+def totals(view: PositionsView) -> Line:
+    """Realised, unrealised, together; dollars."""
+    both = view.realised + view.unrealised
+    parts: list[Line] = [
+        (("realised ", "dim"), (f.money(view.realised, signed=True), pnl_ink(view.realised))),
+        (("open ", "dim"), (f.money(view.unrealised, signed=True), pnl_ink(view.unrealised))),
+        (("together ", "dim"), (f.money(both, signed=True), pnl_ink(both))),
+    ]
+    if view.allocation:
+        share = float(both / view.allocation * 100)
+        parts.append(((f.percent(share), pnl_ink(both)), (f" of {view.allocation:,.0f} $", "dim")))
+    return joined(parts, "   ")
+
+
+class OrdersTable(Table[OrderRow]):
+    """The day's orders, newest first; those of another program are marked foreign."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("at", "time ET", 8, 1),
+        Column("symbol", "ticker", 6, 1),
+        Column("side", "side", 4, 1),
+        Column("filled", "filled/shares", 13, 1, right=True),
+        Column("kind", "kind", 10, 3),
+        Column("price", "price $", 9, 2, right=True),
+        Column("status", "status", 16, 1),
+        Column("id", "client order id", 20, 6, most=46),
+    )
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("Orders", id=id)
+        self.empty = [plain("no order today", "dim")]
+
+    def show_view(self, view: PositionsView) -> None:
+        self.note = plain("foreign: " + " ".join(view.foreign), "warn") if view.foreign else EMPTY
+        self.show(sorted(view.orders, key=lambda o: o.at, reverse=True))
+
+    def key(self, row: OrderRow) -> str:
+        return row.client_order_id or f"{row.at}{row.symbol}"
+
+    def cell(self, row: OrderRow, column: str, width: int) -> Line:
+        match column:
+            case "at":
+                return plain(f.eastern(row.at), "dim")
+            case "symbol":
+                return plain(row.symbol, "strong")
+            case "side":
+                return plain(row.side)
+            case "filled":
+                return plain(f"{row.filled:,}/{row.shares:,}")
+            case "kind":
+                return plain(row.kind)
+            case "price":
+                return plain(f.price(row.price))
+            case "status":
+                ink = "warn" if row.status in ("rejected", "expired") else "text"
+                return plain(("foreign " if row.foreign else "") + row.status, ink)
+            case _:
+                return plain(row.client_order_id, "dim")

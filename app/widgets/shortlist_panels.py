@@ -1,0 +1,213 @@
+"""The shortlist's panels: the list with its chosen names, and one candidate with its reasons and quotes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from app import formatting as f
+from app.widgets.box import EMPTY, Box, Line, joined, plain
+from app.widgets.table import Column, Table
+from engine.views import ShortlistRow, ShortlistView, StatusView
+
+PART_NAMES = {
+    "firings": "own firings",
+    "month_mean": "month mean",
+    "month_hits": "month hits",
+    "liquidity": "liquidity",
+    "gap_risk": "gap risk",
+    "atr_distance": "ATR distance",
+}
+STATE_WORDS = {
+    "none": "no list",
+    "pending": "waits for approval",
+    "approved": "APPROVED",
+    "rejected": "REJECTED: no trade",
+    "expired": "EXPIRED: no trade",
+    "empty": "NO CANDIDATES: no trade",
+}
+
+
+class ShortlistTable(Table[ShortlistRow]):
+    """Up to twenty names in order; ✓ are the ones that would be traded."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("chosen", "", 2, 1),
+        Column("rank", "rank", 4, 2, right=True),
+        Column("symbol", "ticker", 7, 1),
+        Column("score", "score", 6, 1, right=True),
+        Column("rank_score", "rank sc", 7, 6, right=True),
+        Column("month", "month %/day", 11, 3, right=True),
+        Column("close", "close $", 9, 5, right=True),
+        Column("spark", "21 sessions", 11, 4, most=21),
+        Column("news", "news", 6, 1, right=True),
+        Column("why", "why", 16, 1, most=120),
+    )
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("Trade list", id=id)
+        self.marked = ""  # the symbol that waits for its partner in a swap
+
+    def show_list(self, view: ShortlistView, status: StatusView) -> None:
+        session = view.session.strftime("%A %d %B") if view.session else ""
+        self.title = plain(f"Trade list for {session}" if session else "Trade list", "strong")
+        self.note = self._verdict(view, status)
+        self.foot = self._against(view) if view.rows else EMPTY
+        if view.state == "pending":
+            keys: Line = (("a", "accent"), (" approve  ", "dim"), ("r", "accent"), (" reject  ", "dim"))
+        else:
+            keys = EMPTY
+        swap = f" swap {self.marked} with …" if self.marked else " swap"
+        self.foot_note = (
+            (*keys, ("space", "accent"), (swap, "strong" if self.marked else "dim")) if view.rows else keys
+        )
+        self.empty = self._nothing(view)
+        self.show(view.rows)
+
+    @staticmethod
+    def _verdict(view: ShortlistView, status: StatusView) -> Line:
+        if view.state == "none":
+            return EMPTY
+        if view.state == "pending":
+            left = f.until(view.deadline, status.market_time)
+            urgent = left is not None and left < 600
+            return (
+                ("approval closes in ", "dim"),
+                (f.stopwatch(left), "alarm" if urgent else "strong"),
+                (f" ({f.eastern(view.deadline, '%a %H:%M')} ET) · without it: ", "dim"),
+                ("NO TRADE", "warn"),
+            )
+        by = f" by {view.approved_by}" if view.approved_by else ""
+        return plain(STATE_WORDS[view.state] + by, "accent" if view.state == "approved" else "warn")
+
+    @staticmethod
+    def _against(view: ShortlistView) -> Line:
+        now = [row.symbol for row in view.rows if row.chosen]
+        came = [f"+{s}" for s in now if s not in view.previous]
+        went = [f"-{s}" for s in view.previous if s not in now]
+        change = " ".join([*came, *went]) or "the same names"
+        hash_text = f"{view.list_hash[:4]}·{view.list_hash[4:8]}" if view.list_hash else f.UNKNOWN
+        parts: list[Line] = [(("list ", "dim"), (hash_text, "strong"))]
+        if view.previous:
+            parts.append((("against the last ", "dim"), (change, "text")))
+        return joined(parts, "   ")
+
+    @staticmethod
+    def _nothing(view: ShortlistView) -> list[Line]:
+        if view.state == "none":
+            return [
+                plain("no shortlist yet", "dim"),
+                (("d", "accent"), (" runs the market day: snapshot, group, ranking, news", "dim")),
+                *([plain(view.detail, "dim")] if view.detail else []),
+            ]
+        return [plain(view.detail or "the group fired on no ticker: no trade", "text")]
+
+    def key(self, row: ShortlistRow) -> str:
+        return row.symbol
+
+    def cell(self, row: ShortlistRow, column: str, width: int) -> Line:
+        match column:
+            case "chosen":
+                if row.symbol == self.marked:
+                    return plain("⇄", "warn")
+                return plain("✓" if row.chosen else "", "accent")
+            case "rank":
+                return plain(str(row.rank) if row.rank else f.UNKNOWN, "dim")
+            case "symbol":
+                return plain(row.symbol, "strong" if row.chosen else "text")
+            case "score":
+                return plain(f"{row.score:.3f}", "strong" if row.chosen else "text")
+            case "rank_score":
+                return plain(f"{row.rank_score:.3f}", "dim")
+            case "month":
+                ink = "text" if row.month_pct is None else "gain" if row.month_pct >= 0 else "loss"
+                return plain(f.signed(row.month_pct), ink)
+            case "close":
+                return plain(f"{row.close:,.2f}")
+            case "spark":
+                return plain(f.sparkline(row.sparkline, width), "accent")
+            case "news":
+                if row.veto:
+                    return plain("VETO", "warn")
+                ink = "text" if row.news_score is None else "gain" if row.news_score >= 0 else "loss"
+                return plain(f.signed(row.news_score, 1), ink)
+            case _:
+                return plain(row.veto or row.reason, "warn" if row.veto else "text" if row.chosen else "dim")
+
+
+class CandidatePanel(Box):
+    """The name under the cursor: the parts of its rank, what the news said, in whose words."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("Candidate", id=id)
+        self._row: ShortlistRow | None = None
+        self._vetoed: tuple[str, ...] = ()
+
+    def show(self, row: ShortlistRow | None, vetoed: tuple[str, ...]) -> None:
+        self._row, self._vetoed = row, vetoed
+        self.title = plain(f"{row.symbol}  " if row else "Candidate", "strong") + plain(
+            row.name if row else "", "dim"
+        )
+        self.note = plain(f"news {row.news_label}" if row else "", "dim")
+        self.repaint()
+
+    def draw(self, width: int) -> Sequence[Line]:
+        row = self._row
+        if row is None:
+            lines = [plain("walk the list with ↑ ↓ to see why a name is on it", "dim")]
+        elif width >= 90:
+            left, right = self._parts(row, 40), self._news(row, width - 44)
+            height = max(len(left), len(right))
+            left += [EMPTY] * (height - len(left))
+            right += [EMPTY] * (height - len(right))
+            lines = [
+                (*part, (" " * max(0, 44 - sum(len(t) for t, _ in part)), "text"), *news)
+                for part, news in zip(left, right, strict=True)
+            ]
+        else:
+            lines = [*self._news(row, width), *self._parts(row, width)]
+        if self._vetoed:
+            lines.append(joined([plain("vetoed", "warn"), plain("   ".join(self._vetoed), "dim")]))
+        return lines
+
+    @staticmethod
+    def _parts(row: ShortlistRow, width: int) -> list[Line]:
+        lines: list[Line] = [
+            (("rank ", "dim"), (f"{row.rank_score:.3f}", "strong"), (" = ", "dim"), ("weight × rank 0..1", "dim"))
+        ]
+        scale = max((abs(v) for v in row.parts.values()), default=0.0) or 1.0
+        for name, value in row.parts.items():
+            full, _ = f.bar(abs(value) / scale, max(4, min(14, width - 24)))
+            ink = "accent" if value >= 0 else "loss"
+            lines.append(
+                (
+                    (f.fit(PART_NAMES.get(name, name), 13), "dim"),
+                    (f" {value:+.3f} ", "text"),
+                    (full.strip(), ink),
+                )
+            )
+        return lines
+
+    @staticmethod
+    def _news(row: ShortlistRow, width: int) -> list[Line]:
+        score = f.signed(row.news_score, 2) if row.news_score is not None else "none found"
+        lines: list[Line] = [
+            (("news ", "dim"), (score, "strong"), (f"   by {row.news_label}, between -1 and +1", "dim"))
+        ]
+        if row.veto:
+            lines.append(plain(f"VETO: {row.veto}", "warn"))
+        for item in row.news[:4]:
+            when = f.eastern(item.at, "%d %b %H:%M")
+            ink = "gain" if item.score > 0 else "loss" if item.score < 0 else "dim"
+            lines.append(((f"{item.score:+.1f}", ink), (f"  {when} {item.source}", "dim")))
+            lines.extend(
+                ((("      “" if i == 0 else "       "), "dim"), (piece, "text"), ("”" if last else "", "dim"))
+                for i, piece, last in _marked_last(f.wrapped(item.headline, max(10, width - 8), 2))
+            )
+        if not row.news:
+            lines.append(plain("nothing was published in the window", "dim"))
+        return lines
+
+
+def _marked_last(pieces: Sequence[str]) -> list[tuple[int, str, bool]]:
+    return [(i, piece, i == len(pieces) - 1) for i, piece in enumerate(pieces)]

@@ -1,0 +1,137 @@
+"""The training screen's panels: the loop's progress, and one row an algorithm."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import ClassVar
+
+from app import formatting as f
+from app.widgets.box import EMPTY, Box, Line, between, joined, plain
+from app.widgets.table import Column, Table
+from engine.views import AlgorithmRow, TrainingView
+
+STATE_GLYPHS = {
+    "idle": ("○", "dim"),
+    "running": ("▶", "accent"),
+    "paused": ("‖", "warn"),
+    "stopping": ("■", "warn"),
+    "done": ("✓", "accent"),
+    "failed": ("✕", "alarm"),
+}
+
+
+def state_line(state: str, detail: str = "") -> Line:
+    """``▶ running``: glyph, word, and what the engine adds."""
+    glyph, ink = STATE_GLYPHS[state]
+    return joined([((f"{glyph} ", ink), (state, "strong")), plain(detail, "dim")])
+
+
+class LoopPanel(Box):
+    """mp1_loop: cycles done, what a cycle costs, when it ends, which batches the present cycle has done."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("mp1 loop", id=id)
+        self._view = TrainingView()
+
+    def show(self, view: TrainingView) -> None:
+        self._view = view
+        self.note = plain(view.backend, "dim")
+        running = view.state in ("running", "paused", "stopping")
+        self.foot = (
+            (("p", "accent"), (" pause / resume   ", "dim"), ("s", "accent"), (" stop after this cycle", "dim"))
+            if running
+            else EMPTY
+        )
+        self.repaint()
+
+    def draw(self, width: int) -> Sequence[Line]:
+        view = self._view
+        if view.state == "idle" and not view.cycles:
+            return [
+                plain("no training yet", "dim"),
+                (("w", "accent"), (" runs the weekend: data, then these cycles, then the groups", "dim")),
+            ]
+        share = view.cycle / view.cycles if view.cycles else None
+        head = joined([((f"cycle {f.count(view.cycle)} / {f.count(view.cycles)}", "strong"),)])
+        tail: Line = ((f"{(share or 0) * 100:3.0f} %", "strong"),)
+        if view.eta_s is not None and view.state == "running":
+            tail = (*tail, (f"   {f.duration(view.eta_s)} left", "text"))
+        room = width - sum(len(t) for t, _ in (*head, *tail)) - 4
+        full, rest = f.bar(share, max(4, room))
+        first: Line = (*head, ("  ", "text"), (full, "accent"), (rest, "frame"), ("  ", "text"), *tail)
+        return [
+            first,
+            between(state_line(view.state, view.detail), self._costs(width), width),
+            between(self._batches(), self._volume(), width) if width >= 96 else self._batches(),
+            *([] if width >= 96 else [self._volume()]),
+        ]
+
+    def _costs(self, width: int) -> Line:
+        parts: list[Line] = []
+        if self._view.kernel_ms is not None:
+            parts.append(((f"{self._view.kernel_ms:.1f}", "strong"), (" ms kernels", "dim")))
+        if self._view.cycle_ms is not None:
+            parts.append(((f"{self._view.cycle_ms:.0f}", "strong"), (" ms a cycle", "dim")))
+        return joined(parts, "   ")
+
+    def _volume(self) -> Line:
+        parts: list[Line] = []
+        if self._view.evaluations_per_s is not None:
+            rate = f.metric(self._view.evaluations_per_s)
+            parts.append(((rate, "strong"), (" evaluations/s", "dim")))
+        parts.append(((f.count(self._view.distinct), "strong"), (" distinct sets tested", "dim")))
+        return joined(parts, "   ")
+
+    def _batches(self) -> Line:
+        days: list[Line] = []
+        for number, batches in enumerate(self._view.batches, start=1):
+            done = "".join("■" if b else "" for b in batches)
+            todo = "".join("" if b else "□" for b in batches)
+            days.append(((f"day {number} ", "dim"), (done, "accent"), (todo, "frame")))
+        return joined(days, "   ") if days else plain("no batch in progress", "dim")
+
+
+class AlgorithmTable(Table[AlgorithmRow]):
+    """Each algorithm: how much of its space is tested, how good its best is, how that grew."""
+
+    COLUMNS: ClassVar[tuple[Column, ...]] = (
+        Column("name", "algorithm", 9, 1),
+        Column("tested", "tested", 9, 2, right=True),
+        Column("space", "of space %", 10, 8, right=True),
+        Column("best", "best pp", 8, 1, right=True),
+        Column("top100", "top-100 pp", 10, 3, right=True),
+        Column("trend", "trend of best", 14, 4, most=44),
+        Column("buys", "buys/day", 8, 5, right=True),
+        Column("worst", "worst day %", 11, 6, right=True),
+        Column("parameters", "best parameters", 18, 2, most=40),
+    )
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("Algorithms", id=id)
+        self.note = plain("score in percentage points of excess", "dim")
+        self.empty = [plain("each algorithm gets a row with the first cycle", "dim")]
+
+    def key(self, row: AlgorithmRow) -> str:
+        return row.name
+
+    def cell(self, row: AlgorithmRow, column: str, width: int) -> Line:
+        match column:
+            case "name":
+                return plain(row.name, "strong")
+            case "tested":
+                return plain(f.count(row.tested))
+            case "space":
+                return plain(f"{100 * row.tested / row.space:.2f}" if row.space else f.UNKNOWN, "dim")
+            case "best":
+                return plain(f.signed(row.best, 3), "strong")
+            case "top100":
+                return plain(f.signed(row.top100, 3))
+            case "trend":
+                return plain(f.sparkline(f.resampled(row.trend, width), width), "accent")
+            case "buys":
+                return plain(f.UNKNOWN if row.buys_day is None else f"{row.buys_day:.0f}")
+            case "worst":
+                ink = "text" if row.worst_day is None or row.worst_day >= 0 else "loss"
+                return plain(f.signed(row.worst_day), ink)
+            case _:
+                return plain(row.best_parameters or f.UNKNOWN, "dim")
