@@ -13,7 +13,8 @@ import asyncio
 import hashlib
 import os
 import sqlite3
-from collections.abc import AsyncIterator, Iterable, Iterator, Sequence
+import sys
+from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -304,6 +305,39 @@ def _finish_copy(partial: Path, target: Path) -> None:
     with partial.open("rb+") as file:
         os.fsync(file.fileno())
     partial.replace(target)
+    if sys.platform != "win32":
+        folder = os.open(target.parent, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+async def verify_copy(path: Path, counts: Mapping[str, int]) -> None:
+    """StorageError unless ``path`` is a sound database with exactly ``counts`` rows in each of those tables."""
+    await asyncio.to_thread(_verify_copy, path, counts)
+
+
+def _verify_copy(path: Path, counts: Mapping[str, int]) -> None:
+    problem = ""
+    if not path.exists():
+        problem = "it does not exist"
+    else:
+        try:
+            with closing(sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True)) as connection:
+                found = connection.execute("PRAGMA integrity_check(1)").fetchone()[0]
+                problem = "" if found == "ok" else str(found)
+                for table, count in counts.items():
+                    rows = connection.execute(f'SELECT COUNT(*) FROM "{table}"').fetchone()[0]
+                    if rows != count:
+                        problem = f"{table} has {rows} rows, the original {count}"
+        except sqlite3.Error as error:
+            problem = str(error)
+    if problem:
+        raise StorageError(
+            f"the copy {path} is not complete ({problem}); nothing was wiped. "
+            "Move it away, look at the space left on that disk, and run the stage again"
+        )
 
 
 def marks(count: int) -> str:

@@ -37,6 +37,7 @@ def _market_migration() -> tuple[str, ...]:
             day4 TEXT NOT NULL, day5 TEXT NOT NULL, seed INTEGER NOT NULL, eligible INTEGER NOT NULL,
             sampled INTEGER NOT NULL)""",
     ]
+    statements.append("CREATE TABLE companies (symbol TEXT PRIMARY KEY, name TEXT NOT NULL) WITHOUT ROWID")
     for day in range(1, DAYS + 1):
         statements.append(
             f"CREATE TABLE dict_day{day} (symbol TEXT PRIMARY KEY, session TEXT NOT NULL, {_BAR}) WITHOUT ROWID"
@@ -232,6 +233,16 @@ class MarketTables(Database):
         kept = [i for i, symbol in enumerate(panel.symbols) if symbol not in sampled]
         outside = Panel(tuple(panel.symbols[i] for i in kept), panel.sessions, panel.bars[kept])
         return outside.symbols, outside.windows(LOOKBACK + day - 1, TRAINING_ROWS)
+
+    async def replace_companies(self, names: Mapping[str, str]) -> None:
+        """The company names of all common stock, by symbol."""
+        async with self.transaction() as connection:
+            await connection.execute("DELETE FROM companies")
+            await insert(connection, "companies", sorted(names.items()), 2)
+
+    async def companies(self) -> dict[str, str]:
+        """Company names by symbol; {} before the first data set."""
+        return {str(row[0]): str(row[1]) for row in await self.rows("SELECT symbol, name FROM companies")}
 
     async def replace_dictionary(self, session: date, panel: Panel) -> None:
         """Stores the weekday's universe: ``dictionary_table`` (64 rows ending ``session``), longer lookback."""
