@@ -1,0 +1,210 @@
+"""The running venue: market, clock, exchange and subscribers, moved through time together.
+
+``advance`` brings everything to the present moment of the market in order, so that a fill
+and the print that caused it belong together whatever the clock's rate. Every request calls
+it first; a 50 ms loop calls it in between. Lives on one asyncio loop; nothing here blocks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date, datetime
+from datetime import time as day_time
+from decimal import Decimal
+from pathlib import Path
+from typing import Protocol
+
+from engine.simulator.clock import SimulatedClock
+from engine.simulator.exchange import Exchange, Update
+from engine.simulator.faults import Fault, Faults
+from engine.simulator.market import Market
+from engine.simulator.news import NewsDesk
+from engine.simulator.order_log import OrderLog, wall_now
+from engine.simulator.orders import Json
+from engine.simulator.sessions import Moment, Phase, new_york_time
+from engine.simulator.tape import Tape
+from engine.simulator.wire import new_york
+
+TICK_S = 0.05  # wall seconds between two looks at the clock
+SETTLE_S = 0.005  # wall seconds until an order or cancel that arrived takes effect
+QUIET_S = 0.4  # wall seconds after which subscribers get a price even between two path points
+START_TIME = day_time(16, 30)  # New York: the session of the starting date is complete
+
+
+@dataclass(frozen=True, slots=True)
+class VenueOptions:
+    """How a venue is set up; limits are requests a minute, cash is dollars."""
+
+    day: date
+    seed: int
+    cash: Decimal
+    speed: float
+    folder: Path
+    key: str
+    secret: str
+    trading_limit: int = 200
+    data_limit: int = 10_000
+    partial_fills: float = 0.0
+
+
+class PriceListener(Protocol):
+    """Who wants prices as they are made."""
+
+    @property
+    def wanted(self) -> bool: ...
+
+    def prices(self, moment: Moment) -> None: ...
+
+    def act(self, fault: Fault) -> None: ...
+
+
+class UpdateListener(Protocol):
+    """Who wants order updates as they happen."""
+
+    def update(self, update: Update) -> None: ...
+
+    def act(self, fault: Fault) -> None: ...
+
+
+class Venue:
+    """Everything one simulator serves."""
+
+    def __init__(self, market: Market, options: VenueOptions) -> None:
+        self.market, self.options = market, options
+        self.faults = Faults()
+        self.tape = Tape(market, options.seed)
+        self.news = NewsDesk(market.listings, options.seed)
+        self.at = new_york_time(options.day, START_TIME)
+        last = market.sessions.all[-1]
+        self.clock = SimulatedClock(self.at, last.close, options.speed)
+        self.log = OrderLog(options.folder / "simulator.log.jsonl")
+        self.exchange = Exchange(
+            self.tape,
+            cash=options.cash,
+            seed=options.seed,
+            opened_at=self.at,
+            faults=self.faults,
+            tell=self._heard,
+            partial_fills=options.partial_fills,
+        )
+        self.price_listeners: list[PriceListener] = []
+        self.update_listeners: list[UpdateListener] = []
+        self._told_at = 0.0
+        self._settling = False
+
+    # --- time ----------------------------------------------------------------------------
+
+    def advance(self) -> datetime:
+        """Processes market time up to now and returns it."""
+        self._process(self.clock.now(), quiet=False)
+        return self.at
+
+    def jump(self, to: datetime) -> None:
+        """Moves market time to ``to``; what lies between happens, unseen by price subscribers."""
+        self.advance()
+        self.clock.jump(to)
+        self._process(self.clock.now(), quiet=True)
+
+    def _process(self, now: datetime, *, quiet: bool) -> None:
+        sessions, exchange = self.market.sessions, self.exchange
+        listening = not quiet and any(listener.wanted for listener in self.price_listeners)
+        steps = bool(listening or exchange.open_orders)
+        told = False
+        for moment in sessions.moments(self.at, now, steps=steps):
+            self.at = moment.at
+            exchange.step(moment)
+            if listening and moment.phase is not Phase.DAWN:
+                self._tell_prices(moment)
+                told = True
+        self.at = max(self.at, now)
+        if listening and not told and time.monotonic() - self._told_at >= QUIET_S:
+            session = sessions.in_progress(now)
+            if session is not None:
+                self._tell_prices(Moment(now, Phase.BETWEEN, session))
+        self.clock.set_busy(exchange.busy)
+
+    def _tell_prices(self, moment: Moment) -> None:
+        self._told_at = time.monotonic()
+        for listener in self.price_listeners:
+            listener.prices(moment)
+
+    def settle_soon(self) -> None:
+        """After a request that changed orders: they take effect within milliseconds."""
+        self.clock.set_busy(self.exchange.busy)
+        if not self._settling:
+            self._settling = True
+            asyncio.get_running_loop().call_later(SETTLE_S, self.settle)
+
+    def settle(self) -> None:
+        self._settling = False
+        now = self.advance()
+        self.exchange.settle(now)
+        self.clock.set_busy(self.exchange.busy)
+
+    async def run(self) -> None:
+        """The loop that moves market time on; ends when cancelled."""
+        while True:
+            self.settle()
+            await asyncio.sleep(TICK_S)
+
+    # --- what is told ----------------------------------------------------------------------
+
+    def _heard(self, update: Update) -> None:
+        self.log.write(
+            update.event,
+            wall_now(),
+            update.at,
+            order_id=update.order["id"],
+            client_order_id=update.order["client_order_id"],
+            symbol=update.order["symbol"],
+            side=update.order["side"],
+            status=update.order["status"],
+            price=None if update.price is None else f"{update.price:f}",
+            qty=None if update.shares is None else f"{update.shares:f}",
+            **({"flag": update.flag} if update.flag else {}),
+        )
+        for listener in self.update_listeners:
+            listener.update(update)
+
+    def order_fault(self, fault: Fault) -> None:
+        """Acts at once on the sockets' faults; keeps the others for their occasion."""
+        if fault.kind not in ("mute", "drop"):
+            self.faults.order(fault)
+            return
+        listeners: list[tuple[str, Callable[[Fault], None]]] = [("price", p.act) for p in self.price_listeners]
+        listeners += [("trade", u.act) for u in self.update_listeners]
+        for name, act in listeners:
+            if fault.socket in ("", name):
+                act(fault)
+
+    def clock_json(self) -> Json:
+        """The venue's clock; ``rate``, ``asked_rate`` and ``hold_at`` are the simulator's own additions."""
+        sessions, at = self.market.sessions, self.at
+        return {
+            "timestamp": new_york(at),
+            "is_open": sessions.in_progress(at) is not None,
+            "next_open": new_york(sessions.next_open(at) or sessions.all[-1].open),
+            "next_close": new_york(sessions.next_close(at) or sessions.all[-1].close),
+            "rate": self.clock.rate,
+            "asked_rate": self.clock.asked_rate,
+            "hold_at": new_york(self.clock.hold_at),
+        }
+
+    def state_json(self) -> Json:
+        """Everything at once, for tests and for ``tshc sim``."""
+        at = self.advance()
+        return {
+            "clock": self.clock_json(),
+            "market": {"name": self.market.name, "seed": self.options.seed, "listings": len(self.market.listings)},
+            "account": self.exchange.account_json(at),
+            "positions": self.exchange.positions_json(at),
+            "orders": [o.json() for o in self.exchange.orders.values()],
+            "faults": [f.json() for f in self.faults.waiting],
+            "busy": self.exchange.busy,
+        }
+
+    def close(self) -> None:
+        self.log.close()
