@@ -4,7 +4,9 @@ Buy when MFI(n) < lo and C > C[t-h].
 
 MFI = 100 * positive flow/(positive + negative flow) of n bars; a bar's flow is TP*volume,
 positive when TP rose, negative when it fell, neither when it stayed; a total flow below 1
-gives 0 (TA-Lib MFI).
+gives 0 (TA-Lib MFI). Two bars with the same high + low + close can differ in the last bit
+of TP, and money must not flow by rounding: a move within SAME of both prices' sum is none
+(as TA-Lib 0.8; real moves are a million times larger).
 """
 
 from __future__ import annotations
@@ -15,6 +17,7 @@ from engine.model import CLOSE, HIGH, LOW, VOLUME, Floats, Parameter
 from engine.spaces import ParameterSpace
 
 SPACE = ParameterSpace("mfi", (Parameter("n", 3, 24), Parameter("lo", 20, 55), Parameter("h", 1, 6)))
+SAME = 1e-14  # relative; see above
 OLDEST = SIGNAL - 24  # the bar before the longest set's first flow
 
 
@@ -29,8 +32,10 @@ def buys(bars: Floats, values: Floats, scratch: Floats, flags: Flags) -> None:
         x, x0, v, a, b = typical[t], typical[t - 1], volume[t], inflow[t], outflow[t]
         for j in range(lanes):
             flow = x[j] * v[j]
-            a[j] = flow if x[j] > x0[j] else 0.0
-            b[j] = flow if x[j] < x0[j] else 0.0
+            move = x[j] - x0[j]
+            same = SAME * (x[j] + x0[j])
+            a[j] = flow if move > same else 0.0
+            b[j] = flow if move < -same else 0.0
     for row in range(values.shape[0]):
         n, low, h = int(values[row, 0]), values[row, 1], int(values[row, 2])
         positive[:] = 0.0

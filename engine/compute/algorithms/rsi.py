@@ -8,7 +8,7 @@ changes, then smoothed (average*(n-1) + x)/n; RSI = 100*gain/(gain + loss), 0 wi
 
 from __future__ import annotations
 
-from engine.compute.algorithms.rule import SIGNAL, TINY, Flags, Rule, kernel
+from engine.compute.algorithms.rule import SIGNAL, Flags, Rule, kernel
 from engine.model import CLOSE, Floats, Parameter
 from engine.spaces import ParameterSpace
 
@@ -48,11 +48,11 @@ def buys(bars: Floats, values: Floats, scratch: Floats, flags: Flags) -> None:
             if t == SIGNAL - h:
                 for j in range(lanes):
                     total = gain[j] + loss[j]
-                    rsi = 100.0 * (gain[j] / total) if total >= TINY else 0.0
+                    rsi = 100.0 * (gain[j] / total) if total > 0.0 else 0.0
                     buy[j] = rsi < low
         for j in range(lanes):
             total = gain[j] + loss[j]
-            rsi = 100.0 * (gain[j] / total) if total >= TINY else 0.0
+            rsi = 100.0 * (gain[j] / total) if total > 0.0 else 0.0
             buy[j] &= rsi >= low
 
 

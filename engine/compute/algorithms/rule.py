@@ -24,7 +24,6 @@ from engine.spaces import ParameterSpace
 
 LANES = 256  # lanes of a block: a batch of 250 tickers, padded to whole vectors
 SIGNAL = LOOKBACK - 1  # chronological index of the signal bar t
-TINY = 1e-14  # below this TA-Lib takes a divisor for zero (TA_EPSILON)
 
 # bars [5, 64, lanes], real parameter values [sets, parameters], scratch [rows, lanes], flags [sets, lanes]
 RULE_SIGNATURE = types.void(
