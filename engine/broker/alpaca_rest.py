@@ -31,6 +31,7 @@ from engine.config import BrokerSettings
 from engine.model import NEW_YORK, Asset, DailyBar, NewsArticle, Quote, Session, Tick
 
 BAR_PAGE, NEWS_PAGE, ORDER_PAGE = 10_000, 50, 500
+DATA_CEILING = 10_000  # requests a minute of the largest data plan; the headers tell the plan's own
 _PAGES_AT_MOST = 2_000  # a server that never ends its pages is broken
 
 T = TypeVar("T")
@@ -70,7 +71,9 @@ class AlpacaRest:
         self._data_client = StockHistoricalDataClient(key, secret, raw_data=True, url_override=data_url)
         self._news_client = NewsClient(key, secret, raw_data=True, url_override=data_url)
         self.trading = Transport("the broker", RequestBudget(settings.requests_per_minute, settings.exit_reserve))
-        self.data = Transport("the market-data service", RequestBudget(settings.requests_per_minute))
+        self.data = Transport(
+            "the market-data service", RequestBudget(settings.requests_per_minute, ceiling=DATA_CEILING)
+        )
         for client, url, transport in (
             (self._trading_client, trading_url, self.trading),
             (self._data_client, data_url, self.data),

@@ -14,17 +14,21 @@ WINDOW_S = 60.0
 
 
 class RequestBudget:
-    """``per_minute`` requests; other requests leave ``exit_reserve`` of them untouched."""
+    """``per_minute`` requests; other requests leave ``exit_reserve`` of them untouched.
+
+    The broker may lower the limit at any time, and raise it up to ``ceiling``.
+    """
 
     def __init__(
         self,
         per_minute: int,
         exit_reserve: int = 0,
         *,
+        ceiling: int | None = None,
         monotonic: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
-        self._cap = per_minute
+        self._ceiling = ceiling or per_minute
         self._reserve = exit_reserve
         self._monotonic, self._wall = monotonic, wall
         self.per_minute = per_minute
@@ -66,8 +70,8 @@ class RequestBudget:
         limit, remaining = _whole(headers, "X-RateLimit-Limit"), _whole(headers, "X-RateLimit-Remaining")
         self._refill()
         if limit:
-            self.per_minute = min(self._cap, limit)
-            self._tokens = min(self._tokens, float(self.per_minute))
+            known, self.per_minute = self.per_minute, min(self._ceiling, limit)
+            self._tokens = min(self._tokens + max(0, self.per_minute - known), float(self.per_minute))
         if remaining is not None:
             self._tokens = min(self._tokens, float(remaining))
 

@@ -164,6 +164,13 @@ def reconcile_gate(clean: bool, detail: str) -> GateReport:
     )
 
 
+def link_gate(name: str, state: str, detail: str) -> GateReport:
+    """A stream is connected; stale counts as connected, because outside regular hours all are mute."""
+    passed = state in ("live", "stale")
+    numbers = f"{name} {state}" + (f" ({detail})" if detail else "")
+    return GateReport(f"{name}_link", passed, numbers, "" if passed else "see the status strip")
+
+
 def order_count_gate(sent: int, cap: int) -> GateReport:
     return GateReport(
         "order_count",

@@ -1,0 +1,131 @@
+"""Selling a position until nothing of it is left, whatever gets in the way.
+
+An exit asks no gate. A target or trail exit first tries a limit just below the bid, for a
+moment; everything else, and every later attempt, is a market order. A refusal is shown on
+the position and tried again with what the broker says is available.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from datetime import date
+from decimal import Decimal
+from typing import Protocol
+
+from engine.broker.alpaca_rest import AlpacaRest
+from engine.broker.clock import MarketClock
+from engine.broker.errors import BrokerError
+from engine.execution.allocation import down_to_grid
+from engine.execution.order_ids import EXIT
+from engine.execution.orders import OrderDesk
+from engine.execution.positions_book import PositionsBook
+from engine.execution.tsh_trade_management import ExitReason
+from engine.model import Quote
+
+log = logging.getLogger(__name__)
+
+LIMIT_WAIT_S = 2.0  # a marketable limit that has not filled by then becomes a market order
+MARKET_WAIT_S = 20.0  # then REST is asked what is going on
+BELOW_BID = Decimal("0.003")  # fraction
+PAUSES_S = (0.2, 0.5, 1.0, 2.0, 5.0)
+PATIENT = frozenset({ExitReason.TARGET, ExitReason.TRAIL})
+
+
+class FreshQuotes(Protocol):
+    """The latest quote of a symbol if it is fresh, else None."""
+
+    def __call__(self, symbol: str) -> Quote | None: ...
+
+
+class ExitRunner:
+    """One seller a symbol; ``session`` names the session whose ids new orders carry."""
+
+    def __init__(
+        self,
+        rest: AlpacaRest,
+        desk: OrderDesk,
+        book: PositionsBook,
+        clock: MarketClock,
+        quotes: FreshQuotes,
+        session: Callable[[], date],
+    ) -> None:
+        self._rest, self._desk, self._book, self._clock = rest, desk, book, clock
+        self._quotes, self._session = quotes, session
+        self._tasks: dict[str, asyncio.Task[None]] = {}
+
+    def start(self, symbol: str, reason: ExitReason) -> None:
+        """Starts selling ``symbol`` unless that is already under way."""
+        running = self._tasks.get(symbol)
+        if running is None or running.done():
+            self._tasks[symbol] = asyncio.create_task(self._run(symbol, reason), name=f"exit {symbol}")
+
+    def running(self, symbol: str) -> bool:
+        task = self._tasks.get(symbol)
+        return task is not None and not task.done()
+
+    async def halt(self, symbol: str | None = None) -> None:
+        """Stops selling here (flatten takes over, or the engine ends); sent orders stay sent."""
+        tasks = [t for s, t in self._tasks.items() if symbol in (None, s) and not t.done()]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    async def _run(self, symbol: str, reason: ExitReason) -> None:
+        attempt = 0
+        while self._book.shares(symbol) > 0:
+            try:
+                if not self._clock.is_open:
+                    self._book.note_trouble(symbol, "the market is closed: sells at the next open")
+                    return
+                attempt += 1
+                await self._attempt(symbol, reason, attempt)
+            except Exception:  # an exit must be tried again whatever went wrong
+                log.exception("%s: the exit attempt %d failed", symbol, attempt)
+                self._book.note_trouble(symbol, "the last attempt failed; see the log; trying again")
+            if self._book.shares(symbol) > 0:
+                await asyncio.sleep(PAUSES_S[min(attempt, len(PAUSES_S)) - 1])
+
+    async def _attempt(self, symbol: str, reason: ExitReason, attempt: int) -> None:
+        for order in self._desk.open_orders(symbol):
+            # An open entry would buy on; an open exit already holds the shares.
+            await self._desk.cancel(order)
+        shares = self._book.shares(symbol)
+        if attempt > 1:
+            shares = min(shares, await self._available(symbol))
+        if shares <= 0:
+            self._book.note_trouble(symbol, "no shares available at the broker; reconciling")
+            return
+        limit = self._limit(symbol) if attempt == 1 and reason in PATIENT else None
+        order = await self._desk.send(
+            self._session(),
+            symbol,
+            "sell",
+            shares,
+            "limit" if limit is not None else "market",
+            limit,
+            leg=EXIT,
+            why=str(reason),
+        )
+        if order.problem:
+            self._book.note_trouble(symbol, order.problem)
+            return
+        if await self._desk.settle(order, LIMIT_WAIT_S if limit is not None else MARKET_WAIT_S):
+            return
+        if limit is not None:
+            await self._desk.cancel(order)
+
+    async def _available(self, symbol: str) -> int:
+        try:
+            positions = await self._rest.positions()
+        except BrokerError as error:
+            self._book.note_trouble(symbol, f"positions cannot be asked: {error}")
+            return self._book.shares(symbol)  # a failed query is never "flat"
+        return int(sum((p.available for p in positions if p.symbol == symbol), Decimal(0)))
+
+    def _limit(self, symbol: str) -> Decimal | None:
+        quote = self._quotes(symbol)
+        if quote is None or quote.bid <= 0:
+            return None
+        return down_to_grid(quote.bid * (1 - BELOW_BID))

@@ -1,0 +1,319 @@
+"""Flatten: from whatever there is to nothing, and FLAT only when the broker has said so twice.
+
+latch entries -> cancel -> wait until none is open -> sell what is available, again and
+again with the reason shown -> two confirmations. The machine needs REST and a way to send
+a sell; the engine gives it the journalled order path, ``flatten_without_engine`` its own.
+Each step is persisted, so that a restarted engine goes on. With the market closed it
+cancels, queues market sells for the next open and says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+from collections import defaultdict
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from typing import Literal
+
+from engine.broker.alpaca_rest import AlpacaRest
+from engine.broker.broker_types import BrokerOrder, BrokerPosition
+from engine.broker.errors import BrokerError, DuplicateOrderId, OrderRefused, OrderUnknown
+from engine.execution.latch_file import write_latch
+from engine.execution.order_ids import FLATTEN, is_foreign
+from engine.home import Home
+from engine.model import NEW_YORK, UTC
+from engine.orders_model import OrderIntent, client_order_id
+from engine.views import FlattenRow, FlattenView
+
+log = logging.getLogger(__name__)
+
+LOOK_BACK = timedelta(days=30)  # how far TSH positions are searched for in the broker's orders
+CONFIRMATIONS = 2
+PAUSE_S = 0.5
+CANCEL_AGAIN_S = 5.0
+PATIENCE_S = 300.0  # wall seconds with an open market before the machine says FAILED and why
+
+State = Literal["idle", "running", "flat", "queued", "failed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One look at the broker: what there is to close. ``ours`` are shares bought by this home's orders."""
+
+    orders: tuple[BrokerOrder, ...]
+    positions: tuple[BrokerPosition, ...]
+    foreign: tuple[str, ...]
+
+    @property
+    def flat(self) -> bool:
+        return not self.orders and not self.positions
+
+    @property
+    def exposure(self) -> Decimal:
+        return sum((p.value or Decimal(0) for p in self.positions), Decimal(0))
+
+
+async def look(rest: AlpacaRest, home8: str, now: datetime, *, include_foreign: bool) -> Seen:
+    """Orders and positions that flatten would close; raises BrokerError when the broker cannot be asked.
+
+    TSH shares of a symbol are the net of this home's filled orders, and never more than the
+    account holds: what is beyond belongs to somebody else.
+    """
+    found = {o.id: o for o in await rest.orders("all", after=now - LOOK_BACK)}
+    found.update((o.id, o) for o in await rest.orders("open"))
+    ours: dict[str, int] = defaultdict(int)
+    for order in found.values():
+        if not is_foreign(order.client_order_id, home8):
+            ours[order.symbol] += int(order.filled) if order.side == "buy" else -int(order.filled)
+    still_open = [o for o in found.values() if not o.ended]
+    positions, foreign = [], []
+    for position in await rest.positions():
+        mine = max(0, min(ours[position.symbol], int(position.shares)))
+        beyond = position.shares - mine
+        if beyond != 0:
+            foreign.append(f"{position.symbol} {beyond.normalize():f} shares")
+        if include_foreign:
+            positions.append(position)
+        elif mine > 0:
+            positions.append(_part(position, mine))
+    foreign += [f"{o.symbol} order {o.side}" for o in still_open if is_foreign(o.client_order_id, home8)]
+    orders = [o for o in still_open if include_foreign or not is_foreign(o.client_order_id, home8)]
+    return Seen(tuple(orders), tuple(positions), tuple(foreign))
+
+
+def _part(position: BrokerPosition, shares: int) -> BrokerPosition:
+    value = None if position.price is None else position.price * shares
+    available = min(position.available, Decimal(shares))
+    return BrokerPosition(
+        position.symbol, Decimal(shares), available, position.average_entry, position.price, value
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class FlattenPorts:
+    """What the machine is given; all of it works without an engine."""
+
+    look: Callable[[], Awaitable[Seen]]
+    cancel: Callable[[BrokerOrder], Awaitable[None]]
+    sell: Callable[[str, int], Awaitable[str]]  # symbol, shares; why it was refused, or empty
+    market_open: Callable[[], Awaitable[bool]]
+    save: Callable[[State, str], Awaitable[None]]
+    report: Callable[[FlattenView], None]
+    pause: Callable[[], Awaitable[None]]
+
+
+class Flattener:
+    """One run; ``view`` is always the latest truth."""
+
+    def __init__(self, ports: FlattenPorts) -> None:
+        self._ports = ports
+        self.view = FlattenView()
+        self._reasons: dict[str, str] = {}
+        self._queued: set[str] = set()
+
+    async def run(self, patience_s: float = PATIENCE_S) -> FlattenView:
+        """Works until flat, queued or out of patience; a broker that does not answer is asked again."""
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + patience_s
+        confirmations = 0
+        cancelled_at: dict[str, float] = {}
+        await self._say("running", "entries latched, looking at the account", None, 0)
+        while loop.time() < deadline:
+            try:
+                seen = await self._ports.look()
+                open_market = await self._ports.market_open()
+            except BrokerError as error:
+                confirmations = 0  # a failed query is never "flat"
+                await self._say("running", f"the broker cannot be asked, trying again: {error}", None, 0)
+                await self._ports.pause()
+                continue
+            if seen.flat:
+                confirmations += 1
+                if confirmations >= CONFIRMATIONS:
+                    return await self._say("flat", "no orders, no positions: confirmed twice", seen, confirmations)
+                await self._say("running", "nothing left, confirming", seen, confirmations)
+                await self._ports.pause()
+                continue
+            confirmations = 0
+            waiting = [o for o in seen.orders if not _is_flatten(o)]
+            if waiting:
+                await self._say("running", f"cancelling {len(waiting)} orders", seen, 0, market_open=open_market)
+                await self._cancel(waiting, cancelled_at, loop.time())
+            elif seen.positions:
+                await self._sell(seen, open_market)
+                if not open_market and all(p.symbol in self._queued for p in seen.positions):
+                    names = " ".join(sorted(self._queued))
+                    return await self._say(
+                        "queued", f"the market is closed: sells queued for the open: {names}", seen, 0
+                    )
+            await self._ports.pause()
+        reasons = "; ".join(f"{s}: {r}" for s, r in sorted(self._reasons.items()) if r) or "no reason was given"
+        return await self._say(
+            "failed", f"not flat after {patience_s:.0f} s: {reasons}; look at the broker", None, 0
+        )
+
+    async def _cancel(self, orders: list[BrokerOrder], asked_at: dict[str, float], now: float) -> None:
+        for order in orders:
+            if now - asked_at.get(order.id, -CANCEL_AGAIN_S) < CANCEL_AGAIN_S:
+                continue  # a cancel is a request: its end comes later
+            asked_at[order.id] = now
+            try:
+                await self._ports.cancel(order)
+            except BrokerError as error:
+                self._reasons[order.symbol] = f"cancel: {error}"
+
+    async def _sell(self, seen: Seen, open_market: bool) -> None:
+        selling = {o.symbol for o in seen.orders if _is_flatten(o)}
+        for position in seen.positions:
+            symbol, shares = position.symbol, int(position.available)
+            if symbol in selling or shares <= 0:
+                if symbol in selling:
+                    self._queued.add(symbol)
+                    self._reasons[symbol] = "sell order is out"
+                else:
+                    self._reasons[symbol] = "no shares available yet"
+                continue
+            try:
+                reason = await self._ports.sell(symbol, shares)
+            except BrokerError as error:
+                reason = str(error)
+            self._reasons[symbol] = reason or f"selling {shares}"
+            if not reason:
+                self._queued.add(symbol)
+        await self._say("running", "selling", seen, 0, market_open=open_market)
+
+    async def _say(
+        self, state: State, step: str, seen: Seen | None, confirmations: int, *, market_open: bool | None = None
+    ) -> FlattenView:
+        positions = () if seen is None else seen.positions
+        changed = (state, step) != (self.view.state, self.view.step)
+        self.view = FlattenView(
+            state=state,
+            step=step,
+            rows=tuple(
+                FlattenRow(symbol=p.symbol, shares=int(p.shares), step=self._reasons.get(p.symbol, "waiting"))
+                for p in positions
+            ),
+            confirmations=confirmations,
+            exposure=self.view.exposure if seen is None else seen.exposure,
+            positions=len(positions) if seen is not None else self.view.positions,
+            orders=self.view.orders if seen is None else len(seen.orders),
+            market_open=self.view.market_open if market_open is None else market_open,
+            foreign=self.view.foreign if seen is None else seen.foreign,
+        )
+        self._ports.report(self.view)
+        if changed:
+            await self._ports.save(state, step)
+        return self.view
+
+
+def _is_flatten(order: BrokerOrder) -> bool:
+    return f"-{FLATTEN}-" in order.client_order_id and order.side == "sell"
+
+
+# --- without the engine --------------------------------------------------------------------------
+
+
+async def flatten_without_engine(
+    rest: AlpacaRest,
+    home: Home,
+    include_foreign: bool,
+    report: Callable[[FlattenView], None],
+    *,
+    patience_s: float = PATIENCE_S,
+    pause_s: float = PAUSE_S,
+) -> FlattenView:
+    """``tshc flatten`` when nothing else works: only keys, REST and the home folder.
+
+    Writes LATCH first (an engine that still runs yields to it), keeps its intents in
+    ``flatten.jsonl`` of the home, synced before each order leaves, and leaves the latch in
+    force. Raises OSError when the home cannot be written and BrokerError for refused keys.
+    """
+    write_latch(home.latch, "tshc flatten", acting=True)
+    sender = _DirectSender(rest, home)
+
+    async def pause() -> None:
+        write_latch(home.latch, "tshc flatten", acting=True)  # the sign of life that the engine looks at
+        await asyncio.sleep(pause_s)
+
+    async def cancel(order: BrokerOrder) -> None:
+        await rest.cancel(order.id)
+
+    async def market_open() -> bool:
+        return (await rest.clock()).is_open
+
+    async def save(state: State, step: str) -> None:
+        log.info("flatten %s: %s", state, step)
+
+    async def look_now() -> Seen:
+        now = (await rest.clock()).at
+        return await look(rest, home.id8, now, include_foreign=include_foreign)
+
+    ports = FlattenPorts(look_now, cancel, sender.sell, market_open, save, report, pause)
+    try:
+        return await Flattener(ports).run(patience_s)
+    finally:
+        write_latch(home.latch, "tshc flatten")
+
+
+class _DirectSender:
+    """Market sells with the usual ids, written to ``flatten.jsonl`` before they leave."""
+
+    def __init__(self, rest: AlpacaRest, home: Home) -> None:
+        self._rest, self._home8 = rest, home.id8
+        self._record: Path = home.folder / "flatten.jsonl"
+        self._attempt: dict[str, int] = defaultdict(int)
+
+    async def sell(self, symbol: str, shares: int) -> str:
+        clock = await self._rest.clock()
+        session: date = clock.at.astimezone(NEW_YORK).date()
+        for _ in range(20):  # ids of an earlier flatten of this session are taken
+            self._attempt[symbol] += 1
+            intent = OrderIntent(
+                client_order_id=client_order_id(self._home8, session, symbol, FLATTEN, self._attempt[symbol]),
+                session=session,
+                symbol=symbol,
+                side="sell",
+                shares=shares,
+                kind="market",
+                limit_price=None,
+                stop_price=None,
+                time_in_force="day",
+                leg=FLATTEN,
+                attempt=self._attempt[symbol],
+                why="tshc flatten",
+                at=datetime.now(UTC),
+            )
+            await asyncio.to_thread(self._write, intent)
+            try:
+                await self._rest.submit(intent)
+            except DuplicateOrderId:
+                continue
+            except OrderRefused as refusal:
+                return refusal.reason
+            except OrderUnknown:
+                await asyncio.sleep(0.5)
+                found = await self._rest.order_by_client_id(intent.client_order_id, is_exit=True)
+                return "" if found is not None else "the order got lost; trying again"
+            return ""
+        return "no free order id; cancel by hand"
+
+    def _write(self, intent: OrderIntent) -> None:
+        line = json.dumps(
+            {
+                "client_order_id": intent.client_order_id,
+                "symbol": intent.symbol,
+                "shares": intent.shares,
+                "at": intent.at.isoformat(),
+            }
+        )
+        with self._record.open("a", encoding="utf-8") as file:
+            file.write(line + "\n")
+            file.flush()
+            os.fsync(file.fileno())

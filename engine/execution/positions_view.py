@@ -1,0 +1,121 @@
+"""What the positions screen shows, as a pure function of the book, the orders and the time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from datetime import date
+from decimal import Decimal
+
+from engine.broker.broker_types import BrokerOrder
+from engine.execution.orders import DeskOrder
+from engine.execution.positions_book import Holding, PositionsBook
+from engine.execution.tsh_trade_management import Phase
+from engine.views import OrderRow, PositionRow, PositionsView
+
+CENT, HUNDREDTH = Decimal("0.01"), Decimal("0.0001")
+
+
+def position_row(holding: Holding, now_s: float, stale_after_s: float, *, market_open: bool) -> PositionRow:
+    """``now_s`` monotonic; a position is stale when regular hours bring no price for ``stale_after_s``."""
+    tsh = holding.tsh
+    age = None if holding.priced_at is None else max(0.0, now_s - holding.priced_at)
+    shares = tsh.shares or holding.sold
+    pnl = holding.realised + holding.unrealised
+    basis = tsh.entry * (holding.sold + tsh.shares)
+    trouble = f"{tsh.why_next} - {holding.trouble}" if holding.trouble and not tsh.closed else tsh.why_next
+    return PositionRow(
+        symbol=holding.symbol,
+        shares=shares,
+        entry=tsh.entry.quantize(HUNDREDTH),
+        last=tsh.last,
+        age_s=age,
+        stale=market_open and not tsh.closed and (age is None or age > stale_after_s),
+        source=holding.source,
+        high=tsh.high,
+        stop=tsh.stop,
+        arm=tsh.arm_price,
+        target=tsh.target_price,
+        state=tsh.phase.value,
+        pnl=pnl.quantize(CENT),
+        pnl_pct=float(pnl / basis * 100) if basis else None,
+        why_next=trouble,
+    )
+
+
+def order_row(order: DeskOrder) -> OrderRow:
+    intent, state = order.intent, order.state
+    return OrderRow(
+        at=intent.at if state is None else state.submitted_at,
+        symbol=intent.symbol,
+        side=intent.side,
+        shares=intent.shares,
+        filled=order.filled,
+        kind=intent.kind,
+        price=intent.limit_price if not order.filled else (order.cost / order.filled).quantize(HUNDREDTH),
+        status=order.status,
+        client_order_id=intent.client_order_id,
+    )
+
+
+def foreign_row(order: BrokerOrder) -> OrderRow:
+    return OrderRow(
+        at=order.submitted_at,
+        symbol=order.symbol,
+        side=order.side,
+        shares=int(order.shares),
+        filled=int(order.filled),
+        kind=order.kind,
+        price=order.limit_price,
+        status=order.status,
+        client_order_id=order.client_order_id,
+        foreign=True,
+    )
+
+
+def positions_view(
+    book: PositionsBook,
+    orders: Iterable[DeskOrder],
+    foreign_orders: Iterable[BrokerOrder],
+    foreign: Sequence[str],
+    *,
+    session: date,
+    entering: Iterable[str],
+    refused: dict[str, str],
+    allocation: Decimal | None,
+    now_s: float,
+    stale_after_s: float,
+    market_open: bool,
+) -> PositionsView:
+    """Open positions first, then names on their way in, refused ones, and what was closed this session."""
+    shown = [
+        h for h in book.holdings.values() if not h.tsh.closed or h.session == session or _left(h, book, session)
+    ]
+    shown.sort(key=lambda h: (h.tsh.phase is Phase.CLOSED, h.symbol))
+    rows = [position_row(h, now_s, stale_after_s, market_open=market_open) for h in shown]
+    present = {row.symbol for row in rows}
+    rows += [
+        PositionRow(symbol=s, state="ENTERING", why_next="entry orders are out")
+        for s in sorted(entering)
+        if s not in present
+    ]
+    rows += [
+        PositionRow(symbol=s, state="REFUSED", why_next=why)
+        for s, why in sorted(refused.items())
+        if s not in present
+    ]
+    return PositionsView(
+        session=session,
+        rows=tuple(rows),
+        orders=tuple(
+            [order_row(o) for o in sorted(orders, key=lambda o: o.intent.at, reverse=True)]
+            + [foreign_row(o) for o in foreign_orders]
+        ),
+        foreign=tuple(foreign),
+        realised=book.realised(session).quantize(CENT),
+        unrealised=book.unrealised().quantize(CENT),
+        allocation=allocation,
+    )
+
+
+def _left(holding: Holding, book: PositionsBook, session: date) -> bool:
+    return any(trade.symbol == holding.symbol and trade.session == session for trade in book.closed)

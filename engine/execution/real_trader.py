@@ -1,0 +1,214 @@
+"""real_trader: the approved names bought at the open, in quarters, or refused with the numbers.
+
+Marketable limit orders: the first at the first ask, at most three re-prices, never more
+than 0.3 % above that first ask, nothing after 09:35. What passes in a moment (a wide
+spread in the first second, an old quote, a halt) is waited for inside the window; what
+does not (gap, approval, latch, daily loss) refuses at once. Every refusal is an event.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Protocol
+
+from engine.broker.broker_types import Account
+from engine.broker.clock import MarketClock
+from engine.broker.errors import BrokerError
+from engine.config import ExecutionSettings
+from engine.errors import OperatorError, RefusedError
+from engine.events import EntryRefused, EventSink
+from engine.execution import gates
+from engine.execution.allocation import entry_limit, shares_for
+from engine.execution.gates import GateReport
+from engine.execution.order_ids import ENTRY
+from engine.execution.orders import OrderDesk
+from engine.model import Quote, Session
+
+log = logging.getLogger(__name__)
+
+PASSING = frozenset({"quote_age", "spread", "halt"})  # gates that a moment may open
+LOOK_S = 0.25
+CANCEL_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class EntryPlan:
+    """One approved name: what the gates need to know of yesterday. Dollars."""
+
+    symbol: str
+    position: int
+    last_close: Decimal
+    atr: Decimal | None  # ATR(20)
+
+
+@dataclass(frozen=True, slots=True)
+class EntryOutcome:
+    symbol: str
+    shares: int  # bought
+    average: Decimal | None
+    refused: GateReport | None = None
+
+
+class EntryFeed(Protocol):
+    """Fresh numbers for the gates."""
+
+    async def quote(self, symbol: str) -> Quote | None: ...
+    def quote_age_s(self, quote: Quote) -> float: ...
+    def halted(self, symbol: str) -> str | None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class EntryDay:
+    """What is the same for all names of one open."""
+
+    session: Session
+    window_end: datetime
+    allocation: Decimal
+
+
+class RealTrader:
+    """Buys plans.
+
+    ``account_gates(symbol, first)`` are asked anew before every order: approval, market, latch,
+    loss, counts; ``first`` is False once an order for the symbol has been sent from here.
+    """
+
+    def __init__(
+        self,
+        desk: OrderDesk,
+        clock: MarketClock,
+        feed: EntryFeed,
+        events: EventSink,
+        settings: ExecutionSettings,
+        account_gates: Callable[[str, bool], Sequence[GateReport]],
+    ) -> None:
+        self._desk, self._clock, self._feed, self._events = desk, clock, feed, events
+        self._settings, self._account_gates = settings, account_gates
+
+    async def enter(self, day: EntryDay, plans: Sequence[EntryPlan]) -> list[EntryOutcome]:
+        """Buys every plan at once; outcomes in the order of the plans. Cancelling it cancels the entries."""
+        return list(await asyncio.gather(*(self._enter(day, plan) for plan in plans)))
+
+    async def _enter(self, day: EntryDay, plan: EntryPlan) -> EntryOutcome:
+        try:
+            outcome = await self._buy(day, plan)
+        except (OperatorError, OSError) as error:
+            gate = "latch" if isinstance(error, RefusedError) else "engine"
+            outcome = EntryOutcome(plan.symbol, 0, None, GateReport(gate, False, str(error)))
+        if outcome.refused is not None and outcome.shares == 0:
+            self._events.publish(
+                EntryRefused(symbol=plan.symbol, gate=outcome.refused.gate, reason=outcome.refused.text)
+            )
+        return outcome
+
+    async def _buy(self, day: EntryDay, plan: EntryPlan) -> EntryOutcome:
+        rules = self._settings
+        wanted: int | None = None
+        first_ask: Decimal | None = None
+        bought, cost = 0, Decimal(0)
+        prices_tried = 0
+        refusal: GateReport | None = None
+        while prices_tried <= rules.reprices:
+            window = gates.window_gate(self._clock.now(), day.session.open, day.window_end)
+            if not window.passed:
+                refusal = refusal or window
+                break
+            quote, refusal = await self._passed(day, plan, first=prices_tried == 0)
+            if quote is None:
+                if refusal is not None and refusal.gate in PASSING:
+                    await self._pause(day)
+                    continue
+                break
+            first_ask = first_ask or quote.ask
+            limit = entry_limit(quote.ask, first_ask, rules.over_first_ask_pct)
+            if wanted is None:
+                wanted = shares_for(day.allocation, rules.names, limit)
+                if wanted == 0:
+                    part = day.allocation / rules.names
+                    refusal = GateReport("size", False, f"{part:.2f} $ buys no share at {limit}", "more capital")
+                    break
+            prices_tried += 1
+            order = await self._desk.send(
+                day.session.day,
+                plan.symbol,
+                "buy",
+                wanted - bought,
+                "limit",
+                limit,
+                leg=ENTRY,
+                why=f"pick {plan.position} of the approved list, price {prices_tried}",
+            )
+            if order.problem.startswith("refused"):
+                refusal = GateReport("broker", False, order.problem.removeprefix("refused: "))
+                break
+            if order.unresolved:
+                refusal = GateReport("broker", False, "the order is in doubt; reconcile will tell", "wait")
+                break
+            if order.problem != "absent":
+                wait_s = min(rules.reprice_wait_s, self._clock.seconds_until(day.window_end))
+                if not await self._desk.settle(order, wait_s) and not await self._desk.cancel(order, CANCEL_S):
+                    refusal = GateReport(
+                        "broker", False, "the cancel was not confirmed; reconcile will tell", "wait"
+                    )
+                    bought, cost = bought + order.filled, cost + order.cost
+                    break
+            bought, cost = bought + order.filled, cost + order.cost
+            if bought >= wanted:
+                break
+            refusal = GateReport(
+                "fill", False, f"not filled at {limit} ({prices_tried} prices)", "the ask has moved away"
+            )
+        return EntryOutcome(
+            plan.symbol, bought, cost / bought if bought else None, refusal if not bought else None
+        )
+
+    async def _passed(
+        self, day: EntryDay, plan: EntryPlan, *, first: bool
+    ) -> tuple[Quote | None, GateReport | None]:
+        """A quote that passes every gate, or the first refusal."""
+        rules = self._settings
+        refusal = gates.first_refusal(self._account_gates(plan.symbol, first))
+        if refusal is not None:
+            return None, refusal
+        halt = self._feed.halted(plan.symbol)
+        if halt is not None:
+            return None, gates.halt_gate(True, halt)
+        try:
+            quote = await self._feed.quote(plan.symbol)
+        except BrokerError as error:
+            return None, GateReport("quote_age", False, f"no quote: {error}")
+        if quote is None or quote.at < day.session.open:
+            return None, gates.quote_age_gate(None, rules.quote_age_s)
+        refusal = gates.first_refusal(
+            (
+                gates.quote_age_gate(self._feed.quote_age_s(quote), rules.quote_age_s),
+                gates.spread_gate(quote, rules.spread_cap_pct),
+                gates.gap_gate(
+                    (quote.bid + quote.ask) / 2,
+                    plan.last_close,
+                    plan.atr,
+                    cap_pct=rules.gap_cap_pct,
+                    cap_atr=rules.gap_cap_atr,
+                ),
+            )
+        )
+        return (None, refusal) if refusal is not None else (quote, None)
+
+    async def _pause(self, day: EntryDay) -> None:
+        await asyncio.sleep(max(0.02, min(LOOK_S, self._clock.seconds_until(day.window_end))))
+
+
+def account_board(account: Account) -> GateReport:
+    """The broker lets this account trade at all."""
+    blocked = account.trading_blocked or account.status.upper() != "ACTIVE"
+    return GateReport(
+        "account",
+        not blocked,
+        f"account {account.number}: {account.status}{', trading blocked' if account.trading_blocked else ''}",
+        "ask the broker" if blocked else "",
+    )

@@ -1,0 +1,152 @@
+"""Reconcile: our book against the broker's, at start, after each reconnect, every 30 s.
+
+The broker is right about what exists; the journal is right about what is ours. Fills that
+no stream told are booked from the orders' cumulative quantities; orders in doubt are
+looked up; entry orders that nobody re-prices are cancelled; shares that nobody here
+bought are foreign. A query that fails proves nothing: the report is not clean, the book
+stays as it is, and entries wait.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from engine.broker.alpaca_rest import AlpacaRest
+from engine.broker.broker_types import BrokerPosition
+from engine.broker.errors import BrokerError
+from engine.events import AlertRaised, EventSink, Reconciled
+from engine.execution.order_ids import ENTRY
+from engine.execution.orders import OrderDesk
+from engine.execution.positions_book import Change, PositionsBook
+
+log = logging.getLogger(__name__)
+
+LOOK_BACK = timedelta(days=7)
+MISSES = 3  # disagreements in a row before the book follows the broker (REST may lag behind fills)
+
+
+@dataclass(frozen=True, slots=True)
+class ReconcileReport:
+    clean: bool
+    detail: str = ""
+    open_orders: int = 0
+    positions: int = 0
+    foreign: tuple[str, ...] = ()
+    held: frozenset[str] = frozenset()  # every symbol of the account
+    values: tuple[BrokerPosition, ...] = ()
+    lost: tuple[Change, ...] = ()  # positions that shrank without an order of ours
+
+
+class Reconciler:
+    """``entering`` tells whether somebody is re-pricing entries of a symbol right now."""
+
+    def __init__(
+        self,
+        rest: AlpacaRest,
+        desk: OrderDesk,
+        book: PositionsBook,
+        events: EventSink,
+        *,
+        entering: Callable[[str], bool],
+        exiting: Callable[[str], bool],
+        now: Callable[[], datetime],
+        on_lost: Callable[[str, int], Change | None],
+    ) -> None:
+        self._rest, self._desk, self._book, self._events = rest, desk, book, events
+        self._entering, self._exiting, self._now, self._on_lost = entering, exiting, now, on_lost
+        self._misses: dict[str, int] = {}
+        self._was_clean: bool | None = None
+
+    async def run(self) -> ReconcileReport:
+        """One pass; never raises for what the broker did or did not answer."""
+        try:
+            report = await self._pass()
+        except BrokerError as error:
+            report = ReconcileReport(False, f"the broker could not be asked: {error}")
+        if report.clean is not self._was_clean or not report.clean:
+            self._events.publish(
+                Reconciled(
+                    clean=report.clean,
+                    open_orders=report.open_orders,
+                    positions=report.positions,
+                    foreign=report.foreign,
+                    detail=report.detail,
+                )
+            )
+        self._was_clean = report.clean
+        return report
+
+    async def _pass(self) -> ReconcileReport:
+        problems: list[str] = []
+        seen = await self._rest.orders("open")
+        recent = await self._rest.orders("all", after=self._now() - LOOK_BACK)
+        still_open = {order.id for order in seen if not order.ended}
+        for gone in [i for i in self._desk.foreign if i not in still_open]:
+            del self._desk.foreign[gone]
+        for order in {o.id: o for o in (*seen, *recent)}.values():
+            await self._desk.apply(order)
+        for doubtful in self._desk.unresolved():
+            await self._desk.resolve(doubtful)
+            if doubtful.unresolved:
+                problems.append(f"order {doubtful.intent.client_order_id} is in doubt")
+        for stray in self._desk.open_orders():
+            symbol = stray.intent.symbol
+            if stray.intent.leg == ENTRY and not self._entering(symbol) and not await self._desk.cancel(stray):
+                problems.append(f"{symbol}: an old entry order is still open")
+        positions = await self._rest.positions()
+        lost = self._compare(positions, problems)
+        return ReconcileReport(
+            clean=not problems,
+            detail="; ".join(problems),
+            open_orders=len(self._desk.open_orders()),
+            positions=len(self._book.open_holdings()),
+            foreign=self._foreign(positions),
+            held=frozenset(p.symbol for p in positions),
+            values=tuple(positions),
+            lost=tuple(lost),
+        )
+
+    def _compare(self, positions: list[BrokerPosition], problems: list[str]) -> list[Change]:
+        """Our shares must exist at the broker; what is missing three times in a row was sold by others."""
+        there = {p.symbol: int(p.shares) for p in positions}
+        lost = []
+        for holding in self._book.open_holdings():
+            symbol, ours = holding.symbol, holding.tsh.shares
+            missing = ours - there.get(symbol, 0)
+            if missing <= 0:
+                self._misses.pop(symbol, None)
+                continue
+            self._misses[symbol] = self._misses.get(symbol, 0) + 1
+            if self._misses[symbol] < MISSES:
+                if not self._exiting(symbol):
+                    problems.append(f"{symbol}: {ours} shares in the journal, {ours - missing} at the broker")
+                continue
+            self._misses.pop(symbol)
+            self._events.publish(
+                AlertRaised(
+                    key=f"outside-{symbol}",
+                    message=f"{symbol}: {missing} shares were sold outside TSH; the position follows the broker",
+                )
+            )
+            change = self._on_lost(symbol, missing)
+            if change is not None:
+                lost.append(change)
+        return lost
+
+    def _foreign(self, positions: list[BrokerPosition]) -> tuple[str, ...]:
+        """What the account holds or orders beyond our book, in words."""
+        words = []
+        for position in positions:
+            beyond = position.shares - self._book.shares(position.symbol)
+            if beyond != 0:
+                words.append(f"{position.symbol} {_plain(beyond)}")
+        words += [f"{o.symbol} order {o.side} {_plain(o.shares)}" for o in self._desk.foreign.values()]
+        return tuple(words)
+
+
+def _plain(shares: Decimal) -> str:
+    return f"{shares.normalize():f}"
