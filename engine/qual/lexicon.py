@@ -29,8 +29,8 @@ NEGATION_REACH = 3  # words before a term
 NEGATION_STRENGTH = -0.5
 GAP_WORDS = 3  # that "*" may stand for
 
-_TOKEN = re.compile(r"[a-z0-9]+(?:[.'&-][a-z0-9]+)*")
-_BREAK = re.compile(r"[.;!?]|\s[-–—]\s")
+_TOKEN = re.compile(r"[a-z0-9]+(?:[.,'&-][a-z0-9]+)*")
+_BREAK = re.compile(r"[.,:;!?]|\s[-–—]\s")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +59,11 @@ class Match:
     term: Term
     first: int  # token positions, inclusive
     last: int
-    negated: bool
+    negation: int | None = None  # token position of the word that turns it
+
+    @property
+    def negated(self) -> bool:
+        return self.negation is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +108,7 @@ class Terms:
                 taken[first : last + 1] = [True] * (last + 1 - first)
                 accepted.append((first, last, term))
         return [
-            Match(term, first, last, _negated(tokens, first, negations))
+            Match(term, first, last, _negation(tokens, first, negations))
             for first, last, term in sorted(accepted, key=lambda f: f[0])
         ]
 
@@ -128,9 +132,14 @@ def _match_end(elements: tuple[frozenset[str] | None, ...], tokens: list[Token],
     return position - 1
 
 
-def _negated(tokens: list[Token], first: int, negations: frozenset[str]) -> bool:
-    before = tokens[max(0, first - NEGATION_REACH) : first]
-    return any(t.word in negations and t.clause == tokens[first].clause for t in before)
+def _negation(tokens: list[Token], first: int, negations: frozenset[str]) -> int | None:
+    """The nearest negation within reach before token ``first``, in its clause."""
+    for position in range(first - 1, max(-1, first - 1 - NEGATION_REACH), -1):
+        if tokens[position].clause != tokens[first].clause:
+            return None
+        if tokens[position].word in negations:
+            return position
+    return None
 
 
 def tokens_of(text: str) -> list[Token]:
@@ -183,9 +192,7 @@ class Lexicon:
 
 def _quote(text: str, tokens: list[Token], match: Match) -> str:
     """The article's own words, with the negation that turned them."""
-    first = max(0, match.first - NEGATION_REACH) if match.negated else match.first
-    while tokens[first].clause != tokens[match.first].clause:
-        first += 1
+    first = match.first if match.negation is None else match.negation
     return text[tokens[first].start : tokens[match.last].end]
 
 
