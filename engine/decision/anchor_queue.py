@@ -1,0 +1,184 @@
+"""Which anchor a lane takes next: iterative deepening, best bound first, stalled ones helped last.
+
+The search goes over the anchors in passes of rising group size (3, 4, the largest): good
+groups are found early, and a high threshold makes the deeper passes cheap. Within a pass
+every anchor is visited once with its first grant, best bound first; those that ran out of
+time are *stalled*: they keep their stack and are taken again in the order of their bounds,
+so that donated time flows to where the proof is still open. An anchor whose bound falls
+below the threshold is closed without a test. No clock, no lock: the search owns both.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from engine.decision.group_kernel import DEPTH, LOCALS, NEVER, Problem, Workspace
+from engine.decision.top_groups import TopGroups
+from engine.model import Ints
+
+
+@dataclass(frozen=True, slots=True)
+class ParkedStack:
+    """A stalled anchor's walk, without what its projection can rebuild."""
+
+    meta: Ints
+    items: Ints
+    path: Ints
+    position: Ints
+    end: Ints
+    width: Ints
+    candidates: tuple[Ints, ...]
+    best: tuple[Ints, ...]
+
+
+def park(work: Workspace) -> ParkedStack:
+    depth = int(work.meta[DEPTH])
+    counts = [int(c) for c in work.width[:depth]]
+    return ParkedStack(
+        meta=work.meta.copy(),
+        items=work.items[: work.meta[LOCALS]].copy(),
+        path=work.path.copy(),
+        position=work.position.copy(),
+        end=work.end.copy(),
+        width=work.width.copy(),
+        candidates=tuple(work.candidates[f, :c].copy() for f, c in enumerate(counts)),
+        best=tuple(work.best[f, :c].copy() for f, c in enumerate(counts)),
+    )
+
+
+def unpark(stack: ParkedStack, problem: Problem, work: Workspace) -> None:
+    """Puts the stack back; ``resume_anchor`` must follow."""
+    work.meta[:] = stack.meta
+    work.items[: len(stack.items)] = stack.items
+    work.algorithm[: len(stack.items)] = problem.algorithm[stack.items]
+    for name in ("path", "position", "end", "width"):
+        getattr(work, name)[:] = getattr(stack, name)
+    for frame, (candidates, best) in enumerate(zip(stack.candidates, stack.best, strict=True)):
+        work.candidates[frame, : len(candidates)] = candidates
+        work.best[frame, : len(best)] = best
+
+
+@dataclass(slots=True)
+class AnchorJob:
+    """One anchor's subtree. ``bound`` is the largest best sum that an undiscovered group in it can have."""
+
+    anchor: int
+    bound: int
+    level: int = 0  # index of its pass
+    counted_size: int = 0  # its groups up to this size have been counted
+    tests: int = 0  # over all passes
+    stack: ParkedStack | None = None
+    top: TopGroups | None = field(default=None, repr=False)  # its own threshold, under a quota of tests
+
+
+class AnchorQueue:
+    """All anchors that are still open, and who works on them."""
+
+    def __init__(self, jobs: Iterable[AnchorJob], passes: tuple[int, ...], *, rounds: bool = False) -> None:
+        """``passes``: rising group sizes. ``rounds``: a pass begins only when the one before has ended."""
+        self.passes = passes
+        self.level = 0
+        self._rounds = rounds
+        self._open: dict[int, AnchorJob] = {}
+        self._running: set[int] = set()
+        self._fresh: list[tuple[int, int]] = []  # heaps of (-bound, anchor)
+        self._stalled: list[tuple[int, int]] = []
+        self._deeper: list[int] = []
+        self.total = 0
+        for job in jobs:
+            self._open[job.anchor] = job
+            self._fresh.append((-job.bound, job.anchor))
+            self.total += 1
+        heapq.heapify(self._fresh)
+
+    @property
+    def closed(self) -> int:
+        return self.total - len(self._open)
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    @property
+    def last_pass(self) -> bool:
+        return self.level == len(self.passes) - 1
+
+    @property
+    def visits_left(self) -> int:
+        """First visits still to be made: open anchors over the remaining passes."""
+        later = (len(self.passes) - 1 - self.level) * len(self._open)
+        return len(self._fresh) + later
+
+    def open_bound(self) -> int:
+        """The best sum that the search can still find; NEVER when all is closed."""
+        return max((job.bound for job in self._open.values()), default=NEVER)
+
+    def close_below(self, limit: int) -> None:
+        """Closes every waiting anchor whose bound lies strictly below ``limit``."""
+        for anchor in [a for a, j in self._open.items() if j.bound < limit and a not in self._running]:
+            self._open.pop(anchor)
+
+    def take(self, limit: int) -> AnchorJob | None:
+        """The next anchor to work on, with a bound of at least ``limit``; None when none is free now."""
+        while True:
+            for heap in (self._fresh, self._stalled):
+                while heap:
+                    _, anchor = heapq.heappop(heap)
+                    job = self._open.get(anchor)
+                    if job is None:
+                        continue
+                    if job.bound < limit:
+                        self._open.pop(anchor)
+                        continue
+                    self._running.add(anchor)
+                    return job
+            if not self._deeper or (self._rounds and self._running):
+                return None
+            self.deepen()
+
+    def deepen(self) -> None:
+        """Begins the next pass; what is stalled in the present one starts anew there, at its full depth."""
+        self.level += 1
+        restarted = [anchor for _, anchor in (*self._fresh, *self._stalled) if anchor in self._open]
+        self._fresh, self._stalled = [], []
+        for anchor in (*self._deeper, *restarted):
+            self._enqueue_fresh(anchor)
+        self._deeper = []
+
+    def someone_waits(self, job: AnchorJob) -> bool:
+        """Whether another anchor should have the lane rather than this one, which ran out of time."""
+        if self._fresh:
+            return True
+        return bool(self._stalled) and -self._stalled[0][0] > job.bound
+
+    def stall(self, job: AnchorJob, stack: ParkedStack) -> None:
+        """The anchor ran out of time: it waits with its stack, unless its pass is over."""
+        self._running.discard(job.anchor)
+        if job.level < self.level:
+            self._enqueue_fresh(job.anchor)
+        else:
+            job.stack = stack
+            heapq.heappush(self._stalled, (-job.bound, job.anchor))
+
+    def finish_pass(self, job: AnchorJob) -> None:
+        """Everything up to the pass's size has been seen; deeper groups are open if the bound says so."""
+        self._running.discard(job.anchor)
+        job.counted_size = self.passes[job.level]
+        job.stack = None
+        if job.bound == NEVER or job.level == len(self.passes) - 1:
+            self._open.pop(job.anchor)
+        elif job.level < self.level:
+            self._enqueue_fresh(job.anchor)
+        else:
+            self._deeper.append(job.anchor)
+
+    def give_up(self, job: AnchorJob) -> None:
+        """The anchor's quota of tests is used up: it stays open, and counts in the gap."""
+        self._running.discard(job.anchor)
+
+    def _enqueue_fresh(self, anchor: int) -> None:
+        job = self._open[anchor]
+        job.level, job.stack = self.level, None
+        heapq.heappush(self._fresh, (-job.bound, anchor))

@@ -1,0 +1,174 @@
+"""The watchdog's ledger: who may use how much of the search's time, and who gave it to whom.
+
+Capacity is threads x budget in thread-seconds. A lane (one thread) gets a *grant* for its
+present anchor; what an anchor leaves unused goes back to the pool (the lane *donated* it),
+and an anchor that ran out is helped from the pool (its lane *received* it). Time is kept
+in whole nanoseconds, so that the identity
+
+    open grants + used + pool = capacity
+
+holds exactly at every moment. Nothing here reads a clock: a lane reports what it used, so
+a pause, in which nobody reports, consumes nothing.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+SECOND = 1_000_000_000  # nanoseconds
+SLICE_NS = 50_000_000  # a lane looks up from its work this often: pause, stop and donation wait no longer
+FIRST_GRANT_NS = 20_000_000  # most anchors close within it; the others prove that they need more
+DONATION_NS = 250_000_000  # at most so much before the next look at which anchor deserves it most
+EVIDENCE = "evidence"  # the lane that inherits what a proof leaves over
+
+
+@dataclass(frozen=True, slots=True)
+class LaneAccount:
+    """One lane's totals in nanoseconds: granted + received = used + donated + open."""
+
+    granted: int = 0
+    received: int = 0
+    used: int = 0
+    donated: int = 0
+
+    @property
+    def open(self) -> int:
+        return self.granted + self.received - self.used - self.donated
+
+
+@dataclass(frozen=True, slots=True)
+class LedgerSums:
+    """The whole ledger at one moment, thread-seconds; ``saved`` is set once the search has ended."""
+
+    capacity: float
+    open_grants: float
+    used: float
+    pool: float
+    donated: float
+    received: float
+    evidence: float  # what the evidence lane was given
+    saved: float
+    overrun: float  # clock time beyond the capacity, never more than one slice a lane
+
+    def as_dict(self) -> dict[str, float]:
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Ledger:
+    """The transfers between pool and lanes. Not thread-safe: its owner holds a lock."""
+
+    def __init__(self, threads: int, budget_s: float) -> None:
+        """``budget_s`` wall seconds; ValueError when there is no thread or no time."""
+        if threads < 1 or not 0 < budget_s < 1e9:
+            raise ValueError(
+                f"{threads} threads with a budget of {budget_s:g} s: both must be positive and finite"
+            )
+        self.capacity = threads * round(budget_s * SECOND)
+        self.pool = self.capacity
+        self.overrun = 0
+        self.saved = 0
+        self._lanes = [LaneAccount() for _ in range(threads)]
+        self._evidence = LaneAccount()
+
+    def lane(self, lane: int) -> LaneAccount:
+        return self._lanes[lane]
+
+    def grant(self, lane: int, wanted: int) -> int:
+        """Opens a lane's new anchor with up to ``wanted`` ns from the pool; returns what it got."""
+        given = self._take(wanted)
+        account = self._lanes[lane]
+        self._lanes[lane] = LaneAccount(account.granted + given, account.received, account.used, account.donated)
+        return given
+
+    def receive(self, lane: int, wanted: int) -> int:
+        """Helps an anchor that ran out with up to ``wanted`` ns from the pool; returns what it got."""
+        given = self._take(wanted)
+        account = self._lanes[lane]
+        self._lanes[lane] = LaneAccount(account.granted, account.received + given, account.used, account.donated)
+        return given
+
+    def use(self, lane: int, spent: int) -> None:
+        """Charges a slice. A slice that ran over its grant receives the rest; beyond the pool it is overrun."""
+        if spent < 0:
+            raise ValueError("time cannot be given back by using it")
+        missing = spent - self._lanes[lane].open
+        if missing > 0:
+            missing -= self.receive(lane, missing)
+            self.overrun += missing
+            spent -= missing
+        account = self._lanes[lane]
+        self._lanes[lane] = LaneAccount(account.granted, account.received, account.used + spent, account.donated)
+
+    def donate(self, lane: int) -> int:
+        """Returns what the lane's present anchor has left to the pool."""
+        account = self._lanes[lane]
+        left = account.open
+        self._lanes[lane] = LaneAccount(account.granted, account.received, account.used, account.donated + left)
+        self.pool += left
+        return left
+
+    def settle(self, *, proven: bool) -> None:
+        """Ends the search: lanes give back what they hold; after a proof the evidence lane inherits the pool.
+
+        The permutation null is not part of the search yet: the evidence lane uses nothing,
+        and all that is left is reported as saved.
+        """
+        for lane in range(len(self._lanes)):
+            self.donate(lane)
+        if proven:
+            inherited = self._take(self.pool)
+            self._evidence = LaneAccount(received=inherited, donated=inherited)
+            self.pool += inherited
+        self.saved = self.pool
+
+    def sums(self) -> LedgerSums:
+        return LedgerSums(
+            capacity=self.capacity / SECOND,
+            open_grants=self.open_grants / SECOND,
+            used=self.used / SECOND,
+            pool=self.pool / SECOND,
+            donated=sum(a.donated for a in self._lanes) / SECOND,
+            received=sum(a.received for a in self._lanes) / SECOND,
+            evidence=self._evidence.received / SECOND,
+            saved=self.saved / SECOND,
+            overrun=self.overrun / SECOND,
+        )
+
+    @property
+    def open_grants(self) -> int:
+        return sum(a.open for a in self._accounts())
+
+    @property
+    def used(self) -> int:
+        return sum(a.used for a in self._accounts())
+
+    def _accounts(self) -> Iterable[LaneAccount]:
+        yield from self._lanes
+        yield self._evidence
+
+    def _take(self, wanted: int) -> int:
+        given = max(0, min(wanted, self.pool))
+        self.pool -= given
+        return given
+
+
+def first_grant(pool: int, anchors_open: int) -> int:
+    """What an anchor begins with, ns: a fair share of the pool, but no more than most anchors need."""
+    return min(FIRST_GRANT_NS, pool // max(1, anchors_open))
+
+
+def donation(pool: int, lanes: int) -> int:
+    """What an anchor that ran out is helped with, ns: a lane's part of the pool, at most a quarter second.
+
+    Never nothing while the pool holds something.
+    """
+    return min(pool, max(1, min(DONATION_NS, pool // max(1, lanes))))
+
+
+def pass_allowance(used: int, capacity: int, *, final: bool) -> int:
+    """Up to which used total, ns, a pass of the iterative deepening may go: a quarter of what is left.
+
+    The last pass has no limit: it alone can complete the proof.
+    """
+    return capacity if final else used + (capacity - used) // 4

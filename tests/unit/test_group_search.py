@@ -1,0 +1,241 @@
+"""The group search is exact: it equals brute force, whatever the threads, slices and pauses."""
+
+from __future__ import annotations
+
+import math
+import time
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from engine.decision.group_search import GroupSearch, SearchResult, count_groups, search_groups
+from engine.model import DAYS, MICRO, TICKERS, pack_picks, unpack_picks
+from group_cases import Case, all_groups, brute_force, case, spread
+
+
+def run(given: Case, **arguments: Any) -> SearchResult:
+    chosen = {"min_picks": 4, "max_size": 4, "top_k": 20, "threads": 1} | arguments
+    return search_groups(given.bits, given.pp, given.algorithm, **chosen)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    min_picks=st.integers(1, 12),
+    max_size=st.integers(2, 4),
+    top_k=st.sampled_from([1, 5, 50]),
+    penalty=st.sampled_from([0.0, 0.5, 1.0]),
+    day_floor=st.sampled_from([None, -0.5, 0.0]),
+    positive=st.integers(0, 5),
+)
+def test_the_best_groups_are_those_of_brute_force(
+    seed: int, min_picks: int, max_size: int, top_k: int, penalty: float, day_floor: float | None, positive: int
+) -> None:
+    problem = case(seed)
+    options: dict[str, Any] = {
+        "min_picks": min_picks, "max_size": max_size, "top_k": top_k, "score_lambda": penalty,
+        "day_floor": day_floor, "min_positive_days": positive,
+    }  # fmt: skip
+    result = run(problem, **options)
+    assert result.groups == brute_force(problem, **options)
+    assert result.proven
+    assert result.gap == 0.0
+
+
+@pytest.mark.parametrize("tickers", [40, 150, 400])
+def test_anchors_of_one_word_and_of_many_words_give_the_same_as_brute_force(tickers: int) -> None:
+    problem = case(5, algorithms=5, each=3, tickers=tickers, density=0.7)
+    options: dict[str, Any] = {"min_picks": tickers // 10, "max_size": 5, "top_k": 30}
+    assert run(problem, **options).groups == brute_force(problem, **options)
+
+
+@pytest.mark.parametrize("exclusive", [True, False])
+@pytest.mark.parametrize("total", [True, False])
+def test_the_count_is_that_of_brute_force_single_items_included(exclusive: bool, total: bool) -> None:
+    problem = case(11, algorithms=3, each=4, tickers=90)
+    options: dict[str, Any] = {
+        "min_picks": 60 if total else 9,
+        "max_size": 4,
+        "exclusive": exclusive,
+        "total": total,
+    }
+    expected = len(all_groups(problem, **options))
+    assert count_groups(problem.bits, problem.algorithm, **options) == expected
+    assert expected > len(problem.bits)
+
+
+def test_an_unpruned_search_visits_every_frequent_group_once() -> None:
+    problem = case(3)
+    result = run(problem, top_k=100_000)
+    assert result.frequent == count_groups(problem.bits, problem.algorithm, min_picks=4, max_size=4)
+
+
+def test_same_picks_count_once_and_the_simplest_group_speaks_for_them() -> None:
+    buys = np.zeros((4, DAYS, TICKERS), bool)
+    buys[:, :, :10] = True
+    pp = np.full((DAYS, TICKERS), MICRO, np.int64)
+    result = search_groups(
+        pack_picks(buys), pp, np.array([2, 0, 1, 1]), min_picks=3, max_size=3, top_k=10, threads=1
+    )
+    assert [g.members for g in result.groups] == [(0, 1)]
+    assert result.groups[0].day_counts == (10,) * DAYS
+    assert np.array_equal(unpack_picks(result.groups[0].picks), buys[0])
+
+
+def test_a_group_never_holds_two_items_of_an_algorithm() -> None:
+    problem = spread(2)
+    for group in run(problem, min_picks=8, max_size=6, top_k=200).groups:
+        assert len(set(problem.algorithm[list(group.members)])) == group.size
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("slice_s", [0.0001, 0.05])
+def test_threads_and_slices_do_not_change_the_result(threads: int, slice_s: float) -> None:
+    problem = spread(1)
+    options: dict[str, Any] = {"min_picks": 8, "max_size": 6, "top_k": 50}
+    expected = run(problem, **options)
+    search = GroupSearch(*problem, **options, threads=threads, slice_s=slice_s)
+    search.start()
+    assert search.wait(60)
+    assert search.result().groups == expected.groups
+    assert search.result().proven
+
+
+@pytest.mark.parametrize("threads", [1, 2, 4])
+@pytest.mark.parametrize("slice_s", [0.0001, 0.05])
+def test_a_quota_of_tests_gives_the_same_everything_on_any_threads_and_slices(
+    threads: int, slice_s: float
+) -> None:
+    problem = spread(4)
+    options: dict[str, Any] = {"min_picks": 5, "max_size": 6, "top_k": 50, "tests": 3_000}
+    expected = run(problem, **options)
+    assert not expected.proven
+    assert expected.gap > 0
+    search = GroupSearch(*problem, **options, threads=threads, slice_s=slice_s)
+    search.start()
+    assert search.wait(60)
+    assert search.result() == expected
+
+
+def test_a_search_paused_many_times_gives_the_same_result() -> None:
+    problem = spread(1, each=35)
+    options: dict[str, Any] = {"min_picks": 6, "max_size": 6, "top_k": 50}
+    expected = run(problem, **options)
+    search = GroupSearch(*problem, **options, threads=2, slice_s=0.001)
+    search.start()
+    pauses = 0
+    while not search.wait(0.01):
+        search.pause()
+        time.sleep(0.02)
+        if search.snapshot().state == "paused":
+            pauses += 1
+        search.resume()
+    assert pauses > 0
+    assert search.result().groups == expected.groups
+
+
+def test_a_pause_consumes_nothing() -> None:
+    search = GroupSearch(*spread(1, each=60), min_picks=4, max_size=8, top_k=50, threads=2, budget_s=60)
+    search.start()
+    time.sleep(0.2)
+    search.pause()
+    time.sleep(0.3)  # the present slices end
+    before = search.snapshot()
+    time.sleep(0.3)
+    after = search.snapshot()
+    search.stop()
+    search.wait(5)
+    assert before.state == after.state == "paused"
+    assert {lane.state for lane in after.lanes} == {"paused"}
+    assert after.ledger == before.ledger
+    assert (after.elapsed_s, after.tests) == (before.elapsed_s, before.tests)
+
+
+def test_the_ledger_identity_holds_at_every_sampled_moment_and_both_lanes_give_and_take() -> None:
+    search = GroupSearch(*spread(1, each=60), min_picks=4, max_size=8, top_k=50, threads=2, budget_s=2.5)
+    search.start()
+    samples = []
+    while not search.wait(0.005):
+        samples.append(search.snapshot())
+    samples.append(search.snapshot())
+    assert len(samples) > 20
+    for sample in samples:
+        assert sample.ledger_holds
+        assert math.isclose(
+            sample.ledger.open_grants + sample.ledger.used + sample.ledger.pool, sample.ledger.capacity
+        )
+        assert min(sample.ledger.open_grants, sample.ledger.used, sample.ledger.pool) >= 0
+    assert samples[-1].ledger.open_grants == 0
+    for lane in samples[-1].lanes:
+        assert lane.donated > 0
+        assert lane.received > 0
+
+
+def test_the_budget_ends_the_search_with_a_gap_and_in_time() -> None:
+    search = GroupSearch(*spread(1, each=80), min_picks=3, max_size=10, top_k=100, threads=2, budget_s=1.0)
+    began = time.monotonic()
+    search.start()
+    assert search.wait(30)
+    elapsed = time.monotonic() - began
+    result = search.result()
+    assert elapsed < 1.0 + 1.0
+    assert not result.proven
+    assert result.gap > 0
+    assert len(result.groups) == 100
+
+
+def test_the_bound_holds_at_every_moment() -> None:
+    """No group of the final result beats the best of what was known and what was open."""
+    problem = spread(1, each=35)
+    options: dict[str, Any] = {"min_picks": 6, "max_size": 6, "top_k": 10}
+    best = run(problem, **options).groups[0].score
+    search = GroupSearch(*problem, **options, threads=2, slice_s=0.001)
+    search.start()
+    while not search.wait(0.002):
+        sample = search.snapshot()
+        assert sample.bound is not None
+        assert max(sample.bound, sample.incumbent or -math.inf) >= best
+
+
+def test_what_a_proof_leaves_over_is_saved() -> None:
+    search = GroupSearch(*case(1), min_picks=4, max_size=4, top_k=5, threads=2, budget_s=30)
+    search.start()
+    assert search.wait(20)
+    ledger = search.snapshot().ledger
+    assert search.result().proven
+    assert ledger.evidence == ledger.saved == ledger.pool
+    assert ledger.used + ledger.saved == pytest.approx(ledger.capacity)
+
+
+def test_stop_ends_the_search_early_and_says_that_nothing_is_proven() -> None:
+    search = GroupSearch(*spread(1, each=80), min_picks=3, max_size=10, top_k=10, threads=2, budget_s=60)
+    search.start()
+    time.sleep(0.3)
+    search.stop()
+    assert search.wait(5)
+    assert not search.result().proven
+    assert search.snapshot().ledger.saved > 50
+
+
+def test_no_frequent_group_is_an_empty_proven_result() -> None:
+    problem = case(1)
+    assert run(problem, min_picks=900) == SearchResult((), 0, 0, True, 0.0)
+
+
+def test_arrays_that_are_not_as_described_are_refused() -> None:
+    problem = case(1)
+    padded = problem.bits.copy()
+    padded[0, 0, -1] |= np.uint64(1) << np.uint64(63)
+    with pytest.raises(ValueError, match="padding"):
+        run(problem._replace(bits=padded))
+    with pytest.raises(ValueError, match="int64"):
+        run(problem._replace(pp=problem.pp.astype(np.float64)))
+    with pytest.raises(ValueError, match="one integer an item"):
+        run(problem._replace(algorithm=problem.algorithm[:-1]))
+    with pytest.raises(ValueError, match="max_size"):
+        run(problem, max_size=11)
+    with pytest.raises(ValueError, match="min_picks"):
+        run(problem, min_picks=0)
