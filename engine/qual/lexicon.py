@@ -25,9 +25,9 @@ from engine.model import NewsArticle
 LABEL = "LEXICON"
 SUMMARY_WEIGHT = 0.5
 HALF_SCORE = 2.0  # the tone whose score is 0.5
-NEGATION_REACH = 3  # words before a term
+NEGATION_REACH = 4  # words before a term
 NEGATION_STRENGTH = -0.5
-GAP_WORDS = 3  # that "*" may stand for
+GAP_WORDS = 5  # that "*" may stand for
 
 _TOKEN = re.compile(r"[a-z0-9]+(?:[.,'&-][a-z0-9]+)*")
 _BREAK = re.compile(r"[.,:;!?]|\s[-–—]\s")

@@ -110,6 +110,7 @@ def test_a_cleaned_text_is_short_and_printable(text: str) -> None:
         "ABC beats third-quarter estimates",
         "FDA approves ABC drug",
         "ABC wins $50M Navy contract",
+        "ABC wins a 20 million dollar multi-year contract",
         "ABC upgraded to Buy at Example Bank",
         "ABC denies fraud and reports no loss",
     ],
@@ -128,6 +129,7 @@ def test_good_news_is_positive(headline: str) -> None:
         "ABC drops 9% on weak results",
         "ABC did not meet its primary endpoint",
         "ABC sees no growth",
+        "ABC chief financial officer resigns unexpectedly",
     ],
 )
 def test_bad_news_is_negative(headline: str) -> None:
@@ -196,7 +198,14 @@ def test_what_forbids_a_trade_is_a_veto_with_its_words(headline: str, reason: st
     assert qual.flags
 
 
-@pytest.mark.parametrize("headline", ["ABC denies accounting fraud", "ABC says no public offering planned"])
+@pytest.mark.parametrize(
+    "headline",
+    [
+        "ABC denies accounting fraud",
+        "ABC says no public offering planned",
+        "ABC resumes trading after a volatility pause",
+    ],
+)
 def test_a_denied_matter_is_no_veto(headline: str) -> None:
     assert score(article(headline)).veto == ""
 
