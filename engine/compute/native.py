@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,11 @@ from engine.model import (
 )
 
 ROWS: dict[str, int] = {"training": TRAINING_ROWS, "execution": LOOKBACK}
+KERNELS: tuple[tuple[str, Any, Any], ...] = (  # name, numba dispatcher, its one signature
+    *((name, rule.buys, RULE_SIGNATURE) for name, rule in RULES.items()),
+    ("fill_block", fill_block, FILL_SIGNATURE),
+    ("tally", tally, TALLY_SIGNATURE),
+)
 COLUMNS = ("open", "high", "low", "close", "volume")
 
 
@@ -185,12 +191,10 @@ class NativeEngine:
 
     def warm_up(self, progress: WarmUpProgress) -> None:
         """Compiles every kernel, or loads it from the cache; other processes wait meanwhile."""
-        wanted = [(name, rule.buys, RULE_SIGNATURE) for name, rule in RULES.items()]
-        wanted += [("fill_block", fill_block, FILL_SIGNATURE), ("tally", tally, TALLY_SIGNATURE)]
         with compiling():
-            for done, (name, dispatcher, signature) in enumerate(wanted, start=1):
-                dispatcher.compile(signature.args)  # type: ignore[attr-defined]  # a numba dispatcher
-                progress(done, len(wanted), name)
+            for done, (name, dispatcher, signature) in enumerate(KERNELS, start=1):
+                dispatcher.compile(signature.args)
+                progress(done, len(KERNELS), name)
 
     def _profit(self, windows: Floats) -> Ints:
         try:

@@ -11,33 +11,28 @@ import json
 import sys
 from collections.abc import Callable
 
-from engine.compute.native import NativeEngine
-from engine.decision import group_kernel, overlap
+from engine.compute import native
+from engine.decision import group_search, overlap
 
 Progress = Callable[[int, int, str], None]
 
 
 def warm_up(progress: Progress) -> None:
-    """Readies the kernels of compute, of the overlaps and of the group search, in this order.
-
-    A source's count becomes known when it reports first; until then its total is taken
-    for 1, so ``total`` may grow once as the group search begins.
-    """
-    sources: list[Callable[[Progress], None]] = [NativeEngine().warm_up, overlap.warm_up]
-    if hasattr(group_kernel, "warm_up"):
-        sources.append(group_kernel.warm_up)
+    """Readies the kernels of compute, of the overlaps and of the group search, in this order."""
+    sources: list[tuple[int, Callable[[Progress], None]]] = [
+        (len(native.KERNELS), native.NativeEngine().warm_up),
+        (1, overlap.warm_up),
+        (len(group_search.KERNELS), group_search.warm_up),
+    ]
+    total = sum(count for count, _ in sources)
     before = 0
-    for position, source in enumerate(sources):
-        waiting = len(sources) - position - 1
-        counted = 0
+    for count, source in sources:
 
-        def tell(done: int, total: int, name: str, before: int = before, waiting: int = waiting) -> None:
-            nonlocal counted
-            counted = total
-            progress(before + done, before + total + waiting, name)
+        def tell(done: int, _: int, name: str, before: int = before) -> None:
+            progress(before + done, total, name)
 
         source(tell)
-        before += counted
+        before += count
 
 
 def main() -> int:
