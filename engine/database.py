@@ -14,6 +14,7 @@ import hashlib
 import os
 import sqlite3
 import sys
+import threading
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
@@ -114,7 +115,7 @@ def _create(path: Path, schema: Schema) -> None:
             f"Nothing was changed. Put {path.name} back beside it, or move {left_over.name} and "
             f"{path.name}-shm away too"
         )
-    fresh = path.with_name(f"{path.name}.new-{os.getpid()}")
+    fresh = path.with_name(f"{path.name}.new-{os.getpid()}-{threading.get_ident()}")
     fresh.unlink(missing_ok=True)
     try:
         with closing(sqlite3.connect(fresh, isolation_level=None)) as connection:
