@@ -106,9 +106,7 @@ class TshConsole(App[None]):
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """One line at the bottom, for a while."""
-        self.notify(
-            text, severity="warning" if wrong else "information", timeout=8 if wrong else 4, markup=False
-        )
+        self.notify(text, severity="warning" if wrong else "information", timeout=8 if wrong else 4, markup=False)
 
     # --- commands -------------------------------------------------------------------------
 

@@ -15,8 +15,7 @@ from rich.cells import cell_len, set_cell_size
 from engine.model import NEW_YORK
 
 UNKNOWN = "·"
-BLOCKS = "▁▂▃▄▅▆▇█"
-EIGHTHS = " ▏▎▍▌▋▊▉"
+BLOCKS = "▁▂▃▄▅▆▇"  # not the full block: rows of a table would grow together
 
 Number = float | int | Decimal
 
@@ -113,7 +112,7 @@ def sparkline(values: Sequence[float], width: int) -> str:
     span = high - low
     if span <= 0:
         return BLOCKS[0] * len(recent)
-    return "".join(BLOCKS[min(7, int((v - low) / span * 8))] for v in recent)
+    return "".join(BLOCKS[min(len(BLOCKS) - 1, int((v - low) / span * len(BLOCKS)))] for v in recent)
 
 
 def resampled(values: Sequence[float], width: int) -> list[float]:
@@ -126,34 +125,60 @@ def resampled(values: Sequence[float], width: int) -> list[float]:
 
 
 def bar(fraction: float | None, width: int) -> tuple[str, str]:
-    """A bar of ``width`` cells as (full, empty); eighths of a cell are drawn."""
+    """A bar of ``width`` cells as (full, empty), exact to half a cell."""
     if width <= 0:
         return "", ""
     share = 0.0 if fraction is None or fraction != fraction else min(1.0, max(0.0, fraction))
-    eighths = round(share * width * 8)
-    full = "█" * (eighths // 8) + (EIGHTHS[eighths % 8] if eighths % 8 else "")
+    halves = round(share * width * 2)
+    full = "━" * (halves // 2) + "╸" * (halves % 2)
     return full, "─" * (width - len(full))
+
+
+def area_chart(values: Sequence[float], width: int, height: int) -> list[list[tuple[str, str]]]:
+    """``values`` over the whole width as (text, kind) pieces, ``height`` lines from the top down.
+
+    kind is ``edge`` for the cell that a column ends in (exact to an eighth), ``area`` below it
+    and ``air`` above it.
+    """
+    known = [v for v in values if v == v]
+    if not known or width <= 0 or height <= 0:
+        return []
+    low, span = min(known), max(known) - min(known)
+    eighths = " ▁▂▃▄▅▆▇█"
+    rows: list[list[tuple[str, str]]] = [[] for _ in range(height)]
+    for x in range(width):
+        value = known[min(len(known) - 1, x * len(known) // width)]
+        level = 1 + round((value - low) / span * (height * 8 - 1)) if span > 0 else 1
+        for y, row in enumerate(rows):
+            filled = level - 8 * (height - 1 - y)
+            glyph, kind = (
+                ("░", "area") if filled > 8 else (eighths[max(0, filled)], "edge" if filled > 0 else "air")
+            )
+            if row and row[-1][1] == kind:
+                row[-1] = (row[-1][0] + glyph, kind)
+            else:
+                row.append((glyph, kind))
+    return rows
 
 
 def ribbon(width: int, low: float, high: float, marks: Sequence[tuple[float, str]]) -> list[tuple[str, str]]:
     """A line from ``low`` to ``high`` with one-cell ``marks`` (value, glyph); later marks cover earlier ones.
 
-    Returns (glyph, kind) per cell; kind is ``line`` or the mark's own glyph. A mark outside
-    the line sits on its end as an arrow, so that a price beyond its stop is seen as such.
+    Returns (glyph, kind) per cell; kind is ``line`` or the mark's own glyph. The last mark is
+    the price: outside the line it sits on the end as an arrow, so that a price beyond its stop
+    is seen as such. Other marks outside are left out.
     """
     if width < 3:
         return []
     cells: list[tuple[str, str]] = [("─", "line")] * width
     cells[0], cells[-1] = ("├", "line"), ("┤", "line")
     span = high - low
-    for value, glyph in marks:
+    for index, (value, glyph) in enumerate(marks):
         share = (value - low) / span if span > 0 else 0.5
-        if share < 0:
-            cells[0] = ("◀", glyph)
-        elif share > 1:
-            cells[-1] = ("▶", glyph)
-        else:
+        if 0 <= share <= 1:
             cells[round(share * (width - 1))] = (glyph, glyph)
+        elif index == len(marks) - 1:
+            cells[0 if share < 0 else -1] = ("◀" if share < 0 else "▶", glyph)
     return cells
 
 

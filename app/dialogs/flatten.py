@@ -10,17 +10,17 @@ from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from textual.app import ComposeResult
-from textual.widgets import Checkbox, Input
+from textual.widgets import Input
 
 from app import formatting as f
 from app.client import EngineClient, Link
-from app.dialogs.frame import Dialog, Words
+from app.dialogs.frame import Dialog, Tick, Words
 from app.widgets.box import EMPTY, Line, fitted, joined, plain
 from engine.control import Answer
 from engine.views import FlattenView
 
 WORD = "FLATTEN"
-STEPS = ("1 stop new entries", "2 cancel orders", "3 sell all", "4 verify flat, twice")
+STEPS = ("1 stop entries", "2 cancel orders", "3 sell all", "4 verify flat, twice")
 VERDICTS = {
     "running": ("NOT FLAT YET", "warn"),
     "queued": ("QUEUED for the next open", "warn"),
@@ -45,8 +45,8 @@ class FlattenDialog(Dialog[None]):
 
     def body(self) -> ComposeResult:
         yield Words(id="exposure")
-        yield Words([plain("   ".join(STEPS), "dim")], id="steps")
-        yield Checkbox("also what other programs opened", id="foreign", compact=True)
+        yield Words([plain("  ".join(STEPS), "dim")], id="steps")
+        yield Tick("also what other programs opened", id="foreign")
         yield Words(
             [(("type ", "text"), (WORD, "strong"), (" and Enter to go, Esc to go back", "text"))], id="ask"
         )
@@ -69,7 +69,7 @@ class FlattenDialog(Dialog[None]):
         self._sent = True
         self._refused = ""
         self.query_one("#word", Input).disabled = True
-        everything = self.query_one("#foreign", Checkbox).value
+        everything = self.query_one("#foreign", Tick).value
         self.run_worker(self._go(everything), exit_on_error=False)
 
     async def _go(self, include_foreign: bool) -> None:
@@ -88,7 +88,7 @@ class FlattenDialog(Dialog[None]):
         self._seen_running = self._seen_running or running
         asking = not self._sent and not running and not (self._seen_running and flatten.state == "flat")
         self.query_one("#exposure", Words).say(self._exposure(client))
-        foreign = self.query_one("#foreign", Checkbox)
+        foreign = self.query_one("#foreign", Tick)
         foreign.display = bool(flatten.foreign) and asking
         if flatten.foreign:
             foreign.label = f"also what other programs opened: {' '.join(flatten.foreign)}"

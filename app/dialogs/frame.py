@@ -12,7 +12,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
-from textual.widgets import Button
+from textual.widgets import Button, Checkbox
 
 from app.client import EngineClient
 from app.widgets.box import Box, Line
@@ -61,6 +61,39 @@ class Dialog(ModalScreen[Result]):
 
     def action_leave(self) -> None:
         self.dismiss(None)
+
+
+class InfoDialog(Dialog[None]):
+    """Something in full, to read and close."""
+
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter,q,space", "leave", show=False),
+        Binding("up,pageup", "scroll(-3)", show=False),
+        Binding("down,pagedown", "scroll(3)", show=False),
+    ]
+
+    def __init__(self, heading: str, lines: Sequence[Line] = ()) -> None:
+        super().__init__()
+        self.HEADING = heading
+        self._lines = lines
+
+    def body(self) -> ComposeResult:
+        yield Words([*self._lines, (), (("Esc closes", "dim"),)])
+
+    def action_scroll(self, lines: int) -> None:
+        self.query_one("#dialog").scroll_relative(y=lines, animate=False)
+
+
+class Tick(Checkbox):
+    """A checkbox that shows its state by its shape: textual's own shows it by colour alone."""
+
+    def __init__(self, label: str, *, id: str) -> None:
+        super().__init__(label, id=id, compact=True)
+        self.BUTTON_INNER = " "
+
+    def watch_value(self) -> None:
+        self.BUTTON_INNER = "✓" if self.value else " "
+        super().watch_value()
 
 
 def buttons(*named: tuple[str, str]) -> Horizontal:

@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from app import formatting as f
-from app.dialogs.frame import Dialog, Words
+from app.dialogs.frame import InfoDialog, Words
 from app.widgets.box import EMPTY, Line, plain
 
 Keys = Sequence[tuple[str, str]]
@@ -32,19 +32,30 @@ SIGNS: Keys = (
 )
 
 
-class HelpDialog(Dialog[None]):
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark,q", "leave", show=False)]
+class KeyWords(Words):
+    """Keys and meanings; a long meaning goes on below itself."""
 
-    def __init__(self, screen_name: str, keys: Keys) -> None:
+    def __init__(self, keys: Keys) -> None:
         super().__init__()
-        self.HEADING = f"Keys of {screen_name}"
         self._keys = keys
 
-    def body(self) -> ComposeResult:
+    def draw(self, width: int) -> Sequence[Line]:
         lines: list[Line] = []
-        for title, keys in ((None, self._keys), ("everywhere", EVERYWHERE), ("signs", SIGNS)):
+        for title, keys in (("", self._keys), ("everywhere", EVERYWHERE), ("signs", SIGNS)):
             if title:
                 lines += [EMPTY, plain(title, "dim")]
             for key, meaning in keys:
-                lines.append(((f.fit(key, 15), "accent"), (meaning, "text")))
-        yield Words([*lines, EMPTY, plain("Esc closes", "dim")])
+                for i, piece in enumerate(f.wrapped(meaning, max(10, width - 14))):
+                    lines.append(((f.fit(key if i == 0 else "", 14), "accent"), (piece, "text")))
+        return [*lines, EMPTY, plain("↑ ↓ scroll, Esc closes", "dim")]
+
+
+class HelpDialog(InfoDialog):
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "leave", show=False)]
+
+    def __init__(self, screen_name: str, keys: Keys) -> None:
+        super().__init__(f"Keys of {screen_name}")
+        self._keys = keys
+
+    def body(self) -> ComposeResult:
+        yield KeyWords(self._keys)

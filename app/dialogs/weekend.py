@@ -8,10 +8,10 @@ from typing import Any
 from pydantic import ValidationError
 from textual.app import ComposeResult
 from textual.containers import Horizontal
-from textual.widgets import Button, Checkbox, Input, Label
+from textual.widgets import Button, Input, Label
 
 from app import formatting as f
-from app.dialogs.frame import Dialog, Words, buttons
+from app.dialogs.frame import Dialog, Tick, Words, buttons
 from app.widgets.box import plain
 from engine.config import SearchSettings, TrainingSettings
 
@@ -57,7 +57,7 @@ class WeekendDialog(Dialog[dict[str, Any]]):
             yield Label("search budget")
             yield Input(budget, id="budget", compact=True)
             yield Label(f"default {budget}; 60s, 90m, 24h", classes="hint")
-        yield Checkbox("replace this week's selection, if there is one", id="replace", compact=True)
+        yield Tick("replace this week's selection, if there is one", id="replace")
         yield Words(id="wrong")
         yield buttons(("start", "Start  enter"), ("back", "Back  esc"))
 
@@ -96,6 +96,6 @@ class WeekendDialog(Dialog[dict[str, Any]]):
             {
                 "cycles": training.cycles,
                 "budget_s": search.budget_s,
-                "replace": self.query_one("#replace", Checkbox).value,
+                "replace": self.query_one("#replace", Tick).value,
             }
         )

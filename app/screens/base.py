@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, ClassVar, cast
 
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
 
 from app.client import EngineClient, EngineState, Link
 from app.widgets.status_strip import KeyLine, Notices, StatusStrip
+from app.widgets.table import Table
 
 if TYPE_CHECKING:
     from app.console import TshConsole
@@ -20,7 +22,11 @@ class ConsoleScreen(Screen[None]):
 
     MODE: ClassVar[str] = ""
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
-    AUTO_FOCUS = "Table"
+    AUTO_FOCUS = ""
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("pageup,ctrl+up", "scroll_body(-1)", show=False),
+        Binding("pagedown,ctrl+down", "scroll_body(1)", show=False),
+    ]
 
     def __init__(self) -> None:
         super().__init__(id=self.MODE)
@@ -41,6 +47,11 @@ class ConsoleScreen(Screen[None]):
             yield from self.content()
         yield KeyLine(self.MODE, id="keys")
 
+    def on_mount(self) -> None:
+        for table in self.query(Table).results(Table):
+            table.focus(scroll_visible=False)  # the top of the page stays in view
+            break
+
     def content(self) -> ComposeResult:
         raise NotImplementedError
 
@@ -56,6 +67,10 @@ class ConsoleScreen(Screen[None]):
         if client.state.revision != self._shown:
             self._shown = client.state.revision
             self.show(client.state)
+
+    def action_scroll_body(self, step: int) -> None:
+        body = self.query_one("#body", VerticalScroll)
+        body.scroll_relative(y=step * max(1, body.size.height - 2), animate=False)
 
     def on_screen_resume(self) -> None:
         self._shown = -1

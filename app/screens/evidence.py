@@ -9,8 +9,8 @@ from textual.app import ComposeResult
 from app import formatting as f
 from app.client import EngineState
 from app.screens.base import ConsoleScreen
-from app.widgets.box import EMPTY, Box, Line, plain
-from app.widgets.groups_panels import flowed, group_lines
+from app.widgets.box import EMPTY, Box, Line, flowed, plain
+from app.widgets.groups_panels import group_lines
 from engine.views import GroupRow, GroupsView, OverviewView
 
 
@@ -56,21 +56,22 @@ class SearchProof(Box):
         if not view.anchors:
             return [plain("no search has run", "dim")]
         if view.proven:
-            verdict: Line = (("✓ proven: ", "accent"), ("no group of these variations scores higher", "text"))
+            mark, text = ("✓ ", "accent"), "proven: no group of these variations scores higher"
         elif view.gap is not None:
-            verdict = (
-                ("not proven: ", "warn"),
-                (f"a group not yet seen could score up to {view.gap:.3f} percentage points more", "text"),
+            mark, text = (
+                ("! ", "warn"),
+                f"not proven: another group could score up to {view.gap:.3f} points more",
             )
         else:
-            verdict = plain("not finished", "dim")
+            mark, text = ("○ ", "dim"), "not finished"
         numbers: list[Line] = [
             (("anchors closed ", "dim"), (f"{f.count(view.anchors_closed)} / {f.count(view.anchors)}", "strong")),
             (("groups visited ", "dim"), (f.metric(view.visited), "strong")),
             (("tests ", "dim"), (f.metric(view.tests), "strong")),
             (("time ", "dim"), (f.duration(view.elapsed_s), "strong")),
         ]
-        return [verdict, *flowed(numbers, width)]
+        verdict = [plain(piece) for piece in f.wrapped(text, width - 2, 2)]
+        return [(mark, *verdict[0]), *verdict[1:], *flowed(numbers, width)]
 
 
 class Advice(Box):

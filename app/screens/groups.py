@@ -8,8 +8,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from app.client import EngineState
+from app.dialogs.frame import InfoDialog
 from app.screens.base import ConsoleScreen
-from app.widgets.groups_panels import GroupDetail, GroupsTable, LanesPanel, SearchPanel
+from app.widgets.groups_panels import GroupDetail, GroupsTable, LanesPanel, SearchPanel, group_lines
 from app.widgets.table import Table
 
 
@@ -18,7 +19,7 @@ class GroupsScreen(ConsoleScreen):
     KEYS = (
         ("p", "pause or resume the search; a pause uses no budget"),
         ("s", "stop with the best groups so far (asks)"),
-        ("↑ ↓", "walk the groups; the marked one is shown in full"),
+        ("↑ ↓", "walk the groups; enter shows the marked one in full"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("p", "pause", "pause / resume"),
@@ -42,6 +43,11 @@ class GroupsScreen(ConsoleScreen):
 
     def on_table_moved(self, event: Table.Moved) -> None:
         self._show_detail()
+
+    def on_table_chosen(self, event: Table.Chosen) -> None:
+        row = self.query_one(GroupsTable).current
+        if row is not None:
+            self.app.push_screen(InfoDialog(f"Group {row.rank}", group_lines(row, 66)))
 
     def action_pause(self) -> None:
         self.console.pause_or_resume("search", self.state.groups.state)

@@ -15,6 +15,7 @@ from app.widgets.overview_panels import (
     AlertsTable,
     EvidencePanel,
     NextPanel,
+    RecentPanel,
     StagesPanel,
     WeekPanel,
 )
@@ -36,15 +37,19 @@ class OverviewScreen(ConsoleScreen):
             yield EvidencePanel(id="evidence")
         yield AlertsTable(id="alerts")
         yield StagesPanel(id="stages")
+        yield EvidencePanel(id="evidence-below")  # on narrow screens, instead of the card
+        yield RecentPanel(id="recent")
 
     def show(self, state: EngineState) -> None:
         view, status = state.overview, state.status
         self.query_one(WeekPanel).show(view)
         self.query_one(NextPanel).show(view, status)
         self.query_one(AccountPanel).show(view, status)
-        self.query_one(EvidencePanel).show(view)
+        for panel in self.query(EvidencePanel):
+            panel.show(view)
         self.query_one(AlertsTable).show_alerts(view.alerts)
         self.query_one(StagesPanel).show(view)
+        self.query_one(RecentPanel).show(state.events)
 
     def action_acknowledge(self) -> None:
         alert = self.query_one(AlertsTable).current

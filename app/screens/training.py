@@ -9,7 +9,8 @@ from textual.binding import Binding, BindingType
 
 from app.client import EngineState
 from app.screens.base import ConsoleScreen
-from app.widgets.training_panels import AlgorithmTable, LoopPanel
+from app.widgets.table import Table
+from app.widgets.training_panels import AlgorithmTable, LoopPanel, TrendPanel
 
 
 class TrainingScreen(ConsoleScreen):
@@ -27,10 +28,18 @@ class TrainingScreen(ConsoleScreen):
     def content(self) -> ComposeResult:
         yield LoopPanel(id="loop")
         yield AlgorithmTable(id="algorithms")
+        yield TrendPanel(id="trend")
 
     def show(self, state: EngineState) -> None:
         self.query_one(LoopPanel).show(state.training)
         self.query_one(AlgorithmTable).show(state.training.algorithms)
+        self._show_trend()
+
+    def _show_trend(self) -> None:
+        self.query_one(TrendPanel).show(self.query_one(AlgorithmTable).current)
+
+    def on_table_moved(self, event: Table.Moved) -> None:
+        self._show_trend()
 
     def action_pause(self) -> None:
         self.console.pause_or_resume("training", self.state.training.state)

@@ -78,6 +78,20 @@ def between(left: Line, right: Line, width: int) -> Line:
     return fitted(left, width)
 
 
+def flowed(parts: Sequence[Line], width: int, gap: str = "    ") -> list[Line]:
+    """Parts side by side, going on below when a line is full."""
+    lines: list[Line] = []
+    line: Line = ()
+    for part in parts:
+        longer = joined([line, part], gap)
+        if line and cells(longer) > width:
+            lines.append(line)
+            line = part
+        else:
+            line = longer
+    return [*lines, line] if line else lines
+
+
 class Box(Widget):
     """A framed panel. Subclasses give ``draw``; the owner calls ``repaint`` after giving new data."""
 
@@ -139,6 +153,10 @@ class Box(Widget):
             return [fitted(line, width) for line in self.draw(width)]
         inside = max(0, width - 4)
         body = [self._framed(fitted(line, inside)) for line in self.draw(inside)]
+        height = self.styles.height
+        if (height is None or not height.is_auto) and self.size.height >= 2:  # the layout gave the height
+            blank = self._framed(((" " * inside, "text"),))
+            body = [*body, *([blank] * (self.size.height - 2 - len(body)))][: self.size.height - 2]
         return [self._edge("╭", "╮", self.title, self.note, width), *body, self._bottom(width)]
 
     def _framed(self, line: Line) -> Line:

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from app import formatting as f
-from app.widgets.box import EMPTY, Box, Line, between, cells, fitted, joined, plain
-from app.widgets.table import Column, Table, chosen_columns
+from app.widgets.box import EMPTY, Box, Line, between, cells, flowed, plain
+from app.widgets.table import Column, Table, chosen_columns, header_line, row_line
 from app.widgets.training_panels import STATE_GLYPHS, state_line
 from engine.views import GroupRow, GroupsView, LaneView, LedgerView
 
@@ -54,7 +54,8 @@ class SearchPanel(Box):
                 plain("no search yet", "dim"),
                 (("w", "accent"), (" runs the weekend; the search follows the training", "dim")),
             ]
-        full, rest = f.bar(view.elapsed_s / view.budget_s if view.budget_s else None, width)
+        state = state_line(view.state)
+        full, rest = f.bar(view.elapsed_s / view.budget_s if view.budget_s else None, width - cells(state) - 2)
         gap = "proven best" if view.proven else f"{view.gap:.3f}" if view.gap is not None else f.UNKNOWN
         numbers: list[Line] = [
             (("best ", "dim"), (f.signed(view.incumbent, 3), "strong")),
@@ -65,30 +66,15 @@ class SearchPanel(Box):
             ((f.metric(view.tests_per_s), "strong"), (" tests/s", "dim")),
         ]
         lines: list[Line] = [
-            ((full, "accent"), (rest, "frame")),
+            (*state, ("  ", "text"), (full, "accent"), (rest, "frame")),
             *flowed(numbers, width),
-            state_line(view.state, view.detail),
         ]
         if len(view.gap_history) > 1:
             room = width - 6
-            lines.insert(
-                -1, (("gap   ", "dim"), (f.sparkline(f.resampled(view.gap_history, room), room), "accent"))
-            )
+            lines.append((("gap   ", "dim"), (f.sparkline(f.resampled(view.gap_history, room), room), "accent")))
+        if view.detail:
+            lines.append(plain(view.detail, "dim"))
         return lines
-
-
-def flowed(parts: Sequence[Line], width: int, gap: str = "    ") -> list[Line]:
-    """Parts side by side, going on below when a line is full."""
-    lines: list[Line] = []
-    line: Line = ()
-    for part in parts:
-        longer = joined([line, part], gap)
-        if line and cells(longer) > width:
-            lines.append(line)
-            line = part
-        else:
-            line = longer
-    return [*lines, line] if line else lines
 
 
 class LanesPanel(Box):
@@ -131,15 +117,9 @@ class LanesPanel(Box):
         if not self._lanes:
             return [plain("each search thread gets a lane here while it works", "dim")]
         columns = chosen_columns(self.COLUMNS, width)
-        header: Line = ()
-        for column, size in columns:
-            header += (*fitted(plain(column.title, "dim"), size, right=column.right), ("  ", "text"))
-        lines = [header]
+        lines = [header_line(columns)]
         for lane in self._lanes:
-            line: Line = ()
-            for column, size in columns:
-                line += (*fitted(self._cell(lane, column.key, size), size, right=column.right), ("  ", "text"))
-            lines.append(line)
+            lines.append(row_line(columns, [self._cell(lane, c.key, size) for c, size in columns]))
         return [*lines, self._ledger_line(width)]
 
     def _cell(self, lane: LaneView, column: str, width: int) -> Line:
@@ -207,7 +187,7 @@ class GroupsTable(Table[GroupRow]):
         Column("mean", "mean %/day", 10, 2, right=True),
         Column("worst", "worst day %", 11, 3, right=True),
         Column("picks", "picks/day", 9, 4, right=True),
-        Column("members", "members", 22, 1, most=70),
+        Column("members", "members", 40, 1, most=70),
         Column("holdout", "hold-out", 19, 5, most=22),
         Column("verdict", "verdict", 20, 7, most=60),
     )

@@ -15,7 +15,7 @@ LEVEL_GLYPHS = {
     "info": ("·", "dim"),
     "notice": ("•", "accent"),
     "warning": ("!", "warn"),
-    "alert": ("‼", "alarm"),
+    "alert": ("‼", "warn"),
 }
 
 

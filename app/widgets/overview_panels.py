@@ -8,9 +8,10 @@ from typing import ClassVar
 
 from app import formatting as f
 from app.widgets.box import EMPTY, Box, Line, between, cells, fitted, joined, plain
+from app.widgets.journal_table import LEVEL_GLYPHS
 from app.widgets.table import Column, Table
 from engine.model import NEW_YORK
-from engine.views import AlertView, DayTile, OverviewView, StageView, StatusView
+from engine.views import AlertView, DayTile, EventView, OverviewView, StageView, StatusView
 
 TILE_GLYPHS = {"past": " ", "present": "▶", "future": " ", "no_trade": "○", "failed": "✕"}
 STAGE_GLYPHS = {
@@ -40,31 +41,34 @@ class WeekPanel(Box):
         base = width // len(tiles)
         widths = [base] * len(tiles)
         present = next((i for i, tile in enumerate(tiles) if tile.state == "present"), len(tiles) - 1)
-        if base < 15:  # the present day gets what the others can spare
-            widths = [max(9, base - 1)] * len(tiles)
+        if base < 18:  # the present day gets what the others can spare
+            widths = [max(10, base - 2)] * len(tiles)
+            widths[present] = 0
         widths[present] += max(0, width - sum(widths))
+        indent = "  " if base >= 12 else ""
         height = 1 + max(len(tile.lines) for tile in tiles)
         lines: list[Line] = []
         for y in range(height):
             line: Line = ()
             for tile, size in zip(tiles, widths, strict=True):
-                line += (*fitted(self._part(tile, y), size - 1), (" ", "text"))
+                line += (*fitted(self._part(tile, y, indent), size - 1), (" ", "text"))
             lines.append(line)
         return lines
 
     @staticmethod
-    def _part(tile: DayTile, y: int) -> Line:
+    def _part(tile: DayTile, y: int, indent: str) -> Line:
         glyph = TILE_GLYPHS[tile.state]
         if y == 0:
             ink = {"present": "accent", "future": "dim", "failed": "warn"}.get(tile.state, "strong")
-            return ((f"{glyph} ", ink), (tile.title, ink))
+            mark = f"{glyph} " if indent or glyph != " " else ""
+            return ((mark, ink), (tile.title, ink))
         text = tile.lines[y - 1] if y <= len(tile.lines) else ""
         ink = "dim" if tile.state == "future" else "text"
         if text.startswith("+"):
             ink = "gain"
         elif text.startswith("-"):
             ink = "loss"
-        return (("  ", "text"), (text, ink)) if text else EMPTY
+        return ((indent, "text"), (text, ink)) if text else EMPTY
 
 
 class NextPanel(Box):
@@ -148,6 +152,7 @@ class EvidencePanel(Box):
 class AlertsTable(Table[AlertView]):
     """What the operator must see, newest first; acknowledged ones stay, dimmed."""
 
+    HEADER = False
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("at", "time ET", 8, 1),
         Column("text", "what", 24, 1, most=400),
@@ -216,3 +221,25 @@ class StagesPanel(Box):
             full, rest = f.bar(stage.progress, size)
             head = joined([head, ((full, "accent"), (rest, "frame"), (f" {stage.progress * 100:3.0f} %", "text"))])
         return joined([head, plain(stage.detail, "dim")])
+
+
+class RecentPanel(Box):
+    """The last notable events, where there is room for them; the journal has all."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("Lately", id=id)
+        self.note = (("7", "accent"), (" journal", "dim"))
+        self._events: list[EventView] = []
+
+    def show(self, events: Sequence[EventView]) -> None:
+        self._events = [e for e in events if e.level in ("notice", "warning", "alert")][-40:]
+        self.repaint()
+
+    def draw(self, width: int) -> Sequence[Line]:
+        room = max(1, self.size.height - 2)
+        lines: list[Line] = []
+        for event in reversed(self._events[-room:]):
+            glyph, ink = LEVEL_GLYPHS[event.level]
+            when = f.eastern(event.market_at or event.at, "%a %H:%M:%S")
+            lines.append(((f"{glyph} ", ink), (f"{when}  ", "dim"), (event.text, "text")))
+        return lines or [plain("nothing notable has happened yet", "dim")]

@@ -57,19 +57,20 @@ class PositionsTable(Table[PositionRow]):
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("symbol", "ticker", 6, 1),
-        Column("shares", "shares", 6, 3, right=True),
-        Column("entry", "entry $", 8, 2, right=True),
-        Column("last", "last $", 8, 1, right=True),
+        Column("shares", "shares", 6, 5, right=True),
+        Column("entry", "entry $", 7, 4, right=True),
+        Column("last", "last $", 7, 1, right=True),
         Column("age", "age", 5, 1, right=True),
-        Column("high", "high $", 8, 7, right=True),
-        Column("stop", "stop $", 8, 4, right=True),
-        Column("ribbon", "stop ─ ● ─ target", 17, 5, most=36),
-        Column("target", "target $", 8, 4, right=True),
+        Column("high", "high $", 7, 7, right=True),
+        Column("stop", "stop $", 7, 6, right=True),
+        Column("ribbon", "stop ●  target", 14, 3, most=36),
+        Column("target", "target $", 8, 6, right=True),
         Column("pnl", "P&L $", 9, 1, right=True),
-        Column("pct", "P&L %", 7, 1, right=True),
+        Column("pct", "P&L %", 6, 1, right=True),
         Column("state", "state", 10, 1),
-        Column("why", "exits next when", 20, 6, most=60),
+        Column("why", "exits next when", 26, 1, most=60),
     )
+    TIGHT = True
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Positions", id=id)

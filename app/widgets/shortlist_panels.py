@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from app import formatting as f
-from app.widgets.box import EMPTY, Box, Line, joined, plain
+from app.widgets.box import EMPTY, Box, Line, flowed, joined, plain
 from app.widgets.table import Column, Table
 from engine.views import ShortlistRow, ShortlistView, StatusView
 
@@ -36,12 +36,12 @@ class ShortlistTable(Table[ShortlistRow]):
         Column("rank", "rank", 4, 2, right=True),
         Column("symbol", "ticker", 7, 1),
         Column("score", "score", 6, 1, right=True),
-        Column("rank_score", "rank sc", 7, 6, right=True),
+        Column("rank_score", "rank sc", 7, 8, right=True),
         Column("month", "month %/day", 11, 3, right=True),
-        Column("close", "close $", 9, 5, right=True),
-        Column("spark", "21 sessions", 11, 4, most=21),
+        Column("close", "close $", 9, 7, right=True),
+        Column("spark", "21 sessions", 21, 4),
         Column("news", "news", 6, 1, right=True),
-        Column("why", "why", 16, 1, most=120),
+        Column("why", "why", 26, 1, most=120),
     )
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -51,8 +51,9 @@ class ShortlistTable(Table[ShortlistRow]):
     def show_list(self, view: ShortlistView, status: StatusView) -> None:
         session = view.session.strftime("%A %d %B") if view.session else ""
         self.title = plain(f"Trade list for {session}" if session else "Trade list", "strong")
-        self.note = self._verdict(view, status)
-        self.foot = self._against(view) if view.rows else EMPTY
+        roomy = self.size.width >= 100
+        self.note = self._verdict(view, status, roomy)
+        self.foot = self._against(view, roomy) if view.rows else EMPTY
         if view.state == "pending":
             keys: Line = (("a", "accent"), (" approve  ", "dim"), ("r", "accent"), (" reject  ", "dim"))
         else:
@@ -65,23 +66,23 @@ class ShortlistTable(Table[ShortlistRow]):
         self.show(view.rows)
 
     @staticmethod
-    def _verdict(view: ShortlistView, status: StatusView) -> Line:
+    def _verdict(view: ShortlistView, status: StatusView, roomy: bool) -> Line:
         if view.state == "none":
             return EMPTY
         if view.state == "pending":
             left = f.until(view.deadline, status.market_time)
             urgent = left is not None and left < 600
             return (
-                ("approval closes in ", "dim"),
+                ("approval closes in " if roomy else "closes in ", "dim"),
                 (f.stopwatch(left), "alarm" if urgent else "strong"),
-                (f" ({f.eastern(view.deadline, '%a %H:%M')} ET) · without it: ", "dim"),
+                (f" ({f.eastern(view.deadline, '%a %H:%M')} ET) · without it: " if roomy else ", else ", "dim"),
                 ("NO TRADE", "warn"),
             )
         by = f" by {view.approved_by}" if view.approved_by else ""
         return plain(STATE_WORDS[view.state] + by, "accent" if view.state == "approved" else "warn")
 
     @staticmethod
-    def _against(view: ShortlistView) -> Line:
+    def _against(view: ShortlistView, roomy: bool) -> Line:
         now = [row.symbol for row in view.rows if row.chosen]
         came = [f"+{s}" for s in now if s not in view.previous]
         went = [f"-{s}" for s in view.previous if s not in now]
@@ -89,7 +90,7 @@ class ShortlistTable(Table[ShortlistRow]):
         hash_text = f"{view.list_hash[:4]}·{view.list_hash[4:8]}" if view.list_hash else f.UNKNOWN
         parts: list[Line] = [(("list ", "dim"), (hash_text, "strong"))]
         if view.previous:
-            parts.append((("against the last ", "dim"), (change, "text")))
+            parts.append((("against the last " if roomy else "", "dim"), (change, "text")))
         return joined(parts, "   ")
 
     @staticmethod
@@ -165,7 +166,7 @@ class CandidatePanel(Box):
                 for part, news in zip(left, right, strict=True)
             ]
         else:
-            lines = [*self._news(row, width), *self._parts(row, width)]
+            lines = [*self._news(row, width), *self._parts_in_words(row, width)]
         if self._vetoed:
             lines.append(joined([plain("vetoed", "warn"), plain("   ".join(self._vetoed), "dim")]))
         return lines
@@ -187,6 +188,13 @@ class CandidatePanel(Box):
                 )
             )
         return lines
+
+    @staticmethod
+    def _parts_in_words(row: ShortlistRow, width: int) -> list[Line]:
+        parts: list[Line] = [(("rank ", "dim"), (f"{row.rank_score:.3f}", "strong"), (" =", "dim"))]
+        for name, value in row.parts.items():
+            parts.append(((f"{PART_NAMES.get(name, name)} ", "dim"), (f"{value:+.3f}", "text")))
+        return flowed(parts, width, "  ")
 
     @staticmethod
     def _news(row: ShortlistRow, width: int) -> list[Line]:

@@ -8,19 +8,46 @@ said shorter; the mode, the engine, the clock and the day's P&L are said at any 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 from textual import events
 from textual.message import Message
 
 from app import formatting as f
 from app.client import EngineClient, Link
-from app.widgets.box import Box, Line, between, cells, fitted, joined, plain
-from engine.views import LinkView, OrderRow, StatusView
+from app.widgets.box import Box, Line, Span, between, cells, fitted, plain
+from engine.views import OrderRow, StatusView
 
 LINK_GLYPHS = {"live": "●", "connecting": "◌", "stale": "◐", "refused": "⊘", "down": "✕", "off": "○"}
 ENGINE_GLYPHS = {Link.LIVE: "●", Link.ATTACHING: "◌", Link.LOST: "✕", Link.CLOSED: "○"}
 MODE_TEXT = {"sim": " SIM ", "paper": " ‹PAPER› ", "live": " ▶▶ LIVE MONEY ◀◀ "}
 BAR: Line = (("▏", "frame"),)
+SHORT_NAMES = {"engine": "eng", "broker": "brk", "prices": "px", "orders": "ord"}
+
+
+@dataclass(frozen=True, slots=True)
+class Wording:
+    """How much the strip says; the first wording that fits the width is used."""
+
+    names: Literal["long", "short", "none"]
+    numbers: bool
+    clock: str
+    countdown: Literal["long", "short", "none"]
+    extras: bool = False
+
+
+WORDINGS = (
+    Wording("long", True, "%a %d %b %H:%M:%S ET", "long", extras=True),
+    Wording("long", True, "%a %H:%M:%S ET", "long"),
+    Wording("long", True, "%a %H:%M:%S ET", "short"),
+    Wording("long", False, "%a %H:%M:%S ET", "short"),
+    Wording("short", True, "%a %H:%M:%S ET", "short"),
+    Wording("short", True, "%H:%M:%S", "short"),
+    Wording("short", False, "%H:%M:%S ET", "short"),
+    Wording("none", True, "%H:%M:%S", "short"),
+    Wording("none", False, "%H:%M:%S", "none"),
+)
 
 
 def link_glyph(state: str) -> tuple[str, str]:
@@ -46,27 +73,36 @@ class StatusStrip(Box):
         self.repaint()
 
     def draw(self, width: int) -> Sequence[Line]:
-        for detail in (3, 2, 1, 0):
-            left, right = self._left(detail), self._right(detail)
-            if cells(left) + cells(right) + 1 <= width or detail == 0:
+        for wording in WORDINGS:
+            left, right = self._left(wording), self._right(wording)
+            if cells(left) + cells(right) + 1 <= width:
                 return [between(left, right, width)]
-        return []
+        return [between(left, right, width)]
 
-    def _left(self, detail: int) -> Line:
+    def _left(self, wording: Wording) -> Line:
         status = self._status
         parts: list[Line] = [plain(MODE_TEXT[status.mode], "badge")]
         if self._read_only:
-            parts.append(plain("READ-ONLY " if detail else "R/O ", "warn"))
-        engine_ink = "accent" if self._link is Link.LIVE else "alarm" if self._link is Link.LOST else "dim"
-        parts.append(self._part(detail, "engine", "eng", (ENGINE_GLYPHS[self._link], engine_ink), ""))
-        parts.append(self._link_part(detail, "broker", "brk", status.broker, latency=True))
-        parts.append(self._link_part(detail, "prices", "px", status.prices, latency=False))
-        parts.append(self._link_part(detail, "orders", "ord", status.orders, latency=None))
-        if status.watchdog and detail == 3:
-            parts.append(joined([plain("search", "dim"), plain(status.watchdog + " ")], " "))
+            parts.append(plain("READ-ONLY ", "warn"))
         if status.latched:
-            parts.append(plain("LATCHED ", "alarm"))
-        parts.append(self._clock(detail))
+            parts.append(plain(" LATCHED ", "alarm"))
+        engine_ink = {Link.LIVE: "accent", Link.LOST: "alarm"}.get(self._link, "dim")
+        parts.append(self._link_part(wording, "engine", (ENGINE_GLYPHS[self._link], engine_ink), ""))
+        latency = f"{status.broker.latency_ms:.0f} ms" if status.broker.latency_ms is not None else ""
+        age = ""
+        if status.prices.age_s is not None:
+            age = f"{status.prices.age_s:.1f} s" if status.prices.age_s < 100 else f.duration(status.prices.age_s)
+        for name, link, number in (
+            ("broker", status.broker, latency),
+            ("prices", status.prices, age),
+            ("orders", status.orders, ""),
+        ):
+            if link.state not in ("live", "off"):
+                number = f"{link.state.upper()} {number}".rstrip()
+            parts.append(self._link_part(wording, name, link_glyph(link.state), number))
+        if status.watchdog and wording.extras:
+            parts.append((("search ", "dim"), (status.watchdog + " ", "text")))
+        parts.append(self._clock(wording))
         line: list[tuple[str, str]] = []
         for index, part in enumerate(parts):
             if index:
@@ -74,56 +110,44 @@ class StatusStrip(Box):
             line.extend(part)
         return tuple(line)
 
-    def _part(self, detail: int, long: str, short: str, glyph: tuple[str, str], number: str) -> Line:
-        name = long if detail >= 2 else short
-        label: Line = ((f"{name} ", "dim"),) if detail else ()
-        tail: Line = ((f" {number}", "text"),) if number else ()
-        return (*label, glyph, *tail, (" ", "text"))
+    @staticmethod
+    def _link_part(wording: Wording, name: str, glyph: tuple[str, str], number: str) -> Line:
+        label = {"long": f"{name} ", "short": f"{SHORT_NAMES[name]} ", "none": ""}[wording.names]
+        tail: Line = ((f" {number}", "text"),) if number and wording.numbers else ()
+        return ((label, "dim"), glyph, *tail, (" ", "text"))
 
-    def _link_part(self, detail: int, long: str, short: str, link: LinkView, *, latency: bool | None) -> Line:
-        number = ""
-        if latency is True and link.latency_ms is not None and detail >= 2:
-            number = f"{link.latency_ms:.0f} ms"
-        elif latency is False and link.age_s is not None and detail >= 1:
-            number = f"{link.age_s:.1f} s" if link.age_s < 100 else f.duration(link.age_s)
-        if link.state not in ("live", "off") and detail >= 2:
-            number = f"{link.state.upper()} {number}".rstrip()
-        return self._part(detail, long, short, link_glyph(link.state), number)
-
-    def _clock(self, detail: int) -> Line:
+    def _clock(self, wording: Wording) -> Line:
         status = self._status
         if status.market_time is None:
             return plain("no market clock yet", "dim")
-        pattern = {3: "%a %d %b %H:%M:%S ET", 2: "%a %H:%M:%S ET", 1: "%a %H:%M:%S ET", 0: "%H:%M:%S"}[detail]
-        state = "open" if status.market_open else "closed"
         left = f.until(status.next_event_at, status.market_time)
-        ahead = f", {status.next_event} in {f.duration(left)}" if left is not None and detail >= 2 else ""
-        if left is not None and detail == 1:
-            ahead = " " + f.duration(left).replace(" ", "")
-        rate = f"  ×{status.clock_rate:g}" if status.clock_rate != 1 and detail >= 2 else ""
+        ahead = ""
+        if left is not None:
+            ahead = {
+                "long": f", {status.next_event} in {f.duration(left)}",
+                "short": f" {f.duration(left).replace(' ', '')}",
+                "none": "",
+            }[wording.countdown]
+        rate = f"  ×{status.clock_rate:g}" if status.clock_rate != 1 and wording.names == "long" else ""
         return (
-            (f.eastern(status.market_time, pattern), "text"),
-            (f"  {state}" if detail >= 2 else f" {state}", "strong" if status.market_open else "dim"),
+            (f.eastern(status.market_time, wording.clock), "text"),
+            (" open" if status.market_open else " closed", "strong" if status.market_open else "dim"),
             (ahead, "text"),
             (rate, "dim"),
         )
 
-    def _right(self, detail: int) -> Line:
+    def _right(self, wording: Wording) -> Line:
         status = self._status
         if status.day_pnl is None:
-            return plain("day · ", "dim") if detail else EMPTY_DAY
+            return (("day ", "dim"), (f"{f.UNKNOWN} ", "dim"))
         ink = "gain" if status.day_pnl >= 0 else "loss"
-        text = f.money(status.day_pnl, signed=True) + (" $" if detail >= 2 else "")
-        if detail and status.day_pnl_pct is not None:
-            text += f"  {f.percent(status.day_pnl_pct)}"
-        label: Line = (("day  ", "dim"),) if detail >= 2 else ()
+        text = f.money(status.day_pnl, signed=True) + (" $" if wording.extras else "")
+        if status.day_pnl_pct is not None and wording.names != "none":
+            text += f" {f.percent(status.day_pnl_pct)}"
         exposure: Line = ()
-        if detail == 3 and status.positions_open:
+        if wording.extras and status.positions_open:
             exposure = ((f"{status.positions_open} positions {f.money(status.exposure)} $   ", "text"),)
-        return (*exposure, *label, (text + " ", ink))
-
-
-EMPTY_DAY: Line = ()
+        return (*exposure, ("day ", "dim"), (text + " ", ink))
 
 
 def resting_stops(orders: Sequence[OrderRow]) -> list[OrderRow]:
@@ -139,44 +163,35 @@ class Notices(Box):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__(id=id)
-        self._said: list[Line] = []
+        self._said: list[tuple[Span]] = []
 
     def show(self, client: EngineClient) -> None:
-        self._said = list(notices(client))
+        self._said = [((text, ink),) for text, ink in notices(client)]
         self.display = bool(self._said)
         self.repaint()
 
     def draw(self, width: int) -> Sequence[Line]:
         lines: list[Line] = []
-        for line in self._said:
-            ink = line[0][1]
-            text = "".join(part for part, _ in line)
+        for ((text, ink),) in self._said:
             pieces = f.wrapped(text, max(1, width - 2), 3)
-            lines.extend(fitted(((f" {piece}", ink),), width) for piece in pieces)
-        return [
-            tuple(
-                (part + " " * (width - cells(line)) if i == len(line) - 1 else part, ink)
-                for i, (part, ink) in enumerate(line)
-            )
-            for line in lines
-        ]
+            lines.extend(((f.fit(f" {piece}", width), ink),) for piece in pieces)
+        return lines
 
 
-def notices(client: EngineClient) -> list[Line]:
+def notices(client: EngineClient) -> list[Span]:
     """What stands above every screen: a lost engine and what still protects, a latch, kernels compiling."""
-    state, said = client.state, []
+    state = client.state
+    said: list[Span] = []
     if client.link is Link.LOST:
-        said.append(plain(_engine_lost(client), "alarm"))
+        said.append((_engine_lost(client), "alarm"))
     elif client.link is Link.ATTACHING:
-        said.append(plain(f"attaching to the engine of {client.home.folder} … {client.trouble}".rstrip(), "warn"))
+        said.append((f"attaching to the engine of {client.home.folder} … {client.trouble}".rstrip(), "warn"))
     if state.status.latched:
-        said.append(
-            plain(f"LATCHED  no new entries: {state.status.latched} (ctrl+p, 'allow entries again')", "alarm")
-        )
+        said.append((f"LATCHED  no new entries: {state.status.latched} (ctrl+p, 'allow entries again')", "alarm"))
     if state.status.kernels:
-        said.append(plain(f"first use: {state.status.kernels}; it is kept for the next start", "warn"))
+        said.append((f"first use: {state.status.kernels}; kept for the next start", "warn"))
     if state.flatten.state in ("running", "queued", "failed"):
-        said.append(plain(f"FLATTEN {state.flatten.state}: {state.flatten.step} (F12 shows it)", "alarm"))
+        said.append((f"FLATTEN {state.flatten.state}: {state.flatten.step} (F12 shows it)", "alarm"))
     return said
 
 
@@ -200,9 +215,10 @@ def _engine_lost(client: EngineClient) -> str:
 
 MODE_KEYS = (
     ("1", "overview", "over"), ("2", "training", "train"), ("3", "groups", "group"), ("4", "shortlist", "list"),
-    ("5", "positions", "pos"), ("6", "evidence", "evid"), ("7", "journal", "jrnl"),
+    ("5", "positions", "pos"), ("6", "evidence", "evid"), ("7", "journal", "log"),
 )  # fmt: skip
-GLOBAL_KEYS = (("w", "weekend", "wkend"), ("d", "day", "day"), ("?", "help", "help"), ("q", "quit", "quit"))
+GLOBAL_KEYS = (("w", "weekend", "wkend"), ("d", "day", "day"), ("?", "help", ""), ("q", "quit", ""))
+FLATTEN = " F12 FLATTEN "
 
 
 class KeyLine(Box):
@@ -223,30 +239,33 @@ class KeyLine(Box):
         self._targets: list[tuple[int, int, str]] = []
 
     def draw(self, width: int) -> Sequence[Line]:
-        for names in (1, 2):
-            spans: list[tuple[str, str]] = []
-            self._targets = []
-            used = 0
-            for group in (MODE_KEYS, GLOBAL_KEYS):
-                for item in group:
-                    here = item[1] == self._mode
-                    text = f" {item[0]} {item[names]} "
-                    spans += (
-                        [(text, "badge")] if here else [(f" {item[0]}", "accent"), (f" {item[names]} ", "dim")]
-                    )
-                    self._targets.append((used, used + len(text), item[0]))
-                    used += len(text)
-                if group is MODE_KEYS and names == 1:
-                    spans.append(("  ", "dim"))
-                    used += 2
-            last = " F12 FLATTEN "
-            if used + len(last) <= width or names == 2:
-                line = between(tuple(spans), ((last, "alarm"),), width)
-                if used + len(last) >= width:  # never without it: the keys before it give way
-                    line = (*fitted(tuple(spans), width - len(last)), (last, "alarm"))
-                self._targets.append((width - len(last), width, "f12"))
-                return [line]
-        return []
+        room = width - cells(((FLATTEN, "alarm"),))
+        line: Line = ()
+        for short, gap in ((False, 2), (False, 1), (True, 1)):
+            line = self._keys(short, gap)
+            if cells(line) <= room:
+                break
+        self._targets.append((room, width, "f12"))
+        return [(*fitted(line, room), (FLATTEN, "alarm"))]
+
+    def _keys(self, short: bool, gap: int) -> Line:
+        spans: list[Span] = []
+        self._targets = []
+        used = 0
+        for group in (MODE_KEYS, GLOBAL_KEYS):
+            for key, long_name, short_name in group:
+                name = short_name if short else long_name
+                text = f"{key} {name}".rstrip()
+                here = long_name == self._mode
+                before = " " * (1 if here or not spans else gap - (spans[-1][1] == "badge"))
+                if here:
+                    spans.append((f"{before}{text} ", "badge"))
+                else:
+                    spans += [(before, "dim"), (key, "accent"), (text[len(key) :], "dim")]
+                start = used + len(before)
+                used = cells(tuple(spans))
+                self._targets.append((start, used, key))
+        return tuple(spans)
 
     def on_click(self, event: events.Click) -> None:
         for start, end, key in self._targets:

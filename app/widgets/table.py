@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import ClassVar, Generic, TypeVar
 
 from textual import events
+from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.strip import Strip
@@ -18,7 +19,7 @@ from textual.strip import Strip
 from app.widgets.box import Box, Line, fitted, plain
 
 T = TypeVar("T")
-GAP = 2
+GAP, TIGHT_GAP = 2, 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,34 +34,45 @@ class Column:
     most: int = 0
 
 
-def chosen_columns(columns: Sequence[Column], width: int) -> list[tuple[Column, int]]:
-    """The columns that fit ``width`` cells, each with its width; spare cells go to those that may grow."""
+def chosen_columns(columns: Sequence[Column], width: int, gap: int = GAP) -> list[tuple[Column, int]]:
+    """The columns that fit ``width`` cells, each with its width; spare cells go to the most important that may grow."""
     kept = list(columns)
-    while len(kept) > 1 and sum(c.width for c in kept) + GAP * (len(kept) - 1) > width:
+    while len(kept) > 1 and sum(c.width for c in kept) + gap * (len(kept) - 1) > width:
         worst = max(c.importance for c in kept)
         if worst == 1:
             break
         kept.reverse()
         kept.remove(next(c for c in kept if c.importance == worst))
         kept.reverse()
-    spare = width - sum(c.width for c in kept) - GAP * (len(kept) - 1)
+    spare = width - sum(c.width for c in kept) - gap * (len(kept) - 1)
     widths = {c.key: c.width for c in kept}
-    growing = [c for c in kept if c.most > c.width]
-    while spare > 0 and growing:
-        share = max(1, spare // len(growing))
-        for column in list(growing):
-            more = min(share, column.most - widths[column.key], spare)
-            widths[column.key] += more
-            spare -= more
-            if widths[column.key] >= column.most:
-                growing.remove(column)
+    for column in sorted(kept, key=lambda c: c.importance):
+        more = max(0, min(spare, column.most - column.width))
+        widths[column.key] += more
+        spare -= more
     return [(c, widths[c.key]) for c in kept]
+
+
+def row_line(columns: Sequence[tuple[Column, int]], parts: Sequence[Line], gap: int = GAP) -> Line:
+    """One line of cells, each in its column."""
+    out: list[tuple[str, str]] = []
+    for index, ((column, width), part) in enumerate(zip(columns, parts, strict=True)):
+        if index:
+            out.append((" " * gap, "text"))
+        out.extend(fitted(part, width, right=column.right))
+    return tuple(out)
+
+
+def header_line(columns: Sequence[tuple[Column, int]], gap: int = GAP) -> Line:
+    return row_line(columns, [plain(column.title, "dim") for column, _ in columns], gap)
 
 
 class Table(Box, Generic[T], can_focus=True):
     """Subclasses give ``COLUMNS``, ``key`` and ``cell``; ``empty`` says what to do when there is no row."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = ()
+    HEADER: ClassVar[bool] = True
+    TIGHT: ClassVar[bool] = False  # rather columns close together than a column dropped
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("up", "move(-1)", "up", show=False),
         Binding("down", "move(1)", "down", show=False),
@@ -130,65 +142,51 @@ class Table(Box, Generic[T], can_focus=True):
 
     @property
     def visible_rows(self) -> int:
-        return max(1, self.size.height - 3)
+        return max(1, self.size.height - 2 - self.HEADER)
 
     def draw(self, width: int) -> Sequence[Line]:
         if not self.rows:
             return list(self.empty)
-        columns = chosen_columns(self.COLUMNS, width)
-        header = self._row_line(columns, [plain(fitted_title(c, w), "dim") for c, w in columns])
+        columns, gap = chosen_columns(self.COLUMNS, width), GAP
+        if self.TIGHT and len(columns) < len(self.COLUMNS):
+            columns, gap = chosen_columns(self.COLUMNS, width, TIGHT_GAP), TIGHT_GAP
         room = self._room()
         self._top = max(0, min(self._top, len(self.rows) - room))
         if self.cursor < self._top:
             self._top = self.cursor
         elif self.cursor >= self._top + room:
             self._top = self.cursor - room + 1
-        lines = [header]
+        lines = [header_line(columns, gap)] if self.HEADER else []
         for row in self.rows[self._top : self._top + room]:
-            lines.append(self._row_line(columns, [self.cell(row, c.key, w) for c, w in columns]))
+            lines.append(row_line(columns, [self.cell(row, c.key, w) for c, w in columns], gap))
         return lines
 
     def _room(self) -> int:
         """Rows that can be seen; all of them when the height follows the content."""
         height = self.styles.height
         if height is not None and height.is_auto:
-            limit = self.size.height - 3 if self.size.height and len(self.rows) > self._most_rows() else 0
-            return limit or len(self.rows)
+            return min(len(self.rows), self._most_rows())
         return self.visible_rows
 
     def _most_rows(self) -> int:
         most = self.styles.max_height
-        return int(most.value) - 3 if most is not None and most.is_cells else 10_000
-
-    @staticmethod
-    def _row_line(columns: Sequence[tuple[Column, int]], parts: Sequence[Line]) -> Line:
-        out: list[tuple[str, str]] = []
-        for index, ((column, width), part) in enumerate(zip(columns, parts, strict=True)):
-            if index:
-                out.append((" " * GAP, "text"))
-            out.extend(fitted(part, width, right=column.right))
-        return tuple(out)
+        return int(most.value) - 2 - self.HEADER if most is not None and most.is_cells else 10_000
 
     def _compose_lines(self, width: int) -> list[Line]:
         lines = super()._compose_lines(width)
         room = self._room()
-        height = self.styles.height
-        if (height is None or not height.is_auto) and self.size.height:
-            blank = self._framed(((" " * max(0, width - 4), "text"),))
-            while len(lines) < self.size.height:
-                lines.insert(-1, blank)
         if len(self.rows) > room:  # a thumb on the right edge says where we are
             first, total = self._top, len(self.rows)
             size = max(1, room * room // total)
             at = round(first / max(1, total - room) * (room - size))
             for y in range(size):
-                index = 2 + at + y
+                index = 1 + self.HEADER + at + y
                 if index < len(lines) - 1:
                     lines[index] = (*lines[index][:-1], (" ┃", "accent"))
         return lines
 
     def render_line(self, y: int) -> Strip:
-        if self.rows and self.has_focus and y == self.cursor - self._top + 2:
+        if self.rows and self.has_focus and y == self.cursor - self._top + 1 + self.HEADER:
             lines = self._lines(self.size.width)
             if y < len(lines) - 1:
                 line = lines[y]
@@ -216,6 +214,8 @@ class Table(Box, Generic[T], can_focus=True):
         self.move_to(self.cursor + step)
 
     def action_page(self, step: int) -> None:
+        if len(self.rows) <= self._room():
+            raise SkipAction  # all rows are seen: the page itself may scroll
         self.move_to(self.cursor + step * max(1, self._room() - 1))
 
     def action_edge(self, last: int) -> None:
@@ -226,8 +226,8 @@ class Table(Box, Generic[T], can_focus=True):
             self.post_message(self.Chosen(self, self.cursor_key))  # type: ignore[arg-type]
 
     def on_click(self, event: events.Click) -> None:
-        index = event.y - 2 + self._top
-        if 0 <= index < len(self.rows) and event.y >= 2:
+        index = event.y - 1 - self.HEADER + self._top
+        if 0 <= index < len(self.rows) and event.y > self.HEADER:
             again = index == self.cursor
             self.move_to(index)
             if again and event.chain > 1:
@@ -246,7 +246,3 @@ class Table(Box, Generic[T], can_focus=True):
 
     def on_blur(self, event: events.Blur) -> None:
         self.refresh()
-
-
-def fitted_title(column: Column, width: int) -> str:
-    return column.title if len(column.title) <= width else column.title[:width]

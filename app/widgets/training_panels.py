@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from app import formatting as f
-from app.widgets.box import EMPTY, Box, Line, between, joined, plain
+from app.widgets.box import EMPTY, Box, Line, between, cells, joined, plain
 from app.widgets.table import Column, Table
 from engine.views import AlgorithmRow, TrainingView
 
@@ -59,14 +59,15 @@ class LoopPanel(Box):
         room = width - sum(len(t) for t, _ in (*head, *tail)) - 4
         full, rest = f.bar(share, max(4, room))
         first: Line = (*head, ("  ", "text"), (full, "accent"), (rest, "frame"), ("  ", "text"), *tail)
+        batches, volume = self._batches(), self._volume()
+        together = cells(batches) + cells(volume) + 4 <= width
         return [
             first,
-            between(state_line(view.state, view.detail), self._costs(width), width),
-            between(self._batches(), self._volume(), width) if width >= 96 else self._batches(),
-            *([] if width >= 96 else [self._volume()]),
+            between(state_line(view.state, view.detail), self._costs(), width),
+            *([between(batches, volume, width)] if together else [batches, volume]),
         ]
 
-    def _costs(self, width: int) -> Line:
+    def _costs(self) -> Line:
         parts: list[Line] = []
         if self._view.kernel_ms is not None:
             parts.append(((f"{self._view.kernel_ms:.1f}", "strong"), (" ms kernels", "dim")))
@@ -135,3 +136,32 @@ class AlgorithmTable(Table[AlgorithmRow]):
                 return plain(f.signed(row.worst_day), ink)
             case _:
                 return plain(row.best_parameters or f.UNKNOWN, "dim")
+
+
+class TrendPanel(Box):
+    """How the best score of the algorithm under the cursor grew, where there is room for a chart."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("Best score", id=id)
+        self._row: AlgorithmRow | None = None
+
+    def show(self, row: AlgorithmRow | None) -> None:
+        self._row = row
+        self.title = plain("Best score", "strong") + (((" of ", "dim"), (row.name, "accent")) if row else EMPTY)
+        self.note = plain(row.best_parameters if row else "", "dim")
+        self.repaint()
+
+    def draw(self, width: int) -> Sequence[Line]:
+        row, height = self._row, max(1, min(14, self.size.height - 2))
+        if row is None or not row.trend:
+            return [plain("the curve of each algorithm's best appears with the first cycles", "dim")]
+        labels = {0: f.signed(max(row.trend), 3), height - 1: f.signed(min(row.trend), 3)}
+        inks = {"edge": "accent", "area": "frame", "air": "text"}
+        return [
+            (
+                (f.fit(labels.get(y, ""), 7, right=True), "dim"),
+                (" ┤", "frame"),
+                *((text, inks[kind]) for text, kind in pieces),
+            )
+            for y, pieces in enumerate(f.area_chart(row.trend, width - 9, height))
+        ]

@@ -92,9 +92,7 @@ def overview() -> OverviewView:
             NextItem(at=eastern(9, 25, day=MONDAY), text="approval closes"),
         ),
         stages=(
-            StageView(
-                stage="daily_snapshot", state="done", seconds=4.1, detail="2,871 tickers, 86 sessions, SIP"
-            ),
+            StageView(stage="daily_snapshot", state="done", seconds=4.1, detail="2,871 tickers, 86 sessions, SIP"),
             StageView(stage="mp2_p3_executor", state="done", seconds=0.6, detail="11 of 2,871 fired; 2 vetoed"),
             StageView(stage="qual_scoring", state="done", seconds=1.9, detail="9 tickers, 14 articles, LEXICON"),
             StageView(stage="real_trader", state="done", seconds=5.0, detail="4 entered, 0 refused"),
