@@ -26,9 +26,9 @@ def content_hash(session: date, picks: Sequence[TradePick]) -> str:
         {
             "position": p.position,
             "symbol": p.symbol,
-            "score": round(p.score, HASH_DECIMALS),
-            "rank_score": round(p.rank_score, HASH_DECIMALS),
-            "news_score": None if p.news_score is None else round(p.news_score, HASH_DECIMALS),
+            "score": _rounded(p.score),
+            "rank_score": _rounded(p.rank_score),
+            "news_score": None if p.news_score is None else _rounded(p.news_score),
             "reason": p.reason,
         }
         for p in picks
@@ -36,6 +36,10 @@ def content_hash(session: date, picks: Sequence[TradePick]) -> str:
     body = {"session": session.isoformat(), "rows": rows}
     canonical = json.dumps(body, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
     return hashlib.sha256(canonical.encode("ascii")).hexdigest()
+
+
+def _rounded(score: float) -> float:
+    return round(score, HASH_DECIMALS) + 0.0  # minus zero is zero
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ def walk(seed: int, tickers: int = 50, sessions: int = 90) -> Floats:
     return np.stack([opened, high, low, close, volume], axis=2)
 
 
+@settings(deadline=None)
 @given(values=columns)
 def test_percent_ranks_lie_in_0_1_and_their_mean_is_one_half(values: Floats) -> None:
     ranks = ranking.percent_rank(values)
@@ -34,6 +35,7 @@ def test_percent_ranks_lie_in_0_1_and_their_mean_is_one_half(values: Floats) -> 
     assert ranks.mean() == pytest.approx(0.5)
 
 
+@settings(deadline=None)
 @given(values=columns)
 def test_percent_ranks_keep_the_order_and_equal_values_share_a_rank(values: Floats) -> None:
     ranks = ranking.percent_rank(values)
@@ -43,6 +45,7 @@ def test_percent_ranks_keep_the_order_and_equal_values_share_a_rank(values: Floa
     assert np.all(moves[steps == 0] == 0)
 
 
+@settings(deadline=None)
 @given(values=columns, data=st.data())
 def test_percent_ranks_follow_a_permutation(values: Floats, data: st.DataObject) -> None:
     shuffle = np.array(data.draw(st.permutations(range(len(values)))))
@@ -128,6 +131,7 @@ def test_the_most_volatile_and_the_largest_losers_are_vetoed_with_the_reason() -
     assert sum(bool(t) for t in texts) == 2
 
 
+@settings(deadline=None)
 @given(values=columns, share=st.floats(0, 100))
 def test_no_more_than_the_share_is_extreme(values: Floats, share: float) -> None:
     chosen = ranking.extreme(values, share)
