@@ -60,14 +60,13 @@ class VariationTester:
         parameter_sets: Sequence[ParameterSet],
         *,
         cycle: int,
-        earlier: Mapping[str, Sequence[VariationResult]] | None = None,
         on_batch: BatchDone | None = None,
     ) -> list[VariationResult]:
         """One result a parameter set, in the order given; slots count from 1 within each algorithm.
 
-        ``earlier`` holds the algorithm's results of the cycles before, for the overlaps;
-        None leaves these 0. ``on_batch`` is called after each of the 20 batches and may
-        raise to abandon the cycle: nothing is kept of it.
+        Overlaps are 0: they need the cycles before (``with_overlaps``). ``on_batch`` is
+        called after each of the 20 batches and may raise to abandon the cycle: nothing is
+        kept of it.
         """
         test = self._week.begin(parameter_sets)
         for day in range(DAYS):
@@ -75,8 +74,7 @@ class VariationTester:
                 test.run_batch(day, batch)
                 if on_batch is not None:
                     on_batch(day + 1, batch + 1)
-        results = _results(parameter_sets, test.counts, cycle)
-        return results if earlier is None else with_overlaps(results, earlier)
+        return _results(parameter_sets, test.counts, cycle)
 
 
 def _results(sets: Sequence[ParameterSet], counts: WeekCounts, cycle: int) -> list[VariationResult]:
@@ -113,10 +111,11 @@ def _results(sets: Sequence[ParameterSet], counts: WeekCounts, cycle: int) -> li
 def with_overlaps(
     results: Sequence[VariationResult], earlier: Mapping[str, Sequence[VariationResult]]
 ) -> list[VariationResult]:
-    """``results`` with their Jaccard against the algorithm's better variations so far.
+    """One cycle's ``results`` with their Jaccard against the algorithm's better variations so far.
 
-    Better means a higher score, in ``earlier`` or among ``results`` themselves; without a
-    better one both overlaps are 0.
+    Better means a higher score, in ``earlier`` (the cycles before, by algorithm) or among
+    ``results`` themselves; without a better one both overlaps are 0. This is the rule in its
+    plain form; the loop's ``ResultsBook`` keeps the picks between cycles and answers the same.
     """
     known: dict[str, list[VariationResult]] = defaultdict(list)
     for result in results:

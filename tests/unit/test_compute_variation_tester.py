@@ -117,7 +117,7 @@ def test_overlaps_look_at_better_variations_of_the_same_algorithm_only(week: lis
     earlier: dict[str, list[VariationResult]] = {name: [] for name in ALGORITHMS}
     for result in tester.test(cycle_of_sets(6, slots=5), cycle=1):
         earlier[result.algorithm].append(result)
-    results = tester.test(cycle_of_sets(7, slots=3), cycle=2, earlier=earlier)
+    results = with_overlaps(tester.test(cycle_of_sets(7, slots=3), cycle=2), earlier)
     for result in results:
         peers = [*earlier[result.algorithm], *(r for r in results if r.algorithm == result.algorithm)]
         better = [r for r in peers if r.score > result.score]
