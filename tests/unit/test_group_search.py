@@ -8,12 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
+from group_cases import Case, all_groups, brute_force, case, spread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.decision.group_search import GroupSearch, SearchResult, count_groups, search_groups
 from engine.model import DAYS, MICRO, TICKERS, pack_picks, unpack_picks
-from group_cases import Case, all_groups, brute_force, case, spread
 
 
 def run(given: Case, **arguments: Any) -> SearchResult:
