@@ -491,7 +491,8 @@ class ExecutionDesk:
             self._tell(change)
 
     async def _on_fill(self, fill: Fill, intent: OrderIntent) -> None:
-        change = self.book.on_fill(fill, intent.session, self._close_of(intent.session, fill.at))
+        close = self._close_of(intent.session, fill.at)
+        change = self.book.on_fill(fill, intent.session, close, time.monotonic())
         if change is None:
             log.warning("%s: a sell of %d shares without a position", fill.symbol, fill.shares)
             return

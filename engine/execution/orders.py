@@ -70,9 +70,9 @@ class DeskOrder:
 
     @property
     def ended(self) -> bool:
-        """Nothing more can happen to it: terminal at the broker, refused, or certainly never there."""
+        """Nothing more can happen to it: terminal and all booked, refused, or certainly never there."""
         if self.state is not None:
-            return self.state.terminal
+            return self.state.terminal and self.filled >= self.state.filled_shares
         return self.problem.startswith("refused") or self.problem == "absent"
 
     @property
@@ -331,16 +331,19 @@ class OrderDesk:
             order = self.orders.get(found.client_order_id) or await self._adopt(found)
             state = found.state()
             fill = self._new_shares(order, found, update)
-            news = order.state is None or (
-                state.supersedes(order.state)
-                and (state.status, state.filled_shares) != (order.state.status, order.state.filled_shares)
+            later = order.state is None or state.supersedes(order.state)
+            news = later and (
+                order.state is None
+                or (state.status, state.filled_shares) != (order.state.status, order.state.filled_shares)
             )
-            if order.state is None or state.supersedes(order.state):
-                order.state, order.problem = state, ""
-                if news:
-                    await self._write("an order", self._journal.record_order(state))
+            if news:
+                await self._write("an order", self._journal.record_order(state))
             if fill is not None:
                 await self._write("a fill", self._journal.record_fill(fill))
+            # Memory changes in one step: who waits for the end of the order must see its shares with it.
+            if later:
+                order.state, order.problem = state, ""
+            if fill is not None:
                 order.filled += fill.shares
                 order.cost += fill.price * fill.shares
                 self._events.publish(

@@ -99,13 +99,15 @@ class PositionsBook:
 
     # --- fills ---------------------------------------------------------------------------------
 
-    def on_fill(self, fill: Fill, session: date, session_close: datetime) -> Change | None:
-        """Books one execution; None when a sell has no position to reduce."""
+    def on_fill(
+        self, fill: Fill, session: date, session_close: datetime, seen: float | None = None
+    ) -> Change | None:
+        """Books one execution (``seen`` monotonic: a fill is a price too); None when a sell has nothing to reduce."""
         holding = self.holdings.get(fill.symbol)
         if fill.side == "buy":
             if holding is None or holding.tsh.closed:
                 tsh = opened(fill.symbol, fill.shares, fill.price, fill.at, session_close, self.rules)
-                fresh = Holding(tsh, session)
+                fresh = Holding(tsh, session, priced_at=seen)
                 self.holdings[fill.symbol] = fresh
                 return Change(fresh, None, True)
             return self._step(holding, Bought(fill.shares, fill.price, fill.at))
