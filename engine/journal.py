@@ -176,6 +176,16 @@ class JournalDb(RunLog):
         )
         return [_event(row) for row in reversed(rows)]
 
+    async def recent(self, kinds: Sequence[str], count: int) -> list[EventView]:
+        """The ``count`` latest events of these kinds, oldest first."""
+        rows = await self.rows(
+            "SELECT seq, at, market_at, kind, level, text, data FROM events "
+            f"WHERE kind IN ({marks(len(kinds))}) "
+            "ORDER BY seq DESC LIMIT ?",
+            (*kinds, count),
+        )
+        return [_event(row) for row in reversed(rows)]
+
     # --- orders --------------------------------------------------------------------------------
 
     async def record_intent(self, intent: OrderIntent) -> None:
@@ -204,6 +214,11 @@ class JournalDb(RunLog):
 
     async def intent(self, client_order_id: str) -> OrderIntent | None:
         row = await self.row("SELECT * FROM intents WHERE client_order_id = ?", (client_order_id,))
+        return None if row is None else _intent(row)
+
+    async def last_intent(self, symbol: str) -> OrderIntent | None:
+        """The latest intent of a symbol, whatever its session."""
+        row = await self.row("SELECT * FROM intents WHERE symbol = ? ORDER BY rowid DESC LIMIT 1", (symbol,))
         return None if row is None else _intent(row)
 
     async def record_order(self, order: OrderState) -> bool:

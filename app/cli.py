@@ -1,0 +1,300 @@
+"""The ``tshc`` command: the console without arguments, the same week headless with them.
+
+Every command talks to the one engine of its home folder and starts it when none runs.
+Exit codes: 0 done, 1 failed, 2 usage, 3 refused (a gate, an approval), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import sys
+from collections.abc import Coroutine, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+
+from app import cli_engine, cli_runs
+from app.demo import demo_console, demo_headless, demo_options
+from app.options import Options, checked_broker, chosen_home, say
+from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, OperatorError, UsageError
+
+app = typer.Typer(
+    name="tshc",
+    help="TSH Console: train on the weekend, approve before the open, watch the exits, flatten at any moment.",
+    no_args_is_help=False,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
+HomeOption = Annotated[
+    Path | None, typer.Option("--home", help="Home folder of the engine (or TSH_HOME).", show_default=False)
+]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting (repeatable).")
+]
+
+
+def _run(work: Coroutine[Any, Any, int]) -> None:
+    raise typer.Exit(asyncio.run(work))
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    home: HomeOption = None,
+    broker: Annotated[str | None, typer.Option(help="sim, paper or live.", show_default=False)] = None,
+    read_only: Annotated[bool, typer.Option("--read-only", help="Look, command nothing.")] = False,
+    settings: Set = None,
+) -> None:
+    """Without a command: opens the console on the engine of the home folder, starting it if none runs."""
+    context.obj = Options(chosen_home(home), checked_broker(broker), read_only, overrides=_pairs(settings or []))
+    if context.invoked_subcommand is None:
+        raise typer.Exit(cli_engine.open_console(context.obj))
+
+
+def _pairs(given: Sequence[str]) -> dict[str, str]:
+    pairs = {}
+    for pair in given:
+        key, separator, value = pair.partition("=")
+        if not separator:
+            raise UsageError(f"--set takes section.key=value, not '{pair}'")
+        pairs[key] = value
+    return pairs
+
+
+def _options(context: typer.Context, home: Path | None, as_json: bool, settings: Sequence[str] | None) -> Options:
+    """The global options, with those that the command itself was given on top."""
+    options: Options = context.obj
+    if home is not None:
+        options.home = chosen_home(home)
+    options.as_json = as_json
+    options.overrides |= _pairs(settings or [])
+    return options
+
+
+@app.command()
+def demo(
+    context: typer.Context,
+    headless: Annotated[
+        bool, typer.Option("--headless", help="The whole week unattended, with a report.")
+    ] = False,
+    home: HomeOption = None,
+    market: Annotated[str, typer.Option(help="'synthetic' or a daily-bar parquet file.")] = "synthetic",
+    date: Annotated[str | None, typer.Option(help="Last session of the training week (YYYY-MM-DD).")] = None,
+    cycles: Annotated[int, typer.Option(help="Training cycles.")] = 200,
+    search_budget: Annotated[str, typer.Option(help="Wall time of the group search.")] = "60s",
+    search_tests: Annotated[
+        int | None, typer.Option(help="Fixed tests an anchor instead of wall time: reproducible.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the synthetic market.")] = None,
+    speed: Annotated[
+        float, typer.Option(help="Market seconds a wall second with positions (at most 300).")
+    ] = 300.0,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """The embedded market with a fast clock: no keys, no money, the real code path."""
+    options = _options(context, home, as_json, settings)
+    options = demo_options(
+        options,
+        home_given=home is not None or "TSH_HOME" in os.environ,
+        market=market,
+        day=date,
+        cycles=cycles,
+        search_budget=search_budget,
+        search_tests=search_tests,
+        seed=seed,
+        speed=speed,
+    )
+    if headless:
+        _run(demo_headless(options))
+    raise typer.Exit(demo_console(options))
+
+
+@app.command()
+def weekend(
+    context: typer.Context,
+    cycles: Annotated[int | None, typer.Option(help="Training cycles.")] = None,
+    search_budget: Annotated[str | None, typer.Option(help="Wall time of the search: 60s, 24h.")] = None,
+    search_tests: Annotated[int | None, typer.Option(help="Fixed tests an anchor: reproducible.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the training proposals.")] = None,
+    backend: Annotated[str | None, typer.Option(help="native or workbook.")] = None,
+    exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Every parameter set of every space.")] = False,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Replace a live selection or an unfinished run.")
+    ] = False,
+    home: HomeOption = None,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Data, training, pruning, group search, selection. Resumes an unfinished run."""
+    arguments = {
+        "cycles": cycles,
+        "budget_s": search_budget,
+        "tests": search_tests,
+        "seed": seed,
+        "backend": backend,
+        "exhaustive": exhaustive or None,
+        "replace": replace,
+    }
+    _run(cli_runs.weekend(_options(context, home, as_json, settings), arguments))
+
+
+@app.command()
+def weekday(
+    context: typer.Context,
+    until_list: Annotated[bool, typer.Option("--until-list", help="Return when the trade list waits.")] = False,
+    home: HomeOption = None,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Snapshot, shortlist, news, approval, entries, exits - until flat. Resumes an unfinished run."""
+    _run(cli_runs.weekday(_options(context, home, as_json, settings), until_list=until_list))
+
+
+@app.command()
+def approve(
+    context: typer.Context,
+    list_hash: Annotated[str | None, typer.Argument(help="At least 8 digits of the hash of the list.")] = None,
+    reject: Annotated[bool, typer.Option("--reject", help="Say no instead.")] = False,
+    home: HomeOption = None,
+    as_json: Json = False,
+) -> None:
+    """Shows the trade list that waits; with its hash, approves it."""
+    _run(cli_runs.approve(_options(context, home, as_json, None), list_hash, reject=reject))
+
+
+@app.command()
+def trade(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
+    """Follows the approved list from the open until flat."""
+    _run(cli_runs.trade(_options(context, home, as_json, None)))
+
+
+@app.command()
+def flatten(
+    context: typer.Context,
+    include_foreign: Annotated[bool, typer.Option("--all", help="Also what TSH did not open.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Do not ask for the typed word.")] = False,
+    home: HomeOption = None,
+    as_json: Json = False,
+) -> None:
+    """Stops entries, cancels orders, sells everything, verifies flat. Works when the engine is dead."""
+    _run(cli_runs.flatten(_options(context, home, as_json, None), include_foreign=include_foreign, yes=yes))
+
+
+@app.command()
+def unlatch(context: typer.Context, home: HomeOption = None) -> None:
+    """Lets entries in again after a flatten or a daily-loss stop."""
+    _run(cli_runs.unlatch(_options(context, home, False, None)))
+
+
+@app.command()
+def status(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
+    """The engine's strip: mode, links, market time, equity, positions."""
+    _run(cli_runs.status(_options(context, home, as_json, None)))
+
+
+@app.command()
+def explain(
+    context: typer.Context,
+    identifier: Annotated[str, typer.Argument(help="A client order id, or a symbol for its last trade.")],
+    home: HomeOption = None,
+    as_json: Json = False,
+) -> None:
+    """From a trade back to fill, intent, approval, news, rank, group and variations."""
+    _run(cli_runs.explain(_options(context, home, as_json, None), identifier))
+
+
+@app.command()
+def sim(
+    context: typer.Context,
+    market: Annotated[str | None, typer.Option(help="'synthetic' or a daily-bar parquet file.")] = None,
+    date: Annotated[str | None, typer.Option(help="Last closed session (YYYY-MM-DD).")] = None,
+    speed: Annotated[float, typer.Option(help="Market seconds a wall second.")] = 1.0,
+    home: HomeOption = None,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Runs the simulator alone, in the foreground, and prints its addresses and keys."""
+    options = _options(context, home, as_json, settings)
+    if market is not None:
+        options.overrides["sim.market"] = market
+    if date is not None:
+        options.overrides["sim.date"] = date
+    raise typer.Exit(cli_engine.run_simulator(options, speed))
+
+
+@app.command()
+def doctor(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
+    """Checks the home, the databases, the keys and the kernels; prints every setting with its origin."""
+    _run(cli_engine.doctor(_options(context, home, as_json, None)))
+
+
+engine = typer.Typer(help="The engine process of the home folder.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(engine, name="engine")
+
+
+@engine.command("start")
+def engine_start(context: typer.Context, home: HomeOption = None, settings: Set = None) -> None:
+    """Starts the engine in the background."""
+    raise typer.Exit(cli_engine.start(_options(context, home, False, settings)))
+
+
+@engine.command("stop")
+def engine_stop(
+    context: typer.Context,
+    force: Annotated[bool, typer.Option("--force", help="Even with open positions, or when it hangs.")] = False,
+    home: HomeOption = None,
+) -> None:
+    """Stops the engine; refuses while it manages positions."""
+    _run(cli_engine.stop(_options(context, home, False, None), force=force))
+
+
+@engine.command("logs")
+def engine_logs(
+    context: typer.Context,
+    lines: Annotated[int, typer.Option("-n", help="How many lines.")] = 60,
+    home: HomeOption = None,
+) -> None:
+    """Prints the end of the engine's log."""
+    raise typer.Exit(cli_engine.logs(_options(context, home, False, None), lines))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point: runs a command and turns every failure into one sentence and an exit code."""
+    sys.exit(run(sys.argv[1:] if arguments is None else list(arguments)))
+
+
+def run(arguments: Sequence[str]) -> int:
+    """The exit code of one call."""
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    as_json = "--json" in arguments
+    try:
+        code = app(args=list(arguments), prog_name="tshc", standalone_mode=False)
+        return int(code) if isinstance(code, int) else EXIT_DONE
+    except click.exceptions.Exit as ended:
+        return ended.exit_code
+    except click.ClickException as error:
+        error.show()
+        return EXIT_USAGE
+    except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
+        say("tshc: interrupted; the engine goes on ('tshc engine stop' ends it)")
+        return EXIT_INTERRUPTED
+    except OperatorError as error:
+        if as_json:
+            print(json.dumps({"error": str(error), "exit_code": error.exit_code}))
+        say(f"tshc: {error}")
+        return error.exit_code
+    except BrokenPipeError:
+        return EXIT_FAILED
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,253 @@
+"""Commands about the week: weekend, weekday, approve, trade, flatten, status, explain."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import Any
+
+from rich.console import Console
+
+from app.client import EngineClient
+from app.engine_process import engine_runs
+from app.headless import Follower, attached, command
+from app.options import Options, print_json, say
+from app.reporting import print_report
+from engine.broker.alpaca_rest import AlpacaRest
+from engine.broker.credentials import load_credentials
+from engine.broker.endpoints import Endpoints
+from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, OperatorError, RefusedError, UsageError
+from engine.execution.flatten import flatten_without_engine
+from engine.model import Mode
+from engine.pipeline.explain import explain_trade
+from engine.venue import known_simulator
+from engine.views import FlattenView
+
+ENGINE_ANSWERS_WITHIN_S = 2.0  # CONTRACTS: after that 'tshc flatten' acts by itself
+SHORTEST_HASH = 8
+
+
+async def weekend(options: Options, arguments: dict[str, Any]) -> int:
+    """Runs or resumes the weekend and prints its report."""
+    options.settings()
+    async with attached(options) as client:
+        answer = await command(client, "weekend", {k: v for k, v in arguments.items() if v is not None})
+        return await _to_the_end(client, options, "weekend", answer.data["run"])
+
+
+async def weekday(options: Options, *, until_list: bool) -> int:
+    """Runs or resumes the weekday; with ``until_list`` returns when the trade list waits."""
+    options.settings()
+    async with attached(options) as client:
+        answer = await client.command("weekday")
+        if not answer.accepted and "weekday run is under way" not in answer.reason:
+            raise RefusedError(answer.reason)
+        run = answer.data.get("run") or await _running(client, "weekday")
+        if not until_list:
+            say("the trade list waits for 'tshc approve' in another terminal (or the console)")
+            return await _to_the_end(client, options, "weekday", run)
+        listed = asyncio.Event()
+
+        def look(_: str) -> None:
+            if client.state.shortlist.state == "pending":
+                listed.set()
+
+        look("")
+        following = asyncio.create_task(Follower(client, quiet=options.as_json).until(run, look))
+        waiting = asyncio.create_task(listed.wait())
+        await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if not listed.is_set():
+            return await _ended(client, options, "weekday", following.result())
+        following.cancel()
+        _print_list(client, options)
+        return EXIT_DONE
+
+
+async def trade(options: Options) -> int:
+    """Follows the day that is under way until it is flat."""
+    async with attached(options) as client:
+        return await _to_the_end(client, options, "weekday", await _running(client, "weekday"))
+
+
+async def approve(options: Options, list_hash: str | None, *, reject: bool) -> int:
+    """Shows the list that waits, or decides on it when its hash is given."""
+    async with attached(options, start=False) as client:
+        waiting = client.state.shortlist
+        if waiting.state != "pending":
+            raise RefusedError(f"no trade list waits for a decision (the last one is {waiting.state})")
+        if list_hash is None:
+            _print_list(client, options)
+            return EXIT_DONE
+        given = list_hash.replace("·", "")
+        if len(given) < SHORTEST_HASH:
+            raise UsageError(f"give at least {SHORTEST_HASH} digits of the hash ({waiting.list_hash})")
+        if not waiting.list_hash.startswith(given):
+            raise RefusedError(
+                f"the list that waits is {waiting.list_hash[:8]}, not {given[:8]}: read it again, then decide"
+            )
+        what = {"session": str(waiting.session), "list_hash": waiting.list_hash}
+        answer = await command(client, "reject" if reject else "approve", what)
+        print(answer.data["text"])
+        return EXIT_DONE
+
+
+async def flatten(options: Options, *, include_foreign: bool, yes: bool) -> int:
+    """Through the engine when it answers within 2 s, else directly at the broker."""
+    if not yes:
+        _typed_word(options)
+    if engine_runs(options.home):
+        client = EngineClient(options.home, name="tshc flatten")
+        async with client:
+            try:
+                await client.attached(ENGINE_ANSWERS_WITHIN_S)
+                answer = await client.command(
+                    "flatten", {"include_foreign": include_foreign}, timeout_s=ENGINE_ANSWERS_WITHIN_S
+                )
+                if answer.accepted:
+                    return await _watch_flatten(client, options)
+                say(f"the engine did not take the flatten ({answer.reason}); acting without it")
+            except OperatorError as error:
+                say(f"{error}; acting without the engine")
+    return await _flatten_directly(options, include_foreign)
+
+
+def _typed_word(options: Options) -> None:
+    if not sys.stdin.isatty():
+        raise UsageError("flatten asks for a typed word: run it in a terminal, or give --yes")
+    say(f"FLATTEN EVERYTHING of {options.home.folder}: entries off, orders cancelled, positions sold.")
+    if input("type FLATTEN to go: ").strip() != "FLATTEN":
+        raise RefusedError("not confirmed: nothing was done")
+
+
+async def _watch_flatten(client: EngineClient, options: Options) -> int:
+    shown = ""
+    while True:
+        view = client.state.flatten
+        shown = _say_step(view, shown, options)
+        if view.state in ("flat", "queued", "failed"):
+            return _flatten_result(view, options)
+        if client.silent_s > 10.0:
+            raise OperatorError("the engine went silent during the flatten: run 'tshc flatten' again")
+        await asyncio.sleep(0.1)
+
+
+async def _flatten_directly(options: Options, include_foreign: bool) -> int:
+    options.home.create()
+    settings = options.settings().settings
+    if settings.broker.mode is Mode.SIM and not settings.broker.trading_url:
+        known = known_simulator(options.home)
+        if known is None:
+            raise OperatorError("no engine and no simulator of this home run: there is nothing to flatten")
+        endpoints, keys = known[0], known[1]
+    else:
+        endpoints, keys = Endpoints.of_settings(settings.broker), load_credentials()
+    rest = AlpacaRest(settings.broker, endpoints, keys)
+    shown = ""
+
+    def report(view: FlattenView) -> None:
+        nonlocal shown
+        shown = _say_step(view, shown, options)
+
+    try:
+        return _flatten_result(await flatten_without_engine(rest, options.home, include_foreign, report), options)
+    finally:
+        await rest.close()
+
+
+def _say_step(view: FlattenView, shown: str, options: Options) -> str:
+    rows = "  ".join(f"{row.symbol} {row.shares}: {row.step}" for row in view.rows)
+    text = f"{view.state}: {view.step}" + (f"  [{rows}]" if rows else "")
+    if text != shown and view.state != "idle" and not options.as_json:
+        say(text)
+    return text
+
+
+def _flatten_result(view: FlattenView, options: Options) -> int:
+    if options.as_json:
+        print_json(view.model_dump(mode="json"))
+    else:
+        print(
+            {"flat": "FLAT", "queued": "QUEUED FOR THE OPEN", "failed": "NOT FLAT"}[view.state] + f": {view.step}"
+        )
+    return EXIT_FAILED if view.state == "failed" else EXIT_DONE
+
+
+async def unlatch(options: Options) -> int:
+    async with attached(options, start=False) as client:
+        await command(client, "unlatch")
+    print("entries are allowed again")
+    return EXIT_DONE
+
+
+async def status(options: Options) -> int:
+    """Prints the strip; exit code 1 when no engine runs."""
+    if not engine_runs(options.home):
+        if options.as_json:
+            print_json({"engine": None, "home": str(options.home.folder)})
+        say(f"no engine runs on {options.home.folder}; 'tshc' or 'tshc engine start' starts one")
+        return EXIT_FAILED
+    async with attached(options, start=False) as client:
+        view = client.state.status
+        if options.as_json:
+            print_json(view.model_dump(mode="json"))
+            return EXIT_DONE
+        for name, value in view.model_dump(mode="json").items():
+            shown = " ".join(f"{k}={v}" for k, v in value.items() if v) if isinstance(value, dict) else value
+            if shown not in (None, ""):
+                print(f"{name:16} {shown}")
+    return EXIT_DONE
+
+
+async def explain(options: Options, identifier: str) -> int:
+    """Prints the chain behind one trade, from the databases alone."""
+    found = await explain_trade(options.home, identifier)
+    if options.as_json:
+        print_json(found)
+        return EXIT_DONE
+    console = Console()
+    for title, lines in found.items():
+        console.print(title, style="bold", highlight=False, markup=False)
+        for line in lines:
+            console.print(f"  {line}", highlight=False, markup=False)
+    return EXIT_DONE
+
+
+async def _running(client: EngineClient, kind: str) -> str:
+    report = (await command(client, "report")).data[kind]
+    if report is None or report["state"] != "running":
+        raise RefusedError(f"no {kind} run is under way: 'tshc {kind}' begins one")
+    return str(report["run"])
+
+
+async def _to_the_end(client: EngineClient, options: Options, kind: str, run: str) -> int:
+    ended = await Follower(client, quiet=options.as_json).until(run)
+    return await _ended(client, options, kind, ended)
+
+
+async def _ended(client: EngineClient, options: Options, kind: str, ended: dict[str, Any]) -> int:
+    report = (await command(client, "report")).data[kind]
+    if options.as_json:
+        print_json({**report, "outcome": ended["outcome"]})
+    else:
+        print_report(report)
+    if ended["outcome"] == "failed":
+        raise OperatorError(str(ended["summary"]))
+    if ended["outcome"] == "refused":
+        return EXIT_REFUSED
+    return EXIT_DONE
+
+
+def _print_list(client: EngineClient, options: Options) -> None:
+    view = client.state.shortlist
+    if options.as_json:
+        print_json(view.model_dump(mode="json"))
+        return
+    print(
+        f"trade list {view.list_hash[:8]} for {view.session}, decision until {view.deadline}; without it: NO TRADE"
+    )
+    for row in view.rows:
+        mark = "✓" if row.chosen else " "
+        news = "no news" if row.news_score is None else f"{row.news_score:+.2f} {row.news_label}"
+        print(f" {mark} {row.rank:>2}  {row.symbol:<6} {row.score:6.3f}  {news:<16} {row.veto or row.reason}")
+    print(f"approve with: tshc approve {view.list_hash[:8]}")

@@ -1,0 +1,83 @@
+"""The Shortlist screen from the day's facts. Pure: candidates, news, combination and list in; a view out."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import date, datetime
+
+from engine.daily.mp2_p3_executor import GroupDay
+from engine.daily.trade_list import TradeList
+from engine.qual.combination import Combination
+from engine.qual.qual_scoring import QualReport
+from engine.records import Candidate
+from engine.views import NewsLine, ShortlistRow, ShortlistView
+
+
+def shortlist_view(
+    day: GroupDay,
+    qual: QualReport,
+    combination: Combination,
+    trade_list: TradeList,
+    *,
+    deadline: datetime,
+    valid_until: datetime,
+    previous: Sequence[str],
+) -> ShortlistView:
+    """The list as it waits for a decision (state ``pending``), or ``empty`` with the reason."""
+    return ShortlistView(
+        state="pending" if trade_list.picks else "empty",
+        session=trade_list.session,
+        signal_day=day.session,
+        group=day.name,
+        candidates=day.candidates,
+        rows=tuple(_row(candidate, qual, combination, trade_list) for candidate in day.ranked),
+        vetoed=tuple(f"{c.symbol}: {c.veto}" for c in day.vetoed),
+        list_hash=trade_list.list_hash,
+        deadline=deadline,
+        valid_until=valid_until,
+        previous=tuple(previous),
+        detail="; ".join(text for text in (trade_list.reason, day.drift, qual.note) if text),
+    )
+
+
+def _row(candidate: Candidate, qual: QualReport, combination: Combination, trade_list: TradeList) -> ShortlistRow:
+    verdict = combination.verdict(candidate.symbol)
+    news = next((score for score in qual.scores if score.symbol == candidate.symbol), None)
+    return ShortlistRow(
+        rank=candidate.rank,
+        symbol=candidate.symbol,
+        name=candidate.name,
+        score=verdict.score if verdict else candidate.rank_score,
+        rank_score=candidate.rank_score,
+        parts=candidate.parts,
+        month_pct=candidate.measures.get("month_mean_pct"),
+        sparkline=candidate.closes,
+        close=candidate.close,
+        news_score=news.score if news else None,
+        news_label=news.label if news else "",
+        news=tuple(
+            NewsLine(
+                at=read.article.created_at,
+                headline=read.article.headline,
+                source=read.article.source,
+                score=read.score,
+            )
+            for read in qual.articles.get(candidate.symbol, ())
+        ),
+        reason=verdict.reason if verdict else "",
+        chosen=candidate.symbol in trade_list.symbols,
+        veto=verdict.veto if verdict else candidate.veto,
+    )
+
+
+def rechosen(view: ShortlistView, trade_list: TradeList) -> ShortlistView:
+    """The view after a swap: other marks, another hash."""
+    rows = tuple(row.model_copy(update={"chosen": row.symbol in trade_list.symbols}) for row in view.rows)
+    return view.model_copy(update={"rows": rows, "list_hash": trade_list.list_hash})
+
+
+def previous_symbols(view: ShortlistView, session: date) -> tuple[str, ...]:
+    """What an earlier session's list chose, for "difference from yesterday"."""
+    if view.session is None or view.session >= session:
+        return view.previous
+    return tuple(row.symbol for row in view.rows if row.chosen)

@@ -1,0 +1,269 @@
+"""The weekday: snapshot after the close, the chosen group, the news, one person's yes, the open, the exits.
+
+daily_snapshot -> mp2_p3_executor -> qual_scoring -> approval -> real_trader ->
+tsh_trade_management until flat. Signals come from the last final session, trades happen in
+the next one. A restarted engine goes on where the run stood: a list that was proposed or
+approved keeps its hash, and positions are managed from the first second.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+
+from engine.daily.mp2_p3_executor import ExecutorOutcome, shortlist
+from engine.daily.trade_list import TradeList, build
+from engine.data.daily_snapshot import daily_snapshot
+from engine.errors import RefusedError
+from engine.events import DayClosed
+from engine.model import NEW_YORK, Session
+from engine.pipeline.approval import ApprovalDesk
+from engine.pipeline.engine_room import EngineRoom, next_session
+from engine.pipeline.runs import RunBook, Stage, open_run
+from engine.pipeline.selection_record import FrozenSelection, read_frozen
+from engine.pipeline.shortlist_view import previous_symbols, shortlist_view
+from engine.qual.combination import Combination, combine
+from engine.qual.qual_scoring import QualReport, qual_scoring
+
+STAGES = (
+    "daily_snapshot",
+    "mp2_p3_executor",
+    "qual_scoring",
+    "approval",
+    "real_trader",
+    "tsh_trade_management",
+)
+CENT, CENT4 = Decimal("0.01"), Decimal("0.0001")
+OPEN_LEAD = timedelta(seconds=30)  # market time at which entries are prepared before the open
+
+
+@dataclass(frozen=True, slots=True)
+class WeekdayDates:
+    """The session whose close gives the signals, and the next one, which is traded."""
+
+    signal: Session
+    session: Session
+
+    def at(self, clock: time) -> datetime:
+        """A New York time of the traded session as UTC."""
+        return datetime.combine(self.session.day, clock, NEW_YORK).astimezone(self.session.open.tzinfo)
+
+
+class WeekdayCycle:
+    """Runs one weekday at a time."""
+
+    def __init__(self, room: EngineRoom, approvals: ApprovalDesk) -> None:
+        self._room, self._approvals = room, approvals
+
+    async def dates(self) -> WeekdayDates:
+        """Which close to wait for. Of an unfinished run its own; else the next one not yet worked off."""
+        room = self._room
+        calendar = await room.calendar()
+        unfinished = await room.journal.unfinished_run("weekday")
+        if unfinished is not None:
+            day = date.fromisoformat(unfinished.payload["signal"])
+            signal = next(s for s in calendar if s.day == day)
+            return WeekdayDates(signal, next_session(calendar, signal.day))
+        now, execution = room.clock.now(), room.settings.execution
+        last = await room.journal.last_run("weekday")
+        worked_off = date.fromisoformat(last.payload["signal"]) if last is not None else date.min
+        for signal in calendar:
+            if signal.day <= worked_off:
+                continue
+            dates = WeekdayDates(signal, next_session(calendar, signal.day))
+            if now < dates.at(execution.approval_deadline):
+                return dates
+        raise RefusedError("the broker's calendar has no further session; try again tomorrow")
+
+    async def run(self) -> tuple[str, str]:
+        """The whole weekday; (outcome, summary). Raises OperatorError when a stage fails (resumable)."""
+        room = self._room
+        dates = await self.dates()
+        selection = await self.selection(dates.session.day)
+        payload = {"signal": dates.signal.day.isoformat(), "session": dates.session.day.isoformat()}
+        run, resumed = await open_run(room, "weekday", payload, replace=False)
+        book = RunBook(room, run, STAGES, resumed=resumed)
+        book.start()
+        try:
+            outcome, summary = await self._stages(book, dates, selection)
+        except BaseException as error:
+            await book.finish("failed", str(error) or type(error).__name__)
+            raise
+        await book.finish(outcome, summary)
+        return outcome, summary
+
+    async def selection(self, session: date) -> FrozenSelection:
+        found = await self._room.journal.live_selection(session)
+        if found is None:
+            last = await self._room.journal.unfinished_run("weekend")
+            why = f" (the run {last.run} is unfinished; 'tshc weekend' resumes it)" if last else ""
+            raise RefusedError(f"no group is selected for the session of {session}: run 'tshc weekend' first{why}")
+        return read_frozen(found.payload)
+
+    async def _stages(self, book: RunBook, dates: WeekdayDates, selection: FrozenSelection) -> tuple[str, str]:
+        room = self._room
+        settled = dates.signal.close + timedelta(minutes=room.settings.data.settle_minutes)
+        await room.pace.until(settled)
+        async with book.stage("daily_snapshot", dates.signal.day.isoformat()) as stage:
+            if not stage.skipped:
+                await self._snapshot(book, stage, dates)
+        await room.kernels_ready()
+        names = await room.stocks.companies()
+        async with book.stage("mp2_p3_executor", "always") as stage:
+            day = await self._shortlist(selection, names)
+            traded = day.traded
+            stage.summary = f"{traded.candidates} candidates of {traded.universe:,}: {traded.name}" + (
+                f"; {traded.reason}" if traded.reason else ""
+            )
+            stage.counts = {
+                "universe": traded.universe,
+                "candidates": traded.candidates,
+                "shortlist": len(traded.ranked),
+                "vetoed": len(traded.vetoed),
+                "shadow": day.shadow.candidates if day.shadow else 0,
+            }
+        async with book.stage("qual_scoring", dates.session.day.isoformat()) as stage:
+            trade_list, combination = await self._trade_list(stage, day, dates)
+        if not trade_list.picks:
+            summary = f"NO_CANDIDATES for {trade_list.session}: {trade_list.reason}"
+            return "done", summary
+        async with book.stage("approval", dates.session.day.isoformat()) as stage:
+            deadline = dates.at(room.settings.execution.approval_deadline)
+            outcome, trade_list, by = await self._approvals.decide(trade_list, combination, deadline)
+            stage.summary = f"{outcome} by {by}: list {trade_list.short_hash}"
+        if outcome != "approved":
+            return "refused", f"no trade on {trade_list.session}: the list was not approved ({outcome})"
+        return await self._trade(book, dates, day, trade_list)
+
+    async def _snapshot(self, book: RunBook, stage: Stage, dates: WeekdayDates) -> None:
+        room = self._room
+        report = await daily_snapshot(
+            room.rest, room.stocks, room.settings.data, dates.signal.day, room.clock.now(), book.sink(stage)
+        )
+        stage.summary = report.summary
+        stage.counts = {
+            "listed": report.assets,
+            "common_stock": report.candidates,
+            "complete": report.complete,
+            "universe": report.universe,
+            "bar_requests": report.requests,
+            "dropped": report.dropped,
+        }
+
+    async def _shortlist(self, selection: FrozenSelection, names: dict[str, str]) -> ExecutorOutcome:
+        room, settings = self._room, self._room.settings
+        return await shortlist(
+            selection.first,
+            selection.second,
+            room.stocks,
+            room.compute(),
+            settings.daily,
+            settings.execution.bracket_table(),
+            settings.training.exit_model,
+            room.bus,
+            names,
+        )
+
+    async def _trade_list(
+        self, stage: Stage, day: ExecutorOutcome, dates: WeekdayDates
+    ) -> tuple[TradeList, Combination]:
+        """Scores the news once; a restarted run uses the scores and the list that were stored."""
+        room, settings = self._room, self._room.settings
+        candidates = day.traded.ranked
+        known = await room.stocks.trade_list()
+        if stage.skipped and known[0] == dates.session.day:
+            qual = QualReport(tuple(known[3]), {}, note="news as read before the restart")
+        else:
+            stage.skipped = False
+            qual = await qual_scoring([c.symbol for c in candidates], room.clock.now(), room.rest, settings.qual)
+        combination = combine(
+            candidates,
+            qual.scores,
+            settings.qual,
+            settings.execution.names,
+            note=qual.note,
+            emptiness=day.traded.reason,
+        )
+        if stage.skipped:
+            trade_list = TradeList.of(dates.session.day, known[2], known[4])
+        else:
+            trade_list = build(dates.session.day, combination)
+            await room.stocks.replace_trade_list(
+                trade_list.session, trade_list.list_hash, trade_list.picks, qual.scores, trade_list.reason
+            )
+            stage.summary = (
+                f"{qual.summary()}; list {trade_list.short_hash}: {' '.join(trade_list.symbols) or 'empty'}"
+            )
+            stage.counts = {
+                "scored": sum(score.score is not None for score in qual.scores),
+                "articles": sum(len(found) for found in qual.articles.values()),
+                "picks": len(trade_list.picks),
+                "list_hash": trade_list.list_hash,
+            }
+        execution = settings.execution
+        room.board.shortlist = shortlist_view(
+            day.traded,
+            qual,
+            combination,
+            trade_list,
+            deadline=dates.at(execution.approval_deadline),
+            valid_until=dates.at(execution.approval_valid_until),
+            previous=previous_symbols(room.board.shortlist, dates.session.day),
+        )
+        return trade_list, combination
+
+    async def _trade(
+        self, book: RunBook, dates: WeekdayDates, day: ExecutorOutcome, trade_list: TradeList
+    ) -> tuple[str, str]:
+        room = self._room
+        async with book.stage("real_trader", trade_list.list_hash) as stage:
+            if not stage.skipped:
+                await room.pace.until(dates.session.open - OPEN_LEAD)
+                await room.pace.entering()
+                closes, ranges = _yesterday(trade_list, day)
+                picks = [(pick.symbol, pick.position) for pick in trade_list.picks]
+                report = await room.desk.enter(dates.session, trade_list.list_hash, picks, closes, ranges)
+                refused = {o.symbol: o.refused.text for o in report.outcomes if o.refused and not o.shares}
+                stage.summary = f"entered {' '.join(report.entered) or 'nothing'}" + "".join(
+                    f"; {symbol}: {why}" for symbol, why in refused.items()
+                )
+                stage.counts = {
+                    "approved": len(picks),
+                    "entered": list(report.entered),
+                    "refused": refused,
+                    "allocation": str(report.allocation),
+                }
+        async with book.stage("tsh_trade_management", trade_list.list_hash) as stage:
+            await room.pace.managing()
+            result = await room.desk.run_until_flat()
+            pnl, trades = result.pnl, len(result.trades)
+            carried = f"; CARRIED {' '.join(result.carried)}" if result.carried else ""
+            stage.summary = f"{trades} trades closed, {pnl:+.2f} ${carried}"
+            stage.counts = {
+                "trades": [
+                    {
+                        "symbol": trade.symbol,
+                        "shares": trade.shares,
+                        "entry": str(trade.entry.quantize(CENT4)),
+                        "exit": str(trade.exit.quantize(CENT4)),
+                        "pnl": str(trade.pnl.quantize(CENT)),
+                        "reason": str(trade.reason),
+                    }
+                    for trade in result.trades
+                ],
+                "pnl": str(pnl.quantize(CENT)),
+                "carried": list(result.carried),
+            }
+        await room.pace.until(dates.session.close)
+        room.bus.publish(DayClosed(session=dates.session.day, pnl=pnl, trades=trades))
+        await room.pace.resting()
+        return "done", f"{dates.session.day}: {trades} trades, {pnl:+.2f} $"
+
+
+def _yesterday(trade_list: TradeList, day: ExecutorOutcome) -> tuple[dict[str, float], dict[str, float]]:
+    """What the gates compare the open with: last close and ATR(20) of each pick, dollars."""
+    ranked = {c.symbol: c for c in day.traded.ranked if c.symbol in trade_list.symbols}
+    closes = {symbol: c.close for symbol, c in ranked.items()}
+    ranges = {symbol: c.close * c.measures["atr_pct"] / 100.0 for symbol, c in ranked.items()}
+    return closes, ranges
