@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from synthetic_bars import hand_made, synthetic_windows
 
-from engine.compute import ALGORITHMS, ParameterSet, open_engine
+from engine.compute import ALGORITHMS, ParameterSet, algorithms, open_engine
 from engine.compute.algorithms import RULES
 from engine.model import Bools, Floats
 
@@ -208,3 +209,40 @@ def test_the_volume_unit_and_a_price_scale_of_a_power_of_two_change_nothing(seed
 def test_every_algorithm_file_brings_its_space_and_kernel() -> None:
     assert [rule.order for rule in RULES.values()] == list(range(1, 11))
     assert all(rule.space is ALGORITHMS[name] for name, rule in RULES.items())
+
+
+ELEVENTH = """
+from engine.compute.algorithms.rule import SIGNAL, Flags, Rule, kernel
+from engine.model import CLOSE, Floats, Parameter
+from engine.spaces import ParameterSpace
+
+SPACE = ParameterSpace("gain", (Parameter("n", 1, 5),))
+
+@kernel
+def buys(bars: Floats, values: Floats, scratch: Floats, flags: Flags) -> None:
+    for row in range(values.shape[0]):
+        for j in range(bars.shape[2]):
+            flags[row, j] = bars[CLOSE, SIGNAL, j] > bars[CLOSE, SIGNAL - int(values[row, 0]), j]
+
+RULE = Rule(11, SPACE, buys, scratch_rows=1)
+"""
+
+
+def test_an_eleventh_algorithm_is_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "gain.py").write_text(ELEVENTH, encoding="utf-8")
+    monkeypatch.setattr(algorithms, "__path__", [*algorithms.__path__, str(tmp_path)])
+    found = algorithms.find_rules()
+    assert list(found) == [*SIZES, "gain"]
+    rule = found["gain"]
+    windows = synthetic_windows(1, tickers=4, rows=64)
+    block = np.ascontiguousarray(windows[:, ::-1].transpose(2, 1, 0))
+    flags = np.empty((1, 4), dtype=np.uint8)
+    rule.buys(block, np.array([[3.0]]), np.empty((rule.scratch_rows, 4)), flags)
+    assert flags[0].tolist() == (windows[:, 0, 3] > windows[:, 3, 3]).tolist()
+
+
+def test_two_algorithms_of_one_order_are_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "other.py").write_text(ELEVENTH.replace("Rule(11", "Rule(3"), encoding="utf-8")
+    monkeypatch.setattr(algorithms, "__path__", [*algorithms.__path__, str(tmp_path)])
+    with pytest.raises(ValueError, match="share a name or an order"):
+        algorithms.find_rules()

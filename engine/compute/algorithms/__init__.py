@@ -14,7 +14,8 @@ from engine.compute.algorithms.rule import Rule
 from engine.spaces import ParameterSpace
 
 
-def _found() -> dict[str, Rule]:
+def find_rules() -> dict[str, Rule]:
+    """Every rule of this folder by name, in their order; ValueError when two claim one name or order."""
     modules = [import_module(f"{__name__}.{info.name}") for info in pkgutil.iter_modules(__path__)]
     rules = sorted((m.RULE for m in modules if isinstance(getattr(m, "RULE", None), Rule)), key=lambda r: r.order)
     names = [rule.space.algorithm for rule in rules]
@@ -23,7 +24,7 @@ def _found() -> dict[str, Rule]:
     return dict(zip(names, rules, strict=True))
 
 
-RULES = MappingProxyType(_found())
+RULES = MappingProxyType(find_rules())
 ALGORITHMS: dict[str, ParameterSpace] = {name: rule.space for name, rule in RULES.items()}
 
 __all__ = ["ALGORITHMS", "RULES"]

@@ -2,6 +2,9 @@
 
 Series are [64 bars, lanes], oldest first. Nothing here looks past the window: a recursive
 line is seeded at the window's own first bars.
+
+numba's cache watches a kernel's own file only: after a change here, touch the files of the
+rules that use it, or empty the cache.
 """
 
 from __future__ import annotations
