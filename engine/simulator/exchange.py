@@ -365,7 +365,7 @@ class Exchange:
             self._begin_day(session, at)
         elif moment.phase is Phase.OPEN:
             self._open_auction(session, at)
-        elif moment.phase is Phase.TRADE:
+        elif moment.phase in (Phase.TRADE, Phase.BETWEEN):
             self._match_all(at)
         elif moment.phase is Phase.CLOSE:
             self._close_auction(session, at)
@@ -439,11 +439,10 @@ class Exchange:
                 self._end(order, Status.CANCELED, "canceled", at)
 
     def _close_auction(self, session: Session, at: datetime) -> None:
-        """The close: cls orders fill at the closing price, what is left of the day expires."""
+        """The close: what the closing price satisfies fills at it, what is left of the day expires."""
         self.settle(at)
         for order in self.open_orders:
-            if order.request.time_in_force == "cls":
-                self._match_auction(order, session, at, opening=False)
+            self._match_auction(order, session, at, opening=False)
             if order.open and order.request.time_in_force != "gtc":
                 order.expired_at = at
                 self._end(order, Status.EXPIRED, "expired", at)
@@ -462,6 +461,7 @@ class Exchange:
     def _match_all(self, at: datetime) -> None:
         for order in self.open_orders:
             self._match(order, at)
+        self.settle(at)
 
     def _match(self, order: Order, at: datetime) -> None:
         """Lets an order meet the quote of its own session; a symbol without trades today has none."""

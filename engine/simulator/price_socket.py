@@ -106,6 +106,11 @@ class PriceSocket:
     def wanted(self) -> bool:
         return any(c.wants["trades"] or c.wants["quotes"] or c.wants["bars"] for c in self._clients)
 
+    @property
+    def listening(self) -> int:
+        """Clients that have subscribed to something."""
+        return sum(any(c.wants.values()) for c in self._clients)
+
     def prices(self, moment: Moment) -> None:
         """Sends each client the prints, quotes and finished minute bars of this moment."""
         if time.monotonic() < self._muted_until or moment.session is None:

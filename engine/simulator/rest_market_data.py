@@ -261,7 +261,9 @@ def _from_token(text: str | None) -> tuple[str, str]:
     if not text:
         return "", ""
     try:
-        symbol, _, at = base64.urlsafe_b64decode(text.encode()).decode().partition("|")
-    except (binascii.Error, UnicodeDecodeError):
-        raise VenueError(400, None, "invalid page_token") from None
+        symbol, bar, at = base64.b64decode(text.encode(), altchars=b"-_", validate=True).decode().partition("|")
+    except (binascii.Error, UnicodeError):
+        symbol, bar, at = "", "", ""
+    if not symbol or not bar:
+        raise VenueError(400, None, "invalid page_token")
     return symbol, at

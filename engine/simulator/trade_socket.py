@@ -43,6 +43,11 @@ class TradeSocket:
         self._muted_until = 0.0
         venue.update_listeners.append(self)
 
+    @property
+    def listening(self) -> int:
+        """Clients that hear order updates."""
+        return sum("trade_updates" in c.streams for c in self._clients)
+
     def update(self, update: Update) -> None:
         self._sent += 1
         data: Json = {

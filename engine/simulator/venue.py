@@ -56,6 +56,9 @@ class PriceListener(Protocol):
     @property
     def wanted(self) -> bool: ...
 
+    @property
+    def listening(self) -> int: ...
+
     def prices(self, moment: Moment) -> None: ...
 
     def act(self, fault: Fault) -> None: ...
@@ -63,6 +66,9 @@ class PriceListener(Protocol):
 
 class UpdateListener(Protocol):
     """Who wants order updates as they happen."""
+
+    @property
+    def listening(self) -> int: ...
 
     def update(self, update: Update) -> None: ...
 
@@ -120,11 +126,16 @@ class Venue:
                 self._tell_prices(moment)
                 told = True
         self.at = max(self.at, now)
-        if listening and not told and time.monotonic() - self._told_at >= QUIET_S:
-            session = sessions.in_progress(now)
-            if session is not None:
-                self._tell_prices(Moment(now, Phase.BETWEEN, session))
+        if steps and not told and time.monotonic() - self._told_at >= QUIET_S:
+            self._between_points(Moment(self.at, Phase.BETWEEN, sessions.in_progress(self.at)), listening)
         self.clock.set_busy(exchange.busy)
+
+    def _between_points(self, moment: Moment, listening: bool) -> None:
+        """At a slow rate points are far apart in wall time: orders and subscribers get a price meanwhile."""
+        self._told_at = time.monotonic()
+        self.exchange.step(moment)
+        if listening and moment.session is not None:
+            self._tell_prices(moment)
 
     def _tell_prices(self, moment: Moment) -> None:
         self._told_at = time.monotonic()
@@ -204,6 +215,10 @@ class Venue:
             "orders": [o.json() for o in self.exchange.orders.values()],
             "faults": [f.json() for f in self.faults.waiting],
             "busy": self.exchange.busy,
+            "streams": {
+                "price": sum(p.listening for p in self.price_listeners),
+                "trade": sum(u.listening for u in self.update_listeners),
+            },
         }
 
     def close(self) -> None:
