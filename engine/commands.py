@@ -109,7 +109,6 @@ class CommandTable:
     async def close(self) -> None:
         """Ends what runs between two units of work; all of it can be resumed."""
         if self._running is not None and not self._running.done():
-            await self.weekend.interrupt()
             self._running.cancel()
             await asyncio.gather(self._running, return_exceptions=True)
         for task in self._background:

@@ -18,6 +18,8 @@ from decimal import Decimal
 from engine.broker.broker_types import Account
 from engine.broker.errors import BrokerError
 from engine.commands import CommandTable
+from engine.compute.algorithms import ALGORITHMS
+from engine.decision.mp2_p2_group_discovery import stored_view
 from engine.events import AlertAcknowledged, AlertRaised, ApprovalEnded, DayClosed, Event
 from engine.kernel_warmup import KernelWarmup
 from engine.model import NEW_YORK, Mode, Session
@@ -217,6 +219,8 @@ class StatusViews:
         chosen = sorted((g for g in groups if g.selected is not None), key=lambda g: g.selected or 0)
         if outcome is not None:
             self._evidence = evidence_lines(chosen)
+            if self._room.board.groups.state == "idle":
+                self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()))
 
 
 _HELD_STATES = frozenset({"WATCH", "ARMED", "TARGET", "EXITING", "CARRIED"})

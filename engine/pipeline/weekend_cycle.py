@@ -7,11 +7,10 @@ resumes at the first unfinished unit of work and ends with the same tables.
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from datetime import date
 from typing import Any
-
-from engine.decision.mp2_p2_group_discovery import GroupDiscovery
 
 from engine.compute.algorithms import ALGORITHMS
 from engine.config import Settings
@@ -20,6 +19,7 @@ from engine.data.market_source import final_sessions
 from engine.data.weekly_5d_data import SESSIONS, weekly_5d_data
 from engine.data.wipe_weekly_results import wipe_weekly_results
 from engine.decision.mp1_p3_pruner import prune
+from engine.decision.mp2_p2_group_discovery import DiscoveryPlan, GroupDiscovery, members_text
 from engine.errors import OperatorError, RefusedError
 from engine.events import GroupsSelected
 from engine.pipeline.engine_room import EngineRoom, next_session
@@ -28,7 +28,7 @@ from engine.pipeline.selection_record import frozen_payload
 from engine.run_log import Run
 from engine.storage.variation_results_db import VariationResultsDb
 from engine.training.launch import TrainingProcess, TrainingRequest
-from engine.views import TrainingView
+from engine.views import GroupsView, TrainingView
 
 STAGES = (
     "weekly_5d_data",
@@ -37,6 +37,9 @@ STAGES = (
     "mp1_p3_pruner",
     "mp2_p2_group_discovery",
 )
+
+
+SAVE_USED_EVERY_S = 2.0  # how much of its budget a killed search may get twice
 
 
 class WeekendCycle:
@@ -100,12 +103,6 @@ class WeekendCycle:
         actions = {"pause": worker.pause, "resume": worker.resume, "stop": worker.stop}
         return await actions[verb]()
 
-    async def interrupt(self) -> None:
-        """The engine stops: workers end after their unit of work."""
-        for worker in (self._training, self._search):
-            if worker is not None:
-                await worker.close()
-
     # --- stages ----------------------------------------------------------------------------
 
     async def _stages(self, book: RunBook, run: Run, settings: Settings) -> str:
@@ -124,7 +121,7 @@ class WeekendCycle:
                 await self._prune(book, stage, settings)
         async with book.stage("mp2_p2_group_discovery", week.isoformat()) as stage:
             if not stage.skipped:
-                await self._discover(book, stage, settings, week)
+                await self._discover(book, stage, settings)
         return await self._freeze(run, week, stage.summary)
 
     async def _weekly_data(self, book: RunBook, stage: Stage, settings: Settings) -> None:
@@ -194,6 +191,75 @@ class WeekendCycle:
             await results.close()
         stage.summary = report.summary()
         stage.counts = {"kept": report.kept, "dropped": {a: dict(c) for a, c in report.dropped.items()}}
+
+    async def _discover(self, book: RunBook, stage: Stage, settings: Settings) -> None:
+        room, engine = self._room, self._room.compute()
+        used_before = float(stage.progress.get("used_s", 0.0))
+        saved_at = 0.0
+        saving: set[asyncio.Task[None]] = set()
+
+        def show(view: GroupsView) -> None:
+            room.board.groups = view
+            book.show(stage, min(1.0, view.elapsed_s / view.budget_s) if view.budget_s else None, view.detail)
+
+        def used(seconds: float) -> None:
+            nonlocal saved_at
+            if seconds - saved_at >= SAVE_USED_EVERY_S:
+                saved_at = seconds
+                task = asyncio.create_task(book.save(stage, used_s=round(seconds, 3)))
+                saving.add(task)
+                task.add_done_callback(saving.discard)
+
+        plan = DiscoveryPlan(
+            room.home.stocks_data,
+            tuple(ALGORITHMS.values()),
+            settings.search,
+            settings.execution.bracket_table(),
+            settings.training.exit_model,
+            used_before,
+        )
+        await room.kernels_ready()
+        search = GroupDiscovery(
+            room.stocks,
+            plan,
+            lambda windows, sets: engine.evaluate(windows, sets, mode="training"),
+            on_view=show,
+            on_used=used,
+        )
+        self._search = search
+        try:
+            report = await search.run()
+        except OperatorError:
+            room.board.groups = room.board.groups.model_copy(update={"state": "failed"})
+            raise
+        finally:
+            self._search = None
+            if saving:
+                await asyncio.gather(*saving)
+        outcome = report.outcome
+        stage.summary = report.summary
+        stage.counts = {
+            "groups": len(report.groups),
+            "proven": outcome.proven,
+            "gap": outcome.gap,
+            "tests": outcome.tests,
+            "visited": outcome.frequent,
+            "search_seconds": round(outcome.seconds, 2),
+            "threads": outcome.threads,
+            "ledger": outcome.ledger,
+            "lanes": [
+                {
+                    "thread": lane.thread,
+                    "granted_s": round(lane.granted, 2),
+                    "used_s": round(lane.used, 2),
+                    "donated_s": round(lane.donated, 2),
+                    "received_s": round(lane.received, 2),
+                }
+                for lane in room.board.groups.lanes
+            ],
+            "holdout_tickers": report.holdout_tickers,
+            "selected": [members_text(g, plan.spaces) for g in report.groups if g.selected is not None],
+        }
 
     async def _freeze(self, run: Run, week: date, summary: str) -> str:
         room = self._room
