@@ -8,13 +8,14 @@ back. Validation errors are ValueErrors: the arrays come from our own tables.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
 from engine.decision.bit_intrinsics import LANES
 from engine.decision.group_kernel import MAX_MEMBERS, NEVER, NO_FLOOR, Hits, Problem
-from engine.decision.top_groups import FoundGroup
+from engine.decision.top_groups import FoundGroup, TopGroups
 from engine.model import DAYS, MICRO, TICKERS, WORDS, Ints, Words, pack_picks, unpack_picks
 from engine.records import picks_bytes
 
@@ -46,21 +47,23 @@ class RankedProblem:
         """A best sum as the score that it bounds, percentage points."""
         return best_sum / (DAYS * self.kernel.min_picks * MICRO)
 
-    def found(self, hits: Hits, held: int, least: float) -> list[FoundGroup]:
-        """The buffer's groups that score at least ``least``, in the caller's ids and symbol order."""
-        groups = []
-        for at in np.flatnonzero(hits.score[:held] >= least):
-            members = np.sort(self.items[hits.members[at, : hits.size[at]]])
-            groups.append(
-                FoundGroup(
+    def offer(self, hits: Hits, held: int, top: TopGroups) -> bool:
+        """Offers the buffer's groups to ``top``, best first, in the caller's ids; whether it changed."""
+
+        def good_enough() -> Iterator[FoundGroup]:
+            for at in np.argsort(-hits.score[:held], kind="stable"):
+                if hits.score[at] < top.threshold:  # it rises while we offer
+                    return
+                members = np.sort(self.items[hits.members[at, : hits.size[at]]])
+                yield FoundGroup(
                     members=tuple(members.tolist()),
                     score=float(hits.score[at]),
                     day_sums=tuple(hits.day_sums[at].tolist()),
                     day_counts=tuple(hits.day_counts[at].tolist()),
                     stored_picks=picks_bytes(np.bitwise_and.reduce(self.bits[members], axis=0)),
                 )
-            )
-        return groups
+
+        return top.offer(good_enough())
 
 
 def rank_problem(

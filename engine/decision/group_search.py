@@ -428,16 +428,15 @@ class GroupSearch:
             bound = int(open_best(kernel, work))
             walked = int(work.counters[TESTS]) - before
             quota_used = self._quota is not None and job.tests + int(work.counters[TESTS]) >= self._quota
-            found: list[FoundGroup] = []
-            if ended in (CLOSED, HITS_FULL) or self._quota is None or quota_used:
-                found = self._hand_in(lane, job)
+            if job.top is not None and (ended in (CLOSED, HITS_FULL) or quota_used):
+                self._hand_in(lane, job.top)  # only where the slices cannot be seen
             now = time.monotonic_ns()
             spent, began = now - began, now
             if walked and spent:
                 lane.measured = walked * SECOND / spent
                 lane.rate = max(1e5, 0.5 * lane.rate + 0.5 * lane.measured)
             with self._changed:
-                if self._after_slice(lane, job, ended, bound, spent, found, quota_used=quota_used):
+                if self._after_slice(lane, job, ended, bound, spent, quota_used=quota_used):
                     return
                 if self._paused_at is not None:
                     self._wait_while_paused()
@@ -455,26 +454,19 @@ class GroupSearch:
             tests = min(tests, max(0, self._quota - job.tests - done))
         return tests
 
-    def _hand_in(self, lane: _Lane, job: AnchorJob) -> list[FoundGroup]:
-        """Empties the buffer; under a quota the anchor's own threshold learns from it at once."""
+    def _hand_in(self, lane: _Lane, top: TopGroups) -> bool:
+        """Empties the lane's buffer into ``top``; whether that changed it."""
         held = int(lane.work.counters[HELD])
-        if held == 0:
-            return []
         lane.work.counters[HELD] = 0
-        own = job.top
-        found = self._problem.found(lane.hits, held, self._top.threshold if own is None else own.threshold)
-        if own is not None:
-            own.offer(found)
-        return found
+        return held > 0 and self._problem.offer(lane.hits, held, top)
 
     def _after_slice(
-        self, lane: _Lane, job: AnchorJob, ended: int, bound: int, spent: int, found: list[FoundGroup], *,
-        quota_used: bool,
-    ) -> bool:  # fmt: skip
+        self, lane: _Lane, job: AnchorJob, ended: int, bound: int, spent: int, *, quota_used: bool
+    ) -> bool:
         """Settles one slice (lock held); whether the lane is done with the anchor."""
         work = lane.work
         self._ledger.use(lane.number, spent)
-        if self._top.offer(found):
+        if job.top is None and self._hand_in(lane, self._top):
             lane.progressed_at = time.monotonic()
         job.bound = min(job.bound, bound)
         lane.depth = int(work.meta[DEPTH])
@@ -482,13 +474,11 @@ class GroupSearch:
         self._frequent += int(work.counters[FREQUENT])
         job.tests += int(work.counters[TESTS])
         work.counters[TESTS] = work.counters[FREQUENT] = 0
+        over = self._over()
         if ended == CLOSED:
             self._queue.finish_pass(job)
             lane.progressed_at = time.monotonic()
-        elif quota_used:
-            self._queue.give_up(job)
-        elif self._over():
-            self._hand_in_rest(lane, job)
+        elif quota_used or over:
             self._queue.give_up(job)
         elif self._ledger.lane(lane.number).open > 0:
             return False
@@ -497,13 +487,12 @@ class GroupSearch:
             return False
         else:
             self._queue.stall(job, park(work))
+        if job.top is not None:  # under a quota nobody reads the common threshold before the next pass
+            self._hand_in(lane, job.top)
+            self._top.offer(job.top.best())
         self._ledger.donate(lane.number)
         self._changed.notify_all()
         return True
-
-    def _hand_in_rest(self, lane: _Lane, job: AnchorJob) -> None:
-        """Under a quota a buffer may still hold groups when the budget ends the search."""
-        self._top.offer(self._hand_in(lane, job))
 
     def _wait_while_paused(self) -> None:
         while self._paused_at is not None and not self._stopping:

@@ -51,8 +51,8 @@ class TopGroups:
 
     def __init__(self, limit: int, threshold: float = -math.inf) -> None:
         """``threshold``: a score known to be reached by ``limit`` others; worse offers are not kept."""
-        self._limit, self._floor = limit, threshold
-        self._threshold = threshold
+        self._limit, self._threshold = limit, threshold
+        self._trim_at = limit
         self._by_picks: dict[bytes, FoundGroup] = {}
 
     @property
@@ -60,12 +60,8 @@ class TopGroups:
         """What a group must at least score to matter: the K-th best score, -inf before there are K."""
         return self._threshold
 
-    @property
-    def full(self) -> bool:
-        return len(self._by_picks) >= self._limit
-
     def offer(self, groups: Iterable[FoundGroup]) -> bool:
-        """Takes in what is good enough; whether the best K changed."""
+        """Takes in what is good enough; whether the best K changed. Offer the best first: it saves work."""
         changed = False
         for group in groups:
             if group.score < self._threshold:
@@ -74,11 +70,20 @@ class TopGroups:
             if known is None or group.order < known.order:
                 self._by_picks[group.stored_picks] = group
                 changed = True
-        if changed and len(self._by_picks) >= self._limit:
-            self._by_picks = {g.stored_picks: g for g in self.best()}
-            last = next(reversed(self._by_picks.values()))
-            self._threshold = max(self._floor, last.score)
+                if len(self._by_picks) >= self._trim_at:
+                    self._trim()
+        if changed:
+            self._trim()
         return changed
+
+    def _trim(self) -> None:
+        """Forgets all but the best K, and learns the threshold. Rarely: it sorts everything."""
+        if len(self._by_picks) < self._limit:
+            return
+        best = self.best()
+        self._by_picks = {group.stored_picks: group for group in best}
+        self._threshold = max(self._threshold, best[-1].score)
+        self._trim_at = self._limit + 1 + self._limit // 4
 
     def best(self) -> tuple[FoundGroup, ...]:
         """The best K so far, best first."""

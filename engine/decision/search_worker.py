@@ -1,0 +1,261 @@
+"""The search worker: ``python -m engine.decision.search_worker``, started by the engine, one run of mp2_p2.
+
+It reads the pruned variations and the week's bars read-only, runs ``GroupSearch`` in its
+threads beside the pipe to the engine, tells its view 4 times a second and ends with the
+engine. It writes nothing: the engine stores what it answers. Wire: ``engine.worker_pipe``;
+request and answer: ``engine.decision.search_request``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sys
+from collections import deque
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from engine.brackets import BracketTable
+from engine.decision.group_search import FoundGroup, GroupSearch, SearchSnapshot, warm_up
+from engine.decision.guardrails import tally_pairs
+from engine.decision.search_request import SearchAnswer, SearchProgress, SearchRequest, WireGroup, WireTally
+from engine.errors import DataError, OperatorError
+from engine.model import DAYS, Ints, ParameterSet, Words, excess_of, profit_percentage, unpack_picks
+from engine.records import picks_words
+from engine.storage.stocks_data_db import StocksDataDb
+from engine.views import GroupRow, GroupsView, LaneView, LedgerView
+from engine.worker_pipe import PROGRESS_INTERVAL, WorkerServer, serve
+
+log = logging.getLogger(__name__)
+
+SHOWN_GROUPS = 20
+SHOWN_GAPS = 120  # one a second
+
+
+@dataclass(frozen=True)
+class SearchData:
+    """The pruned variations as items, and the week they were measured on."""
+
+    items: tuple[ParameterSet, ...]
+    texts: tuple[str, ...]  # as a person reads an item
+    bits: Words  # [n, 5, 16]
+    algorithm: Ints  # [n] index of the space
+    pp: Ints  # [5, 1000] micro-percent
+    excess: Ints
+
+
+async def load(request: SearchRequest) -> SearchData:
+    """Reads what the request names; DataError when the week is another one or incomplete."""
+    stocks = await StocksDataDb.open(Path(request.stocks_db), read_only=True)
+    try:
+        sessions = await stocks.sessions()
+        if not sessions or sessions[-1] != request.week:
+            stored = f"the week of {sessions[-1]}" if sessions else "no week"
+            raise DataError(
+                f"the search was asked for the week of {request.week}, but {request.stocks_db} holds {stored}: "
+                "run 'tshc weekend' to build the week's data"
+            )
+        spaces = [s.space() for s in request.spaces]
+        kept = [(index, row.result) for index, s in enumerate(spaces) for row in await stocks.pruned(s)]
+        days = [await stocks.day_windows(day) for day in range(1, DAYS + 1)]
+    finally:
+        await stocks.close()
+    if any(symbols != days[0][0] for symbols, _ in days):
+        raise DataError(
+            "the five training days hold different tickers: run 'tshc weekend --replace' to build the week again"
+        )
+    if len({index for index, _ in kept}) < 2:
+        raise OperatorError(
+            f"only {len(kept)} variations of fewer than two algorithms passed the pruner, so there is nothing "
+            "to combine: run more training cycles (training.cycles) or loosen the gates ([pruner] in tsh.toml)"
+        )
+    brackets = BracketTable(request.brackets)
+    pp = np.stack([profit_percentage(bars[:, 0], brackets, request.exit_model) for _, bars in days])
+    return SearchData(
+        items=tuple(result.parameter_set for _, result in kept),
+        texts=tuple(f"{spaces[i].algorithm} {spaces[i].text(result.values)}" for i, result in kept),
+        bits=np.stack([picks_words(result.picks) for _, result in kept]),
+        algorithm=np.array([index for index, _ in kept], np.int64),
+        pp=pp,
+        excess=excess_of(pp),
+    )
+
+
+class SearchRun:
+    """One search with its commands and its views."""
+
+    def __init__(self, request: SearchRequest) -> None:
+        self._request = request
+        self._search: GroupSearch | None = None
+        self._texts: tuple[str, ...] = ()
+        self._gaps: deque[float] = deque(maxlen=SHOWN_GAPS)
+        self._gap_at = -1.0
+        self._paused = self._stopped = False
+
+    def command(self, command: str) -> None:
+        """pause, resume or stop, at any moment; before the search has begun it is remembered."""
+        self._stopped |= command == "stop"
+        if command in ("pause", "resume"):
+            self._paused = command == "pause"
+        if self._search is not None:
+            {"pause": self._search.pause, "resume": self._search.resume, "stop": self._search.stop}[command]()
+
+    async def run(self, server: WorkerServer) -> SearchAnswer:
+        """Loads, compiles what is missing, searches to the end, and answers."""
+        data = await load(self._request)
+        self._texts = data.texts
+
+        def compiled(done: int, total: int, name: str) -> None:
+            server.progress(self._preparing(f"compiling kernels {done}/{total}: {name}"))
+
+        await asyncio.to_thread(warm_up, compiled)
+        settings = self._request.settings
+        search = self._search = GroupSearch(
+            data.bits, data.excess, data.algorithm,
+            min_picks=settings.min_picks, max_size=settings.max_size, top_k=settings.top_k,
+            threads=settings.thread_count(), score_lambda=settings.score_lambda, day_floor=settings.day_floor,
+            min_positive_days=settings.min_positive_days, budget_s=self._request.budget_s(), tests=settings.tests,
+        )  # fmt: skip
+        if self._paused:
+            search.pause()
+        if self._stopped:
+            search.stop()
+        search.start()
+        state = ""
+        while not await asyncio.to_thread(search.wait, PROGRESS_INTERVAL / 2):
+            now = search.snapshot()
+            changed, state = now.state != state, now.state
+            if changed or server.progress_due:
+                server.progress(self._progress(now), force=changed)
+        answer = await asyncio.to_thread(self._answer, search, data)
+        server.progress(
+            SearchProgress(used_s=answer.seconds, view=answer.view).model_dump(mode="json"), force=True
+        )
+        return answer
+
+    def _preparing(self, detail: str) -> dict[str, Any]:
+        view = GroupsView(state="running", budget_s=self._request.budget_s(), detail=detail)
+        return SearchProgress(used_s=0.0, view=view).model_dump(mode="json")
+
+    def _progress(self, now: SearchSnapshot) -> dict[str, Any]:
+        return SearchProgress(used_s=now.elapsed_s, view=self._view(now)).model_dump(mode="json")
+
+    def _view(self, now: SearchSnapshot) -> GroupsView:
+        if now.gap is not None and now.elapsed_s >= self._gap_at + 1.0:
+            self._gaps.append(now.gap)
+            self._gap_at = now.elapsed_s
+        ledger = now.ledger
+        return GroupsView(
+            state=now.state,
+            budget_s=now.budget_s,
+            elapsed_s=now.elapsed_s,
+            incumbent=now.incumbent,
+            bound=now.bound,
+            gap=now.gap,
+            proven=now.proven,
+            anchors_closed=now.anchors_closed,
+            anchors=now.anchors,
+            visited=now.frequent,
+            tests=now.tests,
+            tests_per_s=now.tests_per_s,
+            gap_history=tuple(self._gaps),
+            lanes=tuple(
+                LaneView(
+                    thread=lane.lane,
+                    anchor="" if lane.anchor is None else self._texts[lane.anchor],
+                    depth=lane.depth,
+                    max_depth=lane.max_depth,
+                    tests_per_s=lane.tests_per_s,
+                    granted=lane.granted,
+                    used=lane.used,
+                    donated=lane.donated,
+                    received=lane.received,
+                    state=lane.state,
+                    stall_s=lane.stall_s,
+                )
+                for lane in now.lanes
+            ),
+            ledger=LedgerView(
+                open_grants=ledger.open_grants, used=ledger.used, pool=ledger.pool, capacity=ledger.capacity
+            ),
+            groups=tuple(self._row(rank, g) for rank, g in enumerate(now.groups[:SHOWN_GROUPS], start=1)),
+            detail=_detail(now),
+        )
+
+    def _row(self, rank: int, group: FoundGroup) -> GroupRow:
+        means = group.day_means
+        return GroupRow(
+            rank=rank,
+            score=group.score,
+            mean_day=sum(means) / DAYS,
+            worst_day=min(means),
+            picks_day=sum(group.day_counts) / DAYS,
+            members=" + ".join(self._texts[i] for i in group.members),
+        )
+
+    def _answer(self, search: GroupSearch, data: SearchData) -> SearchAnswer:
+        result, end = search.result(), search.snapshot()
+        settings = self._request.settings
+        tally = None
+        if not result.groups:
+            tally = tally_pairs(
+                data.bits, data.excess, data.algorithm, min_picks=settings.min_picks,
+                min_positive_days=settings.min_positive_days, day_floor=settings.day_floor,
+            )  # fmt: skip
+        lanes = {
+            f"lane{lane.lane}_{name}": getattr(lane, name)
+            for lane in end.lanes
+            for name in ("granted", "used", "donated", "received")
+        }
+        return SearchAnswer(
+            groups=tuple(_wire(group, data) for group in result.groups),
+            week=self._request.week,
+            proven=result.proven,
+            gap=result.gap,
+            tests=result.tests,
+            frequent=result.frequent,
+            seconds=end.elapsed_s,
+            budget_s=self._request.budget_s(),
+            threads=len(end.lanes),
+            ledger=end.ledger.as_dict() | lanes,
+            view=self._view(end),
+            tally=None if tally is None else WireTally.of(tally),
+        )
+
+
+def _detail(now: SearchSnapshot) -> str:
+    if now.state != "done":
+        return ""
+    if now.proven:
+        return (
+            f"proven; {now.ledger.saved:.0f} thread-seconds of the budget saved (evidence lane: none needed yet)"
+        )
+    return f"ended with a gap of {now.gap:.3f}: {now.anchors - now.anchors_closed} anchors are open"
+
+
+def _wire(group: FoundGroup, data: SearchData) -> WireGroup:
+    members = [data.items[i] for i in group.members]
+    buys = unpack_picks(group.picks)
+    return WireGroup(
+        members=tuple((m.algorithm, m.values) for m in members),
+        score=group.score,
+        day_sums=group.day_sums,
+        day_counts=group.day_counts,
+        pp_sum=int(data.pp[buys].sum()),
+        picks=group.stored_picks.hex(),
+    )
+
+
+async def work(server: WorkerServer) -> dict[str, Any]:
+    """The worker's whole life between request and result."""
+    run = SearchRun(SearchRequest.model_validate(server.request))
+    server.listen(run.command)
+    answer = await run.run(server)
+    return answer.model_dump(mode="json")
+
+
+if __name__ == "__main__":
+    sys.exit(serve(work))

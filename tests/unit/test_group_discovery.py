@@ -1,0 +1,258 @@
+"""mp2_p2 with a real search worker over real pipes: the same groups as in this process, commands, endings."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import math
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import numpy as np
+import pytest
+from discovery_week import OUTSIDE, SPACES, native, plan, store
+
+from engine.brackets import DEFAULT_BRACKETS
+from engine.decision.group_search import search_groups
+from engine.decision.mp2_p2_group_discovery import GroupDiscovery, stored_view
+from engine.decision.search_request import MODULE, SearchAnswer, SearchProgress
+from engine.decision.search_worker import load
+from engine.decision.selection import NoGroupError
+from engine.errors import DataError
+from engine.events import Event, GroupsSelected
+from engine.model import DAYS, ExitModel, profit_percentage
+from engine.storage.stocks_data_db import StocksDataDb
+from engine.views import GroupsView
+from engine.worker_pipe import WorkerClient
+
+
+@pytest.fixture(scope="module")
+def week(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("discovery") / "stocks_data.db"
+    asyncio.run(store(path, each=20))
+    return path
+
+
+@pytest.fixture(scope="module")
+def large_week(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("large") / "stocks_data.db"
+    asyncio.run(store(path, each=60))
+    return path
+
+
+class Published(list[Event]):
+    def publish(self, event: Event) -> None:
+        self.append(event)
+
+
+async def last_session(path: Path) -> date:
+    stocks = await StocksDataDb.open(path, read_only=True)
+    try:
+        return (await stocks.sessions())[-1]
+    finally:
+        await stocks.close()
+
+
+async def test_the_stage_stores_the_searched_groups_with_two_selected(week: Path) -> None:
+    views: list[GroupsView] = []
+    used: list[float] = []
+    events = Published()
+    stocks = await StocksDataDb.open(week)
+    try:
+        stage = GroupDiscovery(
+            stocks, plan(week), native().evaluate, on_view=views.append, on_used=used.append, events=events
+        )
+        report = await stage.run()
+        outcome, groups = await stocks.final_groups()
+    finally:
+        await stocks.close()
+    assert report.outcome == outcome
+    assert list(report.groups) == groups
+    assert outcome is not None
+    assert outcome.proven
+    assert outcome.gap == 0.0
+    data = await load(plan(week).request(outcome.week))
+    expected = search_groups(
+        data.bits, data.excess, data.algorithm, min_picks=4, max_size=6, top_k=20, threads=1,
+        day_floor=-0.5, min_positive_days=3,
+    )  # fmt: skip
+    assert {g.picks for g in groups} == {g.stored_picks for g in expected.groups}
+    assert [g.rank for g in groups] == list(range(1, len(groups) + 1))
+    assert [g.selected for g in groups[:2]] == [1, 2]
+    assert all(g.selected is None for g in groups[2:])
+    assert groups[1].overlap_first is not None
+    assert groups[1].overlap_first < 0.5
+    assert all(g.p_value is None and "p not measured yet" in g.verdict for g in groups)
+    assert outcome.ledger["open_grants"] + outcome.ledger["used"] + outcome.ledger["pool"] == pytest.approx(
+        outcome.ledger["capacity"]
+    )
+    assert views[-1].state == "done"
+    assert [row.selected for row in views[-1].groups[:2]] == [1, 2]
+    assert [type(e) for e in events] == [GroupsSelected]
+    assert used == sorted(used)
+    assert stored_view(outcome, groups, SPACES).groups == views[-1].groups
+
+
+async def test_replication_is_what_the_groups_members_pick_among_the_tickers_outside_the_sample(
+    week: Path,
+) -> None:
+    stocks = await StocksDataDb.open(week)
+    try:
+        report = await GroupDiscovery(stocks, plan(week, tests=20_000), native().evaluate).run()
+        first = report.first
+        means, counts = [], []
+        for day in range(1, DAYS + 1):
+            _, sampled = await stocks.day_windows(day)
+            _, outside = await stocks.holdout_windows(day)
+            picked = native().evaluate(outside, first.members).buys.all(axis=1)
+            pp = profit_percentage(outside[:, 0], DEFAULT_BRACKETS, ExitModel.TARGET_OR_CLOSE)
+            universe = profit_percentage(sampled[:, 0], DEFAULT_BRACKETS, ExitModel.TARGET_OR_CLOSE).mean()
+            counts.append(int(picked.sum()))
+            if picked.any():
+                means.append((pp[picked] - round(universe)).mean() / 1e6)
+    finally:
+        await stocks.close()
+    assert report.holdout_tickers == OUTSIDE
+    assert first.holdout_picks == tuple(counts)
+    assert sum(counts) > 0
+    assert first.holdout_mean == pytest.approx(np.mean(means))
+
+
+async def test_a_quota_of_tests_stores_the_same_tables_twice(week: Path) -> None:
+    hashes = []
+    for used_before_s in (0.0, 29.0):  # the second stands for a run that was killed late and restarted
+        stocks = await StocksDataDb.open(week)
+        try:
+            await GroupDiscovery(
+                stocks, plan(week, tests=2_000, min_picks=3, used_before_s=used_before_s), native().evaluate
+            ).run()
+            hashes.append(await stocks.table_hashes())
+        finally:
+            await stocks.close()
+    assert hashes[0] == hashes[1]
+
+
+async def test_pause_resume_and_stop_reach_the_worker_and_what_was_found_is_kept(large_week: Path) -> None:
+    views: list[GroupsView] = []
+    stocks = await StocksDataDb.open(large_week)
+    try:
+        stage = GroupDiscovery(
+            stocks,
+            plan(large_week, min_picks=3, budget_s=600, max_size=10),
+            native().evaluate,
+            on_view=views.append,
+        )
+        running = asyncio.create_task(stage.run())
+        await until(lambda: bool(views) and views[-1].tests > 0, running)
+        assert await stage.pause()
+        await until(lambda: views[-1].state == "paused", running)
+        await asyncio.sleep(0.3)
+        paused = views[-1]
+        await asyncio.sleep(0.6)
+        assert views[-1].ledger == paused.ledger
+        assert views[-1].elapsed_s == paused.elapsed_s
+        assert await stage.resume()
+        await until(lambda: views[-1].state == "running" and views[-1].tests > paused.tests, running)
+        assert await stage.stop()
+        report = await asyncio.wait_for(running, 30)
+    finally:
+        await stocks.close()
+    assert not report.outcome.proven
+    assert report.outcome.gap > 0
+    assert report.first.selected == 1
+
+
+async def until(condition: object, running: asyncio.Task[object]) -> None:
+    assert callable(condition)
+    async with asyncio.timeout(60):
+        while not condition():
+            if running.done():
+                await running
+                raise AssertionError("the stage ended early")
+            await asyncio.sleep(0.05)
+
+
+async def test_a_killed_search_restarts_with_what_its_budget_has_left(large_week: Path) -> None:
+    options = {"min_picks": 3, "max_size": 10, "budget_s": 4.0}
+    used: list[float] = []
+    stocks = await StocksDataDb.open(large_week)
+    try:
+        stage = GroupDiscovery(stocks, plan(large_week, **options), native().evaluate, on_used=used.append)
+        running = asyncio.create_task(stage.run())
+        await until(lambda: bool(used) and used[-1] > 1.0, running)
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await running
+        again = plan(large_week, used_before_s=used[-1], **options)
+        assert again.request(await last_session(large_week)).budget_s() == pytest.approx(4.0 - used[-1])
+        report = await GroupDiscovery(stocks, again, native().evaluate).run()
+    finally:
+        await stocks.close()
+    assert report.outcome.budget_s == 4.0
+    assert used[-1] < report.outcome.seconds < 4.0 + 1.0
+
+
+async def test_the_worker_tells_views_and_answers_with_all_that_a_group_needs(week: Path) -> None:
+    request = plan(week).request(await last_session(week))
+    client = WorkerClient(MODULE, name="search worker", remedy="test")
+    told: list[SearchProgress] = []
+    answer = SearchAnswer.model_validate(
+        await client.run(request.line(), lambda m: told.append(SearchProgress.model_validate(m)))
+    )
+    assert told[-1].view.state == "done"
+    assert told[-1].view.anchors_closed == told[-1].view.anchors > 0
+    assert len(told[-1].view.lanes) == answer.threads == 2
+    group = answer.groups[0].measured()
+    assert len(group.members) >= 2
+    assert len({m.algorithm for m in group.members}) == len(group.members)
+    assert min(group.day_counts) >= 4
+    assert math.isfinite(group.score)
+
+
+def test_a_worker_whose_engine_died_ends_by_itself(large_week: Path) -> None:
+    request = plan(large_week, min_picks=3, max_size=10, budget_s=600).request(
+        asyncio.run(last_session(large_week))
+    )
+    process = subprocess.Popen(
+        [sys.executable, "-m", MODULE], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+    )
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(request.line()).encode() + b"\n")
+    process.stdin.flush()
+    while json.loads(process.stdout.readline())["progress"]["view"]["tests"] == 0:
+        pass
+    process.stdin.close()
+    assert process.wait(20) is not None
+    process.stdout.close()
+
+
+async def test_no_group_within_the_guardrails_says_which_one_blocks_and_what_to_change(week: Path) -> None:
+    stocks = await StocksDataDb.open(week)
+    try:
+        with pytest.raises(
+            NoGroupError, match=r"search\.min_picks stopped all \d+ pairs .*lower it from 400 to \d+"
+        ):
+            await GroupDiscovery(stocks, plan(week, min_picks=400), native().evaluate).run()
+        with pytest.raises(NoGroupError, match=r"search\.day_floor \(50 % a day\) stopped \d+"):
+            await GroupDiscovery(stocks, plan(week, day_floor=50.0, min_positive_days=0), native().evaluate).run()
+    finally:
+        await stocks.close()
+
+
+async def test_another_weeks_data_is_refused_by_the_worker(week: Path) -> None:
+    client = WorkerClient(MODULE, name="search worker", remedy="test")
+    with pytest.raises(DataError.__base__, match="was asked for the week of 2020-01-03"):
+        await client.run(plan(week).request(date(2020, 1, 3)).line())
+
+
+async def test_a_home_without_a_data_set_says_so(tmp_path: Path) -> None:
+    stocks = await StocksDataDb.open(tmp_path / "stocks_data.db")
+    try:
+        with pytest.raises(DataError, match="weekly_5d_data builds it"):
+            await GroupDiscovery(stocks, plan(tmp_path / "stocks_data.db"), native().evaluate).run()
+    finally:
+        await stocks.close()
