@@ -15,6 +15,7 @@ import os
 import sqlite3
 import sys
 import threading
+import weakref
 from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
@@ -85,11 +86,15 @@ def _told_plainly(path: Path, schema: Schema) -> Iterator[None]:
         raise storage_error(path, schema, error) from error
 
 
-def _settle(connection: sqlite3.Connection, schema: Schema) -> None:
-    connection.execute("PRAGMA foreign_keys = ON")
-    connection.execute(f"PRAGMA synchronous = {schema.synchronous}")
-    if schema.synchronous == "FULL":
-        connection.execute("PRAGMA fullfsync = ON")  # macOS: fsync alone does not reach the disk
+def _settings(schema: Schema, read_only: bool) -> list[str]:
+    """What each connection needs to be told; WAL alone is kept in the file."""
+    return [
+        "PRAGMA foreign_keys = ON",
+        f"PRAGMA synchronous = {schema.synchronous}",
+        "PRAGMA fullfsync = ON",  # macOS: fsync alone does not reach the disk
+        "PRAGMA temp_store = MEMORY",
+        *(["PRAGMA query_only = ON"] if read_only else []),
+    ]
 
 
 def _migrate(connection: sqlite3.Connection, schema: Schema, version: int) -> None:
@@ -161,7 +166,8 @@ def _check(path: Path, schema: Schema, *, migrate: bool, busy_s: float) -> None:
             raise _damaged(path, schema, " ".join(str(found).split()))
         if migrate:
             connection.execute("PRAGMA journal_mode = WAL")
-            _settle(connection, schema)
+            for setting in _settings(schema, read_only=False):
+                connection.execute(setting)
             if version < schema.version:
                 _migrate(connection, schema, version)
         elif version < schema.version:
@@ -181,6 +187,23 @@ def _prepare(path: Path, schema: Schema, read_only: bool, busy_s: float) -> None
             _check(path, schema, migrate=not read_only, busy_s=busy_s)
         except OSError as error:
             raise StorageError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
+
+
+# aiosqlite's worker threads keep a process alive that ends by an exception without closing its
+# databases: a crashed worker would hang for ever, its locks held. They end with the main thread.
+_open_connections: weakref.WeakSet[aiosqlite.Connection] = weakref.WeakSet()
+_ending = threading.Lock()
+
+
+def _end_with_the_process(connection: aiosqlite.Connection) -> None:
+    def stop_all() -> None:
+        threading.main_thread().join()
+        for left_open in list(_open_connections):
+            left_open.stop()
+
+    _open_connections.add(connection)
+    if _ending.acquire(blocking=False):  # held for good by the one watching thread
+        threading.Thread(target=stop_all, name="databases-end", daemon=True).start()
 
 
 class Database:
@@ -206,12 +229,13 @@ class Database:
         await asyncio.to_thread(_prepare, path, cls.SCHEMA, read_only, busy_s)
         with _told_plainly(path, cls.SCHEMA):
             connection = await aiosqlite.connect(path, isolation_level=None, timeout=busy_s)
-            await connection.execute("PRAGMA foreign_keys = ON")
-            await connection.execute(f"PRAGMA synchronous = {cls.SCHEMA.synchronous}")
-            await connection.execute("PRAGMA fullfsync = ON")
-            await connection.execute("PRAGMA temp_store = MEMORY")
-            if read_only:
-                await connection.execute("PRAGMA query_only = ON")
+            _end_with_the_process(connection)
+            try:
+                for setting in _settings(cls.SCHEMA, read_only):
+                    await connection.execute(setting)
+            except BaseException:
+                await connection.close()
+                raise
         return cls(path, connection)
 
     async def close(self) -> None:
@@ -221,7 +245,10 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self) -> AsyncIterator[aiosqlite.Connection]:
-        """All or nothing, on disk when it returns; an error or a cancelled task undoes it."""
+        """All or nothing, on disk when it returns; an error or a cancelled task undoes it.
+
+        Inside, use the connection it gives: ``rows`` would wait for this transaction's end.
+        """
         async with self._lock:
             with _told_plainly(self.path, self.SCHEMA):
                 try:

@@ -138,6 +138,6 @@ def _too_few(
         f"{SESSIONS} sessions, {eligible:,} within {settings.price_low:g}-{settings.price_high:g} dollars and "
         f"{settings.dollar_volume:,.0f} dollars a day on {sessions[_SCREEN_AT]}. "
         "dict_day1..5 and ds_day1..5 are unchanged. Lower data.dollar_volume or widen data.price_low and "
-        "data.price_high in tsh.toml; on the embedded market raise sim.symbols (6000), with a market file choose a date with more "
-        "listings"
+        "data.price_high in tsh.toml; on the embedded market raise sim.symbols (6000), with a market file "
+        "choose a date with more listings"
     )

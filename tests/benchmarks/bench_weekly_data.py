@@ -68,9 +68,7 @@ async def measure(simulator: Simulator, folder: Path) -> bool:
 
     began = time.perf_counter()
     snapshot = await daily_snapshot(rest, stocks, settings, sessions[-1], now, Silent())
-    print(
-        f"daily_snapshot   {time.perf_counter() - began:6.2f} s  {snapshot.requests:3} bar requests  {snapshot.summary}"
-    )
+    print(f"daily_snapshot   {time.perf_counter() - began:6.2f} s  {snapshot.summary}")
     await stocks.close()
     await rest.close()
     return weekly <= SECONDS and requests <= REQUESTS

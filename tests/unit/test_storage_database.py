@@ -237,3 +237,26 @@ async def test_a_copy_is_complete_and_a_false_one_is_found(tmp_path: Path) -> No
         await verify_copy(copy, {"results_adx": 8})
     assert sorted(p.name for p in copy.parent.iterdir()) == ["copy.db"]
     await results.close()
+
+
+_CRASH = """
+import asyncio
+from pathlib import Path
+from engine.journal import JournalDb
+
+async def main():
+    journal = await JournalDb.open(Path(sys.argv[1]))
+    await journal.put("key", "value")
+    raise RuntimeError("the worker crashed")
+
+asyncio.run(main())
+"""
+
+
+async def test_a_process_that_crashes_with_an_open_database_ends(tmp_path: Path) -> None:
+    crashed = child(_CRASH, tmp_path / "journal.db")
+    await asyncio.to_thread(crashed.communicate, timeout=60)
+    assert crashed.returncode == 1
+    journal = await JournalDb.open(tmp_path / "journal.db")
+    assert await journal.get("key") == "value"
+    await journal.close()
