@@ -11,21 +11,33 @@ the limit for resting ones, unless partial fills are asked for.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import datetime, time, timedelta
+from datetime import datetime, timedelta
 from decimal import ROUND_DOWN, Decimal
 
-from engine.model import NEW_YORK, Session
+from engine.model import Session
+from engine.simulator import admission
 from engine.simulator.account import Account, position_json
 from engine.simulator.faults import Faults
 from engine.simulator.market import Listing, Market
-from engine.simulator.orders import INVALID, UNPROCESSABLE, Json, Order, OrderRequest, Status, VenueError
+from engine.simulator.orders import (
+    INVALID,
+    NOT_FOUND,
+    UNPROCESSABLE,
+    Json,
+    Order,
+    OrderRequest,
+    Status,
+    VenueError,
+    reached,
+    within_limit,
+)
 from engine.simulator.sessions import Moment, Phase
-from engine.simulator.tape import Tape, TopOfBook, seeded_share
+from engine.simulator.tape import Tape, TopOfBook, exact, seeded_share
 from engine.simulator.wire import rfc3339
 
-FORBIDDEN, NOT_FOUND = 40310000, 40410000
+GTC_LASTS = timedelta(days=90)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,11 +52,6 @@ class Update:
     position: Decimal | None = None
     execution_id: str | None = None
     flag: str = ""
-
-
-def exact(price: float) -> Decimal:
-    """A price of the tape as Decimal dollars with at most four decimals."""
-    return Decimal(str(round(price, 4)))
 
 
 class Exchange:
@@ -157,120 +164,24 @@ class Exchange:
         """The order as accepted, or VenueError. A refused request does not take its client id."""
         if request.client_order_id in self._by_client_id:
             raise VenueError(422, INVALID, "client_order_id must be unique")
-        listing = self._tradable(request)
+        listing = admission.tradable(request, self.listings.get(request.symbol))
         session = self.tape.sessions.in_progress(now)
-        self._check_auctions(request, now)
+        admission.check_auctions(request, self.tape.sessions, now)
         if request.side == "sell":
-            self._check_shares(request)
-        self._check_wash_trade(request)
-        reserve = self._reserve_price(request, now)
+            held = self.held_for_orders(request.symbol)
+            admission.check_shares(request, self.account.held(request.symbol), held)
+        admission.check_wash_trade(request, self._open.values())
+        reserve = admission.reserve_price(request, self.tape, now)
         if request.side == "buy":
-            self._check_buying_power(request, reserve)
+            admission.check_buying_power(request, reserve, self.account.cash - self.reserved())
         status = Status.ACCEPTED if session is None else Status.PENDING_NEW
-        order = Order(
-            self._uuid("order"), request, listing.id, reserve, status, now, now, self._expiry(request, now)
-        )
+        expiry = now + GTC_LASTS if request.time_in_force == "gtc" else self.tape.sessions.next_close(now)
+        order = Order(self._uuid("order"), request, listing.id, reserve, status, now, now, expiry)
         self.orders[order.id] = self._open[order.id] = self._by_client_id[request.client_order_id] = order
         self._publish(order, status.value, now)
         if session is not None:
             self._arrived.append(order)
         return order
-
-    def _tradable(self, request: OrderRequest) -> Listing:
-        listing = self.listings.get(request.symbol)
-        if listing is None or listing.symbol != request.symbol:
-            raise VenueError(422, UNPROCESSABLE, f'asset "{request.symbol}" not found')
-        if listing.status != "active":
-            raise VenueError(422, UNPROCESSABLE, f'asset "{request.symbol}" is not active')
-        if not listing.tradable or ("ptp_no_exception" in listing.attributes and request.side == "buy"):
-            raise VenueError(422, UNPROCESSABLE, f'asset "{request.symbol}" is not tradable')
-        if "ipo" in listing.attributes and request.kind != "limit":
-            raise VenueError(422, UNPROCESSABLE, f'asset "{request.symbol}" accepts limit orders only')
-        if request.qty % 1:
-            if not listing.fractionable:
-                raise VenueError(422, UNPROCESSABLE, f'asset "{request.symbol}" is not fractionable')
-            if request.time_in_force != "day":
-                raise VenueError(422, UNPROCESSABLE, "fractional orders must be DAY orders")
-        return listing
-
-    def _check_auctions(self, request: OrderRequest, now: datetime) -> None:
-        """opg is refused 09:28-19:00, cls 15:50-19:00 New York on trading days (earlier on half days)."""
-        local = now.astimezone(NEW_YORK)
-        session = self.tape.sessions.on(local.date())
-        if session is None or request.time_in_force not in ("opg", "cls") or local.time() >= time(19, 0):
-            return
-        opening = session.open - timedelta(minutes=2)
-        closing = session.close - timedelta(minutes=10)
-        if now >= (opening if request.time_in_force == "opg" else closing):
-            raise VenueError(422, UNPROCESSABLE, f"{request.time_in_force} orders are not accepted at this time")
-
-    def _check_shares(self, request: OrderRequest) -> None:
-        existing, held = self.account.held(request.symbol), self.held_for_orders(request.symbol)
-        if not existing:
-            raise VenueError(422, UNPROCESSABLE, f'asset "{request.symbol}" cannot be sold short')
-        if request.qty > existing - held:
-            raise VenueError(
-                403,
-                FORBIDDEN,
-                "insufficient qty available for order "
-                f"(requested: {request.qty:f}, available: {existing - held:f})",
-                symbol=request.symbol,
-                existing_qty=f"{existing:f}",
-                held_for_orders=f"{held:f}",
-                available=f"{existing - held:f}",
-            )
-
-    def _check_wash_trade(self, request: OrderRequest) -> None:
-        """Refused against an open order of the other side: always with a market or stop, else when they cross."""
-        for other in self._open.values():
-            theirs = other.request
-            if theirs.symbol != request.symbol or theirs.side == request.side:
-                continue
-            reason = ""
-            if "market" in (request.kind, theirs.kind):
-                reason = "opposite side market order exists"
-            elif "stop" in (request.kind, theirs.kind):
-                reason = "opposite side stop order exists"
-            else:
-                buy, sell = (request, theirs) if request.side == "buy" else (theirs, request)
-                if (buy.limit_price or Decimal(0)) >= (sell.limit_price or Decimal(0)):
-                    reason = "opposite side limit order exists"
-            if reason:
-                raise VenueError(
-                    403,
-                    FORBIDDEN,
-                    "potential wash trade detected. use complex orders",
-                    existing_order_id=other.id,
-                    reject_reason=reason,
-                )
-
-    def _reserve_price(self, request: OrderRequest, now: datetime) -> Decimal:
-        """Limit price; the stop's own limit; for a market order the ask when open and the last trade when shut."""
-        if request.limit_price is not None:
-            return request.limit_price
-        if request.stop_price is not None:
-            return stop_limit_of(request.stop_price)
-        quote = self.tape.quote(request.symbol, now)
-        last = self.tape.last(request.symbol, now)
-        if quote is not None and self.tape.sessions.in_progress(now):
-            return exact(quote.ask)
-        if last is None:
-            raise VenueError(
-                422, UNPROCESSABLE, f'asset "{request.symbol}" has no price to reserve buying power with'
-            )
-        return exact(last.price)
-
-    def _check_buying_power(self, request: OrderRequest, reserve: Decimal) -> None:
-        power, cost = self.account.cash - self.reserved(), request.qty * reserve
-        if cost > power:
-            raise VenueError(
-                403, FORBIDDEN, "insufficient buying power", buying_power=f"{power:.2f}", cost_basis=f"{cost:.2f}"
-            )
-
-    def _expiry(self, request: OrderRequest, now: datetime) -> datetime | None:
-        if request.time_in_force == "gtc":
-            return now + timedelta(days=90)
-        return self.tape.sessions.next_close(now)
 
     def cancel(self, order_id: str, now: datetime) -> None:
         """Requests the cancel; 422 for an order that has ended."""
@@ -346,7 +257,7 @@ class Exchange:
         status = old.status
         old.status = Status.REPLACED
         try:
-            fresh = self.submit(remaining_of(request, request.qty - old.filled), now)
+            fresh = self.submit(replace(request, qty=request.qty - old.filled), now)
         except VenueError:
             old.status, self._open[old.id] = status, old
             raise
@@ -454,7 +365,7 @@ class Exchange:
         if path is None:
             return
         price = exact(path.bar.open if opening else path.bar.close)
-        if self._reached(order, price) and self._within_limit(order, price):
+        if reached(order, price) and within_limit(order, price):
             self._fill(order, price, at)
         order.resting = True
 
@@ -479,32 +390,15 @@ class Exchange:
 
     def _meet(self, order: Order, quote: TopOfBook, at: datetime) -> None:
         last = self.tape.last(order.request.symbol, at)
-        if last is None or not self._reached(order, exact(last.price)):
+        if last is None or not reached(order, exact(last.price)):
             return
         touch = exact(quote.ask if order.buy else quote.bid)
-        if not self._within_limit(order, touch):
+        if not within_limit(order, touch):
             return
         limit = order.request.limit_price
         # A limit that was resting trades at its own price: the market came through it.
-        self._fill(order, limit if limit is not None and order.resting else touch, at)
-
-    @staticmethod
-    def _reached(order: Order, price: Decimal) -> bool:
-        """Whether a stop has been triggered, now or before; true for orders without one."""
-        stop = order.request.stop_price
-        if stop is not None and not order.triggered:
-            order.triggered = price >= stop if order.buy else price <= stop
-        return stop is None or order.triggered
-
-    @staticmethod
-    def _within_limit(order: Order, price: Decimal) -> bool:
-        request = order.request
-        limit = request.limit_price
-        if limit is None and order.buy and request.stop_price is not None:
-            limit = stop_limit_of(request.stop_price)
-        if limit is None:
-            return True
-        return price <= limit if order.buy else price >= limit
+        own_price = limit is not None and order.resting and order.request.kind == "limit"
+        self._fill(order, limit if limit is not None and own_price else touch, at)
 
     def _fill(self, order: Order, price: Decimal, at: datetime, flag: str = "") -> None:
         """Fills what is left of an order, or its first part when it is one that fills in two."""
@@ -551,38 +445,3 @@ class Exchange:
     def _publish(self, order: Order, event: str, at: datetime) -> None:
         order.updated_at = at
         self._tell(Update(event, order.json(), at, position=self.account.held(order.request.symbol)))
-
-
-def stop_limit_of(stop_price: Decimal) -> Decimal:
-    """The limit that the venue gives a buy stop: 4 % above it under 50 dollars, else 2.5 %."""
-    factor = Decimal("1.04") if stop_price < 50 else Decimal("1.025")
-    return (stop_price * factor).quantize(Decimal("0.01"))
-
-
-def remaining_of(request: OrderRequest, qty: Decimal) -> OrderRequest:
-    """The same request for another quantity."""
-    return replace(request, qty=qty)
-
-
-def filtered(
-    orders: Iterable[Order],
-    *,
-    status: str = "open",
-    symbols: frozenset[str] = frozenset(),
-    side: str = "",
-    after: datetime | None = None,
-    until: datetime | None = None,
-    oldest_first: bool = False,
-    limit: int = 50,
-) -> list[Order]:
-    """The venue's order listing: by status group, symbols, side and submission time, newest first by default."""
-    chosen = [
-        o
-        for o in orders
-        if (status == "all" or (status == "open") == o.open)
-        and (not symbols or o.request.symbol in symbols)
-        and side in ("", o.request.side)
-        and (after is None or o.created_at > after)
-        and (until is None or o.created_at < until)
-    ]
-    return (chosen if oldest_first else chosen[::-1])[:limit]

@@ -8,7 +8,7 @@ funds known by exchange or name only, and traps such as a REIT called "Trust".
 from __future__ import annotations
 
 import string
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -79,13 +79,22 @@ def synthetic_listings(seed: int, count: int) -> tuple[tuple[Listing, ...], tupl
     """``count`` listings in symbol order and the sector index of each; a pure function of its arguments."""
     rng = seeded("listings", seed, count)
     fresh = _symbols(rng)
-    pick: Callable[[tuple[str, ...]], str] = lambda words: words[int(rng.integers(len(words)))]  # noqa: E731
+
+    def pick(words: tuple[str, ...]) -> str:
+        return words[int(rng.integers(len(words)))]
+
     rows: list[tuple[Listing, int]] = []
+    taken: set[str] = set()
     for kind in _kinds(count):
         sector = int(rng.integers(len(SECTORS)))
         company = f"{pick(_STEMS)}{pick(_TAILS)} {SECTORS[sector]}"
         exchange = "NYSE" if rng.random() < 0.42 else "AMEX" if rng.random() < 0.06 else "NASDAQ"
-        rows.append((_listing(kind, next(fresh), company, pick(_ENDINGS), exchange, float(rng.random())), sector))
+        ending, dice = pick(_ENDINGS), float(rng.random())
+        listing = _listing(kind, next(fresh), company, ending, exchange, dice)
+        while listing.symbol in taken:  # two roots may end in one symbol once they are padded
+            listing = _listing(kind, next(fresh), company, ending, exchange, dice)
+        taken.add(listing.symbol)
+        rows.append((listing, sector))
     rows.sort(key=lambda row: row[0].symbol)
     return tuple(r[0] for r in rows), tuple(r[1] for r in rows)
 

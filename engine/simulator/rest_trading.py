@@ -10,10 +10,19 @@ import orjson
 from aiohttp import web
 
 from engine.model import NEW_YORK
-from engine.simulator.exchange import filtered
 from engine.simulator.market import Listing
 from engine.simulator.order_log import wall_now
-from engine.simulator.orders import INVALID, Json, OrderRequest, VenueError, boolean, decimal, quantity
+from engine.simulator.orders import (
+    INVALID,
+    NOT_FOUND,
+    Json,
+    OrderRequest,
+    VenueError,
+    boolean,
+    decimal,
+    filtered,
+    quantity,
+)
 from engine.simulator.venue import Venue
 from engine.simulator.wire import answer, moment
 
@@ -83,7 +92,7 @@ class TradingRoutes:
         name = request.match_info["symbol"]
         listing = self._venue.exchange.listings.get(name)
         if listing is None:
-            raise VenueError(404, 40410000, f"asset not found for {name}")
+            raise VenueError(404, NOT_FOUND, f"asset not found for {name}")
         return answer(asset_json(listing))
 
     async def clock(self, request: web.Request) -> web.Response:

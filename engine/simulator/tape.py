@@ -12,6 +12,7 @@ import statistics
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from decimal import Decimal
 
 from engine.model import Session
 from engine.simulator.intraday import DayPath, day_path, seeded
@@ -191,3 +192,8 @@ class Tape:
 def seeded_share(*parts: object) -> float:
     """A number in 0..1 that belongs to ``parts``."""
     return float(seeded(*parts).random())
+
+
+def exact(price: float) -> Decimal:
+    """A price of the tape as Decimal dollars with at most four decimals."""
+    return Decimal(str(round(price, 4)))

@@ -11,10 +11,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.simulator.exchange import Exchange, Update, filtered
+from engine.simulator.exchange import Exchange, Update
 from engine.simulator.faults import Fault, Faults
 from engine.simulator.market import Bar, DayBar, Listing
-from engine.simulator.orders import Order, OrderRequest, Status, VenueError
+from engine.simulator.orders import Order, OrderRequest, Status, VenueError, filtered
 from engine.simulator.sessions import Sessions, new_york_time, nyse_sessions
 from engine.simulator.tape import Tape
 
@@ -190,6 +190,14 @@ def test_a_stop_sells_at_the_bid_once_the_price_has_reached_it(trading: Floor) -
     assert stop.status is Status.FILLED
     assert stop.average is not None
     assert stop.average <= Decimal("9.10")
+
+
+def test_a_stop_limit_that_is_just_reached_trades_at_the_bid_and_not_at_its_worst_price(trading: Floor) -> None:
+    trading.filled("buy", 10)
+    order = trading.order("sell", 10, kind="stop_limit", stop_price="9.50", limit_price="9.00")
+    trading.until(MONDAY, 16, 0)
+    assert order.average is not None
+    assert Decimal("9.00") < order.average <= Decimal("9.50")
 
 
 def test_a_buy_stop_pays_at_most_four_percent_above_it(trading: Floor) -> None:

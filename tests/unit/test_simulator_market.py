@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from engine.errors import DataError, UsageError
 from engine.simulator.clock import ClockError, SimulatedClock
 from engine.simulator.intraday import day_path, points_of
+from engine.simulator.listings import synthetic_listings
 from engine.simulator.market import Bar
 from engine.simulator.news import NewsDesk
 from engine.simulator.replay import ReplayMarket
@@ -211,6 +212,12 @@ def test_the_list_holds_everything_that_a_universe_filter_must_drop() -> None:
     assert {s for li in big.listings for s in (".WS", ".U", ".RT", ".PR") if s in li.symbol} == {
         ".WS", ".U", ".RT", ".PR",
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("seed", [5, 8, 9, 11])
+def test_every_listing_has_a_symbol_of_its_own(seed: int) -> None:
+    listings, sectors = synthetic_listings(seed, 6000)
+    assert len({li.symbol for li in listings}) == len(sectors) == 6000
 
 
 def test_returns_have_fat_tails_and_move_together(market: SyntheticMarket) -> None:
