@@ -11,6 +11,8 @@ import time
 from collections.abc import Callable, Mapping
 
 WINDOW_S = 60.0
+BURST_S = 1.0  # pause after a 429 that says requests remain
+EXIT_PROBE_S = 2.0  # an exit waits no longer after a 429: the worst that a try costs is another 429
 
 
 class RequestBudget:
@@ -34,7 +36,8 @@ class RequestBudget:
         self.per_minute = per_minute
         self._tokens = float(per_minute)
         self._filled_at = monotonic()
-        self._blocked_until = 0.0  # monotonic; the broker said 429
+        self._blocked_until = 0.0  # monotonic; the broker said 429 ...
+        self._refused_at = 0.0  # ... at this moment
 
     @property
     def exit_reserve(self) -> int:
@@ -50,7 +53,8 @@ class RequestBudget:
     def wait_s(self, *, is_exit: bool = False) -> float:
         """Wall seconds until the next request may go, 0 when it may go now."""
         self._refill()
-        blocked = self._blocked_until - self._monotonic()
+        until = min(self._blocked_until, self._refused_at + EXIT_PROBE_S) if is_exit else self._blocked_until
+        blocked = until - self._monotonic()
         missing = 1.0 + (0 if is_exit else self.exit_reserve) - self._tokens
         return max(0.0, blocked, missing * WINDOW_S / self.per_minute)
 
@@ -76,12 +80,18 @@ class RequestBudget:
             self._tokens = min(self._tokens, float(remaining))
 
     def refused(self, headers: Mapping[str, str]) -> float:
-        """A 429 came: nothing goes before the window resets. Returns the wall seconds until then."""
+        """A 429 came: nothing goes before the window resets, except that an exit may probe.
+
+        Returns the wall seconds until the reset; a 429 with requests remaining is a burst limit and passes soon.
+        """
         self.learn(headers)
         reset = _whole(headers, "X-RateLimit-Reset")
         after = _whole(headers, "Retry-After")
         wait = reset - self._wall() if reset is not None else float(after) if after is not None else 1.0
+        if _whole(headers, "X-RateLimit-Remaining"):
+            wait = min(wait, BURST_S)
         wait = min(max(wait, 0.2), WINDOW_S)
+        self._refused_at = self._monotonic()
         self._blocked_until = max(self._blocked_until, self._monotonic() + wait)
         return wait
 

@@ -102,7 +102,7 @@ class PositionsBook:
     def on_fill(
         self, fill: Fill, session: date, session_close: datetime, seen: float | None = None
     ) -> Change | None:
-        """Books one execution (``seen`` monotonic: a fill is a price too); None when a sell has nothing to reduce."""
+        """Books one execution (``seen`` monotonic: it is a price too); None: a sell without a position."""
         holding = self.holdings.get(fill.symbol)
         if fill.side == "buy":
             if holding is None or holding.tsh.closed:

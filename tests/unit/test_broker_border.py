@@ -131,9 +131,24 @@ def test_after_a_429_nothing_goes_before_the_window_resets() -> None:
     hand = Hand()
     budget = RequestBudget(200, monotonic=hand, wall=lambda: 5000.0)
     assert budget.refused({"X-RateLimit-Reset": "5007", "X-RateLimit-Remaining": "0"}) == 7
-    assert budget.wait_s(is_exit=True) == pytest.approx(7)
+    assert budget.wait_s() == pytest.approx(7)
     hand.now += 8
+    assert budget.wait_s() == 0
+
+
+def test_an_exit_probes_soon_after_a_429() -> None:
+    hand = Hand()
+    budget = RequestBudget(200, monotonic=hand, wall=lambda: 5000.0)
+    budget.refused({"X-RateLimit-Reset": "5060", "X-RateLimit-Limit": "200"})
+    assert budget.wait_s(is_exit=True) == pytest.approx(2)
+    hand.now += 3
     assert budget.wait_s(is_exit=True) == 0
+    assert budget.wait_s() > 50
+
+
+def test_a_429_with_requests_remaining_is_a_burst_and_passes_soon() -> None:
+    budget = RequestBudget(200, monotonic=Hand(), wall=lambda: 5000.0)
+    assert budget.refused({"X-RateLimit-Reset": "5058", "X-RateLimit-Remaining": "180"}) == 1
 
 
 # --- market time ---------------------------------------------------------------------------------
