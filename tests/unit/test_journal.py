@@ -100,6 +100,8 @@ async def test_intents_come_back_as_they_were_in_the_order_they_were_meant(journ
     assert await journal.intents(MONDAY) == meant
     assert await journal.intent(meant[1].client_order_id) == meant[1]
     assert await journal.intent("tsh-unknown") is None
+    assert await journal.last_intent("ABC") == intent("ABC", session=date(2026, 11, 24))
+    assert await journal.last_intent("NONE") is None
 
 
 async def test_an_id_can_be_meant_only_once(journal: JournalDb) -> None:
@@ -215,6 +217,9 @@ async def test_events_keep_their_order_numbers_and_both_clocks(journal: JournalD
     assert seen[0].at.tzinfo is not None
     assert [e.seq for e in await journal.last_events(2)] == [2, 3]
     assert [e.seq for e in await journal.events_since(0, limit=2)] == [1, 2]
+    assert [e.seq for e in await journal.recent(["alert_raised", "engine_started"], 5)] == [1, 3]
+    assert [e.seq for e in await journal.recent(["alert_raised", "engine_started"], 1)] == [3]
+    assert await journal.recent([], 5) == []
     assert (await journal.last_events(1))[0].level == Level.ALERT
 
 
