@@ -95,9 +95,13 @@ async def _run(venue: Venue, port: int) -> None:
         loop.call_soon_threadsafe(ended.set)
 
     threading.Thread(target=watch, daemon=True).start()
-    await ended.wait()
+    leaving = asyncio.create_task(ended.wait())
+    await asyncio.wait({leaving, server.ticking}, return_when=asyncio.FIRST_COMPLETED)
+    broken = None if leaving.done() else server.ticking.exception()
+    if broken is not None:
+        logging.error("market time stopped, the simulator ends", exc_info=broken)
     await server.close()
-    os._exit(0)  # the leaving timer must not keep the process
+    os._exit(1 if broken else 0)  # neither the leaving timer nor the stdin thread may keep the process
 
 
 def main() -> None:

@@ -15,7 +15,7 @@ Kinds and their arguments (``POST /sim/faults``, a fault or a list of them):
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,7 +77,7 @@ class Faults:
         """Whether a fault of ``kind`` meets an order in ``symbol``; used up once."""
         return self._take(lambda f: f.kind == kind and f.symbol in ("", symbol)) is not None
 
-    def _take(self, meets: Any) -> Fault | None:
+    def _take(self, meets: Callable[[Fault], bool]) -> Fault | None:
         for fault in self.waiting:
             if meets(fault):
                 fault.times -= 1

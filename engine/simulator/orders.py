@@ -246,7 +246,7 @@ def stop_limit_of(stop_price: Decimal) -> Decimal:
 
 
 def reached(order: Order, last: Decimal) -> bool:
-    """Whether the order's stop has been triggered, by this trade or before; true for orders without one."""
+    """Whether the stop has been triggered, by this trade or before (the order remembers); true without one."""
     stop = order.request.stop_price
     if stop is not None and not order.triggered:
         order.triggered = last >= stop if order.buy else last <= stop

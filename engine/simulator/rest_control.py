@@ -72,7 +72,7 @@ class ControlRoutes:
         return answer([f.json() for f in self._venue.faults.waiting])
 
     async def clear_faults(self, request: web.Request) -> web.Response:
-        self._venue.faults.clear()
+        self._venue.clear_faults()
         return answer([])
 
 

@@ -7,7 +7,6 @@ fast, a client's request budget does not.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hmac
 import logging
 import time
@@ -136,8 +135,7 @@ class Server:
 
     async def close(self) -> None:
         self.ticking.cancel()
-        with contextlib.suppress(asyncio.CancelledError):
-            await self.ticking
+        await asyncio.wait({self.ticking})
         self.venue.order_fault(Fault("drop"))
         await self.runner.cleanup()
         self.venue.close()

@@ -19,7 +19,7 @@ from typing import Protocol
 
 from engine.simulator.clock import SimulatedClock
 from engine.simulator.exchange import Exchange, Update
-from engine.simulator.faults import Fault, Faults
+from engine.simulator.faults import AT_ONCE, Fault, Faults
 from engine.simulator.market import Market
 from engine.simulator.news import NewsDesk
 from engine.simulator.order_log import OrderLog, wall_now
@@ -182,7 +182,7 @@ class Venue:
 
     def order_fault(self, fault: Fault) -> None:
         """Acts at once on the sockets' faults; keeps the others for their occasion."""
-        if fault.kind not in ("mute", "drop"):
+        if fault.kind not in AT_ONCE:
             self.faults.order(fault)
             return
         listeners: list[tuple[str, Callable[[Fault], None]]] = [("price", p.act) for p in self.price_listeners]
@@ -190,6 +190,11 @@ class Venue:
         for name, act in listeners:
             if fault.socket in ("", name):
                 act(fault)
+
+    def clear_faults(self) -> None:
+        """Forgets every fault still waiting and ends a silence."""
+        self.faults.clear()
+        self.order_fault(Fault("mute", seconds=0.0))
 
     def clock_json(self) -> Json:
         """The venue's clock; ``rate``, ``asked_rate`` and ``hold_at`` are the simulator's own additions."""

@@ -36,5 +36,5 @@ def answer(content: Any, status: int = 200) -> web.Response:
 
 def moment(text: str) -> datetime:
     """A time the client sent: RFC 3339, or a date; naive means UTC. ValueError for anything else."""
-    at = datetime.fromisoformat(text)
+    at = datetime.fromisoformat(text.replace(" ", "+"))  # a bare + in a query string arrives as a space
     return at if at.tzinfo else at.replace(tzinfo=UTC)
