@@ -50,6 +50,8 @@ FRAMES = MAX_MEMBERS  # one frame a member, and a spare
 NEVER = -(2**62)  # below every best sum: a dead node, or no limit
 NO_FLOOR = -(2**40)  # micro-percent; a floor that is off (times 1,000 picks it still fits int64)
 
+ROUNDING = 1e-6  # percentage points; far above the rounding of a score, far below any difference that counts
+
 CLOSED, SLICE_OVER, HITS_FULL = 0, 1, 2  # how ``advance`` ended
 DEPTH, SPAN, LOCALS, ANCHOR, CUT = 0, 1, 2, 3, 4  # Workspace.meta
 TESTS, FREQUENT, HELD = 0, 1, 2  # Workspace.counters; HELD: hits in the buffer
@@ -76,7 +78,7 @@ class Limits(NamedTuple):
 
     max_size: int  # members, of this pass
     final_size: int  # members, of the search; beyond max_size subtrees are cut, not closed
-    counted_size: int  # groups up to this size were counted by an earlier pass
+    counted_size: int  # groups up to this size were counted and reported by an earlier pass
     best_sum: int  # nodes strictly below are dropped
     score: float  # groups strictly below are not reported
 
@@ -104,6 +106,7 @@ class Workspace(NamedTuple):
     masks: Words  # [FRAMES * 16 * 8]
     rest: Words  # [5 * 16] scratch
     sums: Ints  # [2 * 5] scratch: day sums, day counts
+    worst: Ints  # [5] scratch: the m-th best PP of each day
     means: NDArray[np.float64]  # [5] scratch: day means, percentage points
 
 
@@ -135,6 +138,7 @@ def new_workspace(items: int) -> Workspace:
         masks=np.zeros(FRAMES * WORDS * LANES, np.uint64),
         rest=np.zeros(DAYS * WORDS, np.uint64),
         sums=np.zeros(2 * DAYS, np.int64),
+        worst=np.zeros(DAYS, np.int64),
         means=np.zeros(DAYS, np.float64),
     )
 
@@ -237,6 +241,7 @@ def _best_sum(problem: Problem, work: Workspace, mask_at: int, row_at: int) -> i
     for day in range(DAYS):
         missing = problem.min_picks
         best = 0
+        value = 0
         for word in range(span):
             lane = word * LANES + day
             beyond = work.masks[mask_at + lane] & work.rows[row_at + lane]
@@ -246,10 +251,12 @@ def _best_sum(problem: Problem, work: Workspace, mask_at: int, row_at: int) -> i
                 taken = min(missing, count_ones(beyond))
                 missing -= taken
             for _ in range(taken):
-                best += work.pp[base + np.uint64(lowest_one(beyond))]
+                value = work.pp[base + np.uint64(lowest_one(beyond))]
+                best += value
                 beyond &= beyond - np.uint64(1)
             work.rest[day * WORDS + word] = beyond
         work.sums[day] = best
+        work.worst[day] = value
         total += best
         positive += best > 0
         dead |= best < problem.day_floor * problem.min_picks
@@ -260,20 +267,30 @@ def _best_sum(problem: Problem, work: Workspace, mask_at: int, row_at: int) -> i
 
 @_inlined
 def _score(problem: Problem, work: Workspace, least: float) -> float:
-    """Score of the node that ``_best_sum`` has just read; -inf when below ``least`` or the floors of a day."""
+    """Score of the node that ``_best_sum`` has just read; -inf when below ``least`` or the floors of a day.
+
+    The picks beyond the best m are no better than the m-th: mostly that alone shows that
+    the mean stays below ``least``, and their PP need not be read.
+    """
     span = work.meta[SPAN]
+    at_most = 0.0
+    for day in range(DAYS):
+        picks = problem.min_picks
+        for word in range(span):
+            picks += count_ones(work.rest[day * WORDS + word])
+        work.sums[DAYS + day] = picks
+        at_most += (work.sums[day] + (picks - problem.min_picks) * work.worst[day]) / picks
+    if at_most / (DAYS * MICRO) < least - ROUNDING:
+        return -np.inf
     mean = 0.0
     positive = 0
     failed = False
     for day in range(DAYS):
-        picks = problem.min_picks
+        picks = work.sums[DAYS + day]
         total = work.sums[day]
         for word in range(span):
-            beyond = work.rest[day * WORDS + word]
-            total += masked_sum(work.pp, (word * DAYS + day) * 64, beyond)
-            picks += count_ones(beyond)
+            total += masked_sum(work.pp, (word * DAYS + day) * 64, work.rest[day * WORDS + word])
         work.sums[day] = total
-        work.sums[DAYS + day] = picks
         positive += total > 0
         failed |= total < problem.day_floor * picks
         work.means[day] = total / (picks * MICRO)
@@ -307,7 +324,8 @@ def _report(work: Workspace, hits: Hits, frame: int, added: int, score: float) -
 @_kernel
 def _settle(problem: Problem, limits: Limits, work: Workspace, hits: Hits, frame: int, found: int) -> None:
     """Judges the ``found`` frequent candidates of a new frame and opens the frame for walking."""
-    if frame + 2 > limits.counted_size:
+    new = frame + 2 > limits.counted_size  # else an earlier pass has counted and reported them
+    if new:
         work.counters[FREQUENT] += found
     kept = found
     if problem.scored:
@@ -319,9 +337,10 @@ def _settle(problem: Problem, limits: Limits, work: Workspace, hits: Hits, frame
             best = _best_sum(problem, work, mask_at, local * stride)
             if best < limits.best_sum or best == NEVER:
                 continue
-            score = _score(problem, work, limits.score)
-            if score > -np.inf:
-                _report(work, hits, frame, local, score)
+            if new:
+                score = _score(problem, work, limits.score)
+                if score > -np.inf:
+                    _report(work, hits, frame, local, score)
             work.candidates[frame, kept] = local
             work.best[frame, kept] = best
             kept += 1
