@@ -23,8 +23,10 @@ from app.options import Options, print_json, say
 from app.reporting import print_report
 from engine.errors import EXIT_DONE, OperatorError, UsageError
 from engine.home import Home
+from engine.views import FlattenView
 
 PREVIOUS = "demo.previous"
+FLATTEN_TIMEOUT_S = 60.0
 DRILL_AFTER_S = 3.0  # wall seconds between the first fill of the second day and its flatten
 
 
@@ -154,7 +156,7 @@ async def _week(client: EngineClient, options: Options) -> dict[str, Any]:
         finally:
             operator.cancel()
         days.append((await command(client, "report")).data["weekday"])
-    flatten = client.state.flatten
+    flatten = await _flattened(client)
     return {
         "weekend": weekend,
         "days": days,
@@ -174,6 +176,15 @@ async def _followed(client: EngineClient, options: Options, run: str) -> None:
     ended = await Follower(client, quiet=options.as_json).until(run)
     if ended["outcome"] == "failed":
         raise OperatorError(str(ended["summary"]))
+
+
+async def _flattened(client: EngineClient) -> FlattenView:
+    """The end of the drill: the positions are gone before the broker has said "flat" twice."""
+    async with asyncio.timeout(FLATTEN_TIMEOUT_S):
+        async for _ in client.updates():
+            if client.state.flatten.state != "running":
+                break
+    return client.state.flatten
 
 
 async def _operator(client: EngineClient, *, drill: bool) -> None:

@@ -21,6 +21,7 @@ from app.engine_process import start_engine
 from app.options import Options, say
 from engine.control import Answer
 from engine.errors import OperatorError, RefusedError
+from engine.model import NEW_YORK
 from engine.views import EventView, StageView
 
 ENGINE_GONE_S = 20.0
@@ -85,8 +86,8 @@ class Follower:
     def _show(self, event: EventView) -> None:
         if self._quiet or event.level == "debug" or event.kind in QUIET_KINDS:
             return
-        at = (event.market_at or event.at).astimezone()
-        line = f"{at:%H:%M:%S}  {event.text}"
+        at = (event.market_at or event.at).astimezone(NEW_YORK)
+        line = f"{at:%a %H:%M:%S} ET  {event.text}"
         if self._bar is not None:
             self._bar.line(line)
         else:
