@@ -36,7 +36,7 @@ from engine.execution.allocation import allocation
 from engine.execution.exits import ExitRunner
 from engine.execution.flatten import Flattener, FlattenPorts
 from engine.execution.gates import ApprovedFor, GateReport
-from engine.execution.order_ids import FLATTEN
+from engine.execution.order_ids import ENTRY, FLATTEN
 from engine.execution.orders import OrderDesk
 from engine.execution.positions_book import Change, ClosedTrade, PositionsBook, trades_of
 from engine.execution.positions_view import positions_view
@@ -140,6 +140,7 @@ class ExecutionDesk:
         self._entry_task: asyncio.Task[list[EntryOutcome]] | None = None
         self._flattener: Flattener | None = None
         self._flatten_task: asyncio.Task[FlattenView] | None = None
+        self._flatten_foreign = False
         self._flatten_view = FlattenView()
         self._tasks: list[asyncio.Task[None]] = []
         self._levels_written = ""
@@ -284,13 +285,23 @@ class ExecutionDesk:
                 lambda symbol, first: self._account_gates(symbol, first, approval, wanted, session),
             )
             self._entry_task = asyncio.create_task(trader.enter(day, plans), name="entries")
-            outcomes = await self._entry_task
+            outcomes = await self._finished(self._entry_task)
         finally:
             self._entry_task = None
             self._entering = set()
         self._refused = {o.symbol: o.refused.text for o in outcomes if o.refused is not None and not o.shares}
         await self.prices.unsubscribe([p.symbol for p in plans if not self.book.shares(p.symbol)])
         return EntryReport(session.day, self.allocation, tuple(outcomes))
+
+    async def _finished(self, entries: asyncio.Task[list[EntryOutcome]]) -> list[EntryOutcome]:
+        """The outcomes; RefusedError when flatten or the day's loss stopped the entries."""
+        await asyncio.wait({entries})
+        if not entries.cancelled():
+            return entries.result()
+        for order in self.desk.open_orders():
+            if order.intent.leg == ENTRY:
+                await self.desk.cancel(order)
+        raise RefusedError(f"the entries were stopped: {self.latched or 'the engine stops'}")
 
     async def run_until_flat(self) -> DayReport:
         """Returns when no TSH position is open, or the session is over and what is left is CARRIED."""
@@ -604,7 +615,7 @@ class ExecutionDesk:
         ):
             await self.reconcile()
         if self._flatten_view.state == "queued" and self.clock.is_open and not self.flattening:
-            self._begin_flatten(False)
+            self._begin_flatten(self._flatten_foreign)
 
     async def _rest_prices(self) -> None:
         """REST trades for positions whose stream is silent in regular hours."""
@@ -636,6 +647,7 @@ class ExecutionDesk:
 
     def _begin_flatten(self, include_foreign: bool) -> asyncio.Task[FlattenView]:
         if self._flatten_task is None or self._flatten_task.done():
+            self._flatten_foreign = include_foreign
             self._flatten_task = asyncio.create_task(self._flatten(include_foreign), name="flatten")
         return self._flatten_task
 

@@ -294,13 +294,13 @@ class OrderDesk:
 
     # --- resolving -----------------------------------------------------------------------------
 
-    async def resolve(self, order: DeskOrder) -> None:
-        """Looks an ambiguous order up by its client id, a bounded number of times.
+    async def resolve(self, order: DeskOrder, *, patient: bool = True) -> None:
+        """Looks an ambiguous order up by its client id, a bounded number of times (once when not ``patient``).
 
         Found: applied. Not there at every look: "absent". No answer: stays "unknown" for reconcile.
         """
         answered = False
-        for pause in LOOKUPS_S:
+        for pause in LOOKUPS_S if patient else LOOKUPS_S[:1]:
             await asyncio.sleep(pause)
             if order.state is not None:  # the stream told first
                 return

@@ -22,10 +22,12 @@ from engine.events import AlertRaised, EventSink, Reconciled
 from engine.execution.order_ids import ENTRY
 from engine.execution.orders import OrderDesk
 from engine.execution.positions_book import Change, PositionsBook
+from engine.model import UTC
 
 log = logging.getLogger(__name__)
 
 LOOK_BACK = timedelta(days=7)
+YOUNG = timedelta(seconds=30)  # wall time: an older order in doubt would be in the list by now
 MISSES = 3  # disagreements in a row before the book follows the broker (REST may lag behind fills)
 
 
@@ -90,7 +92,7 @@ class Reconciler:
         for order in {o.id: o for o in (*seen, *recent)}.values():
             await self._desk.apply(order)
         for doubtful in self._desk.unresolved():
-            await self._desk.resolve(doubtful)
+            await self._desk.resolve(doubtful, patient=datetime.now(UTC) - doubtful.intent.at < YOUNG)
             if doubtful.unresolved:
                 problems.append(f"order {doubtful.intent.client_order_id} is in doubt")
         for stray in self._desk.open_orders():
