@@ -147,6 +147,8 @@ class StatusViews:
             positions_open=len(held),
             orders_open=sum(1 for o in board.positions.orders if o.status in _OPEN_STATUSES),
             latched=room.desk.latched or room.bus.failed,
+            cycles=room.settings.training.cycles,
+            search_budget_s=room.settings.search.budget_s,
             kernels=self._warmup.text,
         )
 

@@ -78,6 +78,7 @@ async def open_venue(home: Home, settings: Settings) -> Venue:
         speed=1.0,
         folder=home.folder / "simulator",
         trading_limit=SIM_REQUESTS_A_MINUTE,
+        linger_s=LINGER_S,
     )
     endpoints = Endpoints.of_simulator(simulator.rest_url, simulator.trade_stream_url, simulator.price_stream_url)
     keys = Credentials(simulator.key, simulator.secret, "simulator")

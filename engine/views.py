@@ -50,6 +50,8 @@ class StatusView(View):
     positions_open: int = 0
     orders_open: int = 0
     latched: str = ""  # reason while entries are latched off
+    cycles: int = 0  # training cycles that a weekend run does unless told otherwise
+    search_budget_s: float = 0.0  # wall seconds, likewise
     kernels: str = ""  # "compiling kernels 7/14" at first use, "" when ready
 
 

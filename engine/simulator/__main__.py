@@ -1,7 +1,8 @@
 """The simulator's own process: ``python -m engine.simulator`` with one JSON request line on stdin.
 
 Answers with one JSON line (addresses, or the error) and serves until stdin ends, which is
-how it dies with its parent. See ``engine.simulator.process`` for the request's fields.
+how it dies with its parent; asked to linger, it then waits that long for another client. See
+``engine.simulator.process`` for the request's fields.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from datetime import date
 from decimal import Decimal
 from pathlib import Path
@@ -70,7 +72,7 @@ def _say(content: dict[str, Any]) -> None:
     sys.stdout.flush()
 
 
-async def _run(venue: Venue, port: int) -> None:
+async def _run(venue: Venue, port: int, linger_s: float) -> None:
     try:
         server = await serve(venue, port)
     except OSError as error:
@@ -91,6 +93,8 @@ async def _run(venue: Venue, port: int) -> None:
     def watch() -> None:
         while sys.stdin.buffer.read(4096):
             pass
+        while server.silent_s < linger_s:  # a killed owner's successor may still come
+            time.sleep(0.5)
         threading.Timer(_LEAVE_WITHIN_S, os._exit, (1,)).start()
         loop.call_soon_threadsafe(ended.set)
 
@@ -113,7 +117,7 @@ def main() -> None:
     except OperatorError as error:
         _say({"error": str(error), "kind": type(error).__name__})
         raise SystemExit(error.exit_code) from error
-    asyncio.run(_run(venue, int(request["port"])))
+    asyncio.run(_run(venue, int(request["port"]), float(request["linger_s"])))
 
 
 if __name__ == "__main__":

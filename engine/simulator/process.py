@@ -44,9 +44,12 @@ class Simulator:
     pid: int
     log_path: Path  # JSON lines: every order request (received_at UTC, microseconds), fill and cancel
     _process: subprocess.Popen[bytes] = field(repr=False)
+    lingers: bool = False  # outlives its owner for a while
 
     def stop(self) -> None:
-        """Ends the child; a second call does nothing."""
+        """Ends the child, a lingering one too; a second call does nothing."""
+        if self.lingers and self.running():
+            self._process.terminate()
         if self._process.stdin and not self._process.stdin.closed:
             with contextlib.suppress(BrokenPipeError):  # it has ended already
                 self._process.stdin.close()
@@ -127,12 +130,14 @@ def start_process(
     trading_limit: int = 200,
     data_limit: int = 10_000,
     partial_fills: float = 0.0,
+    linger_s: float = 0.0,
 ) -> Simulator:
     """Starts a simulator whose market stands at 16:30 New York after the session of ``date``.
 
     ``market`` is ``"synthetic"`` or the path of a daily-bar parquet file; ``cash`` dollars;
     ``speed`` market seconds per wall second (at most 1000); limits are requests a minute;
-    ``partial_fills`` is the share of orders that fill in two parts. Logs go to ``folder``.
+    ``partial_fills`` is the share of orders that fill in two parts; ``linger_s`` wall seconds without a
+    request until the child ends after its owner's death (0: at once). Logs go to ``folder``.
     Raises OperatorError (DataError for a bad file, UsageError for a bad choice) when the
     child cannot serve.
     """
@@ -152,6 +157,7 @@ def start_process(
         "trading_limit": trading_limit,
         "data_limit": data_limit,
         "partial_fills": partial_fills,
+        "linger_s": linger_s,
     }
     errors = place / "simulator.err"
     with errors.open("ab") as stderr:
@@ -175,6 +181,7 @@ def start_process(
         pid=process.pid,
         log_path=Path(answer["log_path"]),
         _process=process,
+        lingers=linger_s > 0,
     )
 
 

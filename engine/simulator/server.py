@@ -62,8 +62,10 @@ class Border:
         self._venue = venue
         self._trading = RateLimit(venue.options.trading_limit)
         self._data = RateLimit(venue.options.data_limit)
+        self.heard_at = time.monotonic()  # when anybody last asked for anything
 
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        self.heard_at = time.monotonic()
         path = request.path
         if (
             path.startswith("/sim/")
@@ -128,6 +130,12 @@ class Server:
     runner: web.AppRunner
     port: int
     ticking: asyncio.Task[None]
+    border: Border
+
+    @property
+    def silent_s(self) -> float:
+        """Wall seconds since the last request."""
+        return time.monotonic() - self.border.heard_at
 
     @property
     def origin(self) -> str:
@@ -167,4 +175,4 @@ async def serve(venue: Venue, port: int = 0) -> Server:
     site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     bound: int = runner.addresses[0][1]
-    return Server(venue, runner, bound, asyncio.create_task(venue.run()))
+    return Server(venue, runner, bound, asyncio.create_task(venue.run()), border)
