@@ -498,7 +498,7 @@ def single_best(problem: Problem, item: int) -> int:
     return total
 
 
-# What a first use has to compile, callees first: (name, function, argument types).
+# What a search compiles on first use, callees first: (name, function, argument types).
 KERNELS = (
     ("project", _project, (_PROBLEM, _WORKSPACE, types.int64, types.int64)),
     ("best sum", _best_sum, (_PROBLEM, _WORKSPACE, types.int64, types.int64)),
@@ -508,5 +508,4 @@ KERNELS = (
     ("open anchor", open_anchor, (_PROBLEM, _LIMITS, _WORKSPACE, _HITS, types.int64)),
     ("resume anchor", resume_anchor, (_PROBLEM, _WORKSPACE)),
     ("advance", advance, (_PROBLEM, _LIMITS, _WORKSPACE, _HITS, types.int64)),
-    ("count", count_all, (_PROBLEM, _LIMITS, _WORKSPACE, _HITS)),
 )

@@ -237,8 +237,6 @@ async def test_no_group_within_the_guardrails_says_which_one_blocks_and_what_to_
             NoGroupError, match=r"search\.min_picks stopped all \d+ pairs .*lower it from 400 to \d+"
         ):
             await GroupDiscovery(stocks, plan(week, min_picks=400), native().evaluate).run()
-        with pytest.raises(NoGroupError, match=r"search\.day_floor \(50 % a day\) stopped \d+"):
-            await GroupDiscovery(stocks, plan(week, day_floor=50.0, min_positive_days=0), native().evaluate).run()
     finally:
         await stocks.close()
 

@@ -21,7 +21,7 @@ def run(given: Case, **arguments: Any) -> SearchResult:
     return search_groups(given.bits, given.pp, given.algorithm, **chosen)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     min_picks=st.integers(1, 12),
