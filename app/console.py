@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
+from rich.style import Style
 from textual.app import App, SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -76,6 +77,7 @@ class TshConsole(App[None]):
         read_only: bool = False,
         weekend_defaults: WeekendDefaults | None = None,
     ) -> None:
+        self.ink_styles: dict[str, Style] = {}  # filled by get_css_variables, for each theme anew
         super().__init__()
         self.client = client
         client.read_only = client.read_only or read_only
@@ -87,13 +89,15 @@ class TshConsole(App[None]):
     def get_css_variables(self) -> dict[str, str]:
         variables = super().get_css_variables()
         theme = self.current_theme
-        return {**variables, **themes.inks(variables, ansi=theme.ansi, dark=theme.dark)}
+        variables = {**variables, **themes.inks(variables, ansi=theme.ansi, dark=theme.dark)}
+        self.ink_styles = themes.ink_styles(variables)
+        return variables
 
     # --- life and painting ----------------------------------------------------------------
 
     def on_mount(self) -> None:
         self.client.start()
-        self.set_interval(PAINT_S, self.paint, name="paint")
+        self.painting = self.set_interval(PAINT_S, self.paint, name="paint")
 
     async def on_unmount(self) -> None:
         await self.client.close()
@@ -101,7 +105,7 @@ class TshConsole(App[None]):
     def paint(self) -> None:
         """One refresh of everything on the screen stack, from the newest views."""
         for screen in self.screen_stack:
-            if isinstance(screen, ConsoleScreen | Dialog) and screen.is_mounted:
+            if isinstance(screen, ConsoleScreen | Dialog) and screen.ready:
                 screen.paint(self.client)
 
     def say(self, text: str, *, wrong: bool = False) -> None:

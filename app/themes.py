@@ -6,6 +6,10 @@ told apart by colour-blind eyes - and the sign is always written anyway.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from rich.color import Color as RichColor
+from rich.style import Style
 from textual.color import Color
 from textual.theme import Theme
 
@@ -40,15 +44,15 @@ LIGHT = Theme(
 
 
 def inks(variables: dict[str, str], *, ansi: bool, dark: bool) -> dict[str, str]:
-    """The CSS variables of the boxes' inks for a theme; an ANSI theme keeps to the terminal's own colours."""
+    """The CSS variables that are ours, for a theme; an ANSI theme keeps to the terminal's own colours."""
     if ansi:
+        accent, warn = ("ansi_green", "ansi_yellow") if dark else ("ansi_blue", "ansi_red")
         return {
             "tsh-dim": "ansi_bright_black",
             "tsh-frame": "ansi_bright_black",
-            "tsh-accent": "ansi_green" if dark else "ansi_blue",
-            "tsh-gain": "ansi_green" if dark else "ansi_blue",
-            "tsh-loss": "ansi_yellow" if dark else "ansi_red",
-            "tsh-warn": "ansi_yellow" if dark else "ansi_red",
+            "tsh-accent": accent,
+            "tsh-gain": accent,
+            "tsh-warn": warn,
             "tsh-alarm": "ansi_red",
             "tsh-cursor": "ansi_black" if dark else "ansi_white",
         }
@@ -58,8 +62,29 @@ def inks(variables: dict[str, str], *, ansi: bool, dark: bool) -> dict[str, str]
         "tsh-frame": text.blend(ground, 0.74).hex,
         "tsh-accent": variables["accent"],
         "tsh-gain": variables["success"],
-        "tsh-loss": variables["warning"],
         "tsh-warn": variables["warning"],
         "tsh-alarm": variables["error"],
         "tsh-cursor": text.blend(ground, 0.84).hex,
+    }
+
+
+def ink_styles(variables: Mapping[str, str]) -> dict[str, Style]:
+    """The style of every ink that a box writes with; ``variables`` include ours."""
+
+    def colour(name: str) -> RichColor:
+        return Color.parse(variables[name]).rich_color
+
+    accent, alarm = colour("tsh-accent"), colour("tsh-alarm")
+    return {
+        "text": Style(),
+        "dim": Style(color=colour("tsh-dim")),
+        "strong": Style(bold=True),
+        "accent": Style(color=accent),
+        "gain": Style(color=colour("tsh-gain")),
+        "loss": Style(color=colour("tsh-warn")),
+        "warn": Style(color=colour("tsh-warn"), bold=True),
+        "alarm": Style(color=alarm, bold=True, reverse=True),
+        "badge": Style(color=accent, bold=True, reverse=True),
+        "frame": Style(color=colour("tsh-frame")),
+        "cursor": Style(bgcolor=colour("tsh-cursor")),
     }

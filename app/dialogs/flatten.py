@@ -94,15 +94,15 @@ class FlattenDialog(Dialog[None]):
             foreign.label = f"also what other programs opened: {' '.join(flatten.foreign)}"
         self.query_one("#word").display = asking
         self.query_one("#ask").display = asking
+        width = max(20, self.query_one("#steps").size.width)
         progress: list[Line] = []
         if self._refused:
-            progress.append(plain(f"refused: {self._refused}", "alarm"))
+            progress.extend(plain(piece, "alarm") for piece in f.wrapped(f"refused: {self._refused}", width, 5))
         if client.link is Link.LOST:
-            progress.append(
-                plain("the engine is lost: run 'tshc flatten' in a shell, it needs no engine", "alarm")
-            )
+            lost = "the engine is lost: run 'tshc flatten' in a shell, it needs no engine"
+            progress.extend(plain(piece, "alarm") for piece in f.wrapped(lost, width))
         if not asking:
-            progress.extend(self._progress(flatten, max(20, self.query_one("#progress").size.width)))
+            progress.extend(self._progress(flatten, width))
             if status.latched:
                 progress.append(plain("entries stay latched off until someone allows them again", "dim"))
         self.query_one("#progress", Words).say(progress)

@@ -56,8 +56,13 @@ class Dialog(ModalScreen[Result]):
     def body(self) -> ComposeResult:
         raise NotImplementedError
 
+    ready = False  # every widget of the dialog is there
+
+    def on_mount(self) -> None:
+        self.ready = True
+
     def paint(self, client: EngineClient) -> None:
-        """Live numbers; nothing by default."""
+        """Live numbers, called only when ``ready``; nothing by default."""
 
     def action_leave(self) -> None:
         self.dismiss(None)

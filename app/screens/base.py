@@ -31,6 +31,7 @@ class ConsoleScreen(Screen[None]):
     def __init__(self) -> None:
         super().__init__(id=self.MODE)
         self._shown = -1
+        self.ready = False  # every widget of the screen is there
 
     @property
     def console(self) -> TshConsole:
@@ -51,6 +52,8 @@ class ConsoleScreen(Screen[None]):
         for table in self.query(Table).results(Table):
             table.focus(scroll_visible=False)  # the top of the page stays in view
             break
+        self.ready = True
+        self.paint(self.console.client)
 
     def content(self) -> ComposeResult:
         raise NotImplementedError
@@ -74,7 +77,8 @@ class ConsoleScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self._shown = -1
-        self.paint(self.console.client)
+        if self.ready:
+            self.paint(self.console.client)
 
     def on_key_line_pressed(self, event: KeyLine.Pressed) -> None:
         self.console.press(event.key)

@@ -77,7 +77,6 @@ class JournalScreen(ConsoleScreen):
         yield Input(placeholder="filter the journal", id="filter", compact=True)
 
     def on_mount(self) -> None:
-        super().on_mount()
         self.query_one("#filter").display = False
         self.query_one("#event").display = False
 

@@ -2,14 +2,14 @@
 
 A box draws what it is given and knows no engine. It is painted at 4 Hz, so only lines that
 changed are sent to the terminal, and the layout is touched only when the number of lines
-changes. Text is made of spans (text, ink); an ink is a CSS component class, so themes,
-ANSI colours and NO_COLOR work without a word here.
+changes. Text is made of spans (text, ink); the app holds the style of each ink for its theme
+in one table, because CSS component classes for them cost half of a screen's start.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from typing import ClassVar
+from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, Protocol, cast
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -22,8 +22,13 @@ from textual.widget import Widget
 Span = tuple[str, str]  # text, ink
 Line = tuple[Span, ...]
 
-INKS = ("text", "dim", "strong", "accent", "gain", "loss", "warn", "alarm", "badge", "frame", "cursor")
 EMPTY: Line = ()
+
+
+class Inked(Protocol):
+    """What a box needs of its app: the style of every ink (``themes.INKS``)."""
+
+    ink_styles: Mapping[str, Style]
 
 
 def plain(text: str, ink: str = "text") -> Line:
@@ -95,7 +100,6 @@ def flowed(parts: Sequence[Line], width: int, gap: str = "    ") -> list[Line]:
 class Box(Widget):
     """A framed panel. Subclasses give ``draw``; the owner calls ``repaint`` after giving new data."""
 
-    COMPONENT_CLASSES: ClassVar[set[str]] = {f"ink--{ink}" for ink in INKS}
     ALLOW_SELECT = False
     FRAMED: ClassVar[bool] = True
 
@@ -106,7 +110,7 @@ class Box(Widget):
         self.foot: Line = EMPTY  # bottom left
         self.foot_note: Line = EMPTY  # bottom right
         self._drawn: list[Line] = []
-        self._drawn_width = -1
+        self._drawn_for = (-1, -1)  # width and height that the lines were made for
         self._stale = True
 
     # --- for subclasses -------------------------------------------------------------------
@@ -142,9 +146,10 @@ class Box(Widget):
         return max(0, self.size.width - 4) if self.FRAMED else self.size.width
 
     def _lines(self, width: int) -> list[Line]:
-        if self._stale or width != self._drawn_width:
+        size = (width, self.size.height)
+        if self._stale or size != self._drawn_for:
             self._drawn = self._compose_lines(width)
-            self._drawn_width = width
+            self._drawn_for = size
             self._stale = False
         return self._drawn
 
@@ -190,12 +195,13 @@ class Box(Widget):
         return tuple(out)
 
     def ink(self, name: str) -> Style:
-        return self.get_component_rich_style(f"ink--{name}", partial=True)
+        return cast("Inked", self.app).ink_styles[name]
 
     def strip(self, line: Line, under: Style | None = None) -> Strip:
         """Spans with their styles; ``under`` (a cursor's background) lies below them."""
         base = self.rich_style if under is None else self.rich_style + under
-        return Strip([Segment(text, base + self.ink(ink)) for text, ink in line])
+        styles = cast("Inked", self.app).ink_styles
+        return Strip([Segment(text, base + styles[ink]) for text, ink in line])
 
     # --- what textual asks ----------------------------------------------------------------
 

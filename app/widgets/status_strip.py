@@ -69,15 +69,17 @@ class StatusStrip(Box):
 
     def show(self, client: EngineClient) -> None:
         self._status, self._link, self._read_only = client.state.status, client.link, client.read_only
-        self.set_class(self._status.mode == "live", "-live")
         self.repaint()
 
     def draw(self, width: int) -> Sequence[Line]:
         for wording in WORDINGS:
             left, right = self._left(wording), self._right(wording)
             if cells(left) + cells(right) + 1 <= width:
-                return [between(left, right, width)]
-        return [between(left, right, width)]
+                break
+        line = between(left, right, width)
+        if self._status.mode == "live":  # the whole line is reversed: seen without colour, from across a room
+            line = (line[0], *((text, "alarm") for text, _ in line[1:]))
+        return [line]
 
     def _left(self, wording: Wording) -> Line:
         status = self._status
@@ -151,9 +153,9 @@ class StatusStrip(Box):
 
 
 def resting_stops(orders: Sequence[OrderRow]) -> list[OrderRow]:
-    """Sell stops that are open at the broker: they work without this machine."""
+    """Our sell stops that are open at the broker: they work without this machine."""
     done = {"filled", "canceled", "expired", "rejected", "replaced", "done_for_day"}
-    return [o for o in orders if o.side == "sell" and "stop" in o.kind and o.status not in done]
+    return [o for o in orders if o.side == "sell" and "stop" in o.kind and o.status not in done and not o.foreign]
 
 
 class Notices(Box):

@@ -35,7 +35,7 @@ class Column:
 
 
 def chosen_columns(columns: Sequence[Column], width: int, gap: int = GAP) -> list[tuple[Column, int]]:
-    """The columns that fit ``width`` cells, each with its width; spare cells go to the most important that may grow."""
+    """The columns that fit ``width`` cells, each with its width; spare cells go to the most important first."""
     kept = list(columns)
     while len(kept) > 1 and sum(c.width for c in kept) + gap * (len(kept) - 1) > width:
         worst = max(c.importance for c in kept)

@@ -1,0 +1,140 @@
+"""F12: reachable from anywhere, harmless until the word is typed, once only, shown until FLAT."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+import recorded_views as recorded
+from console_harness import RecordedEngine, painted, text_of, until
+from textual.widgets import Input
+
+from app.console import TshConsole
+from app.dialogs.flatten import FlattenDialog
+from app.screens.base import ConsoleScreen
+from engine.control import Answer
+from engine.views import FlattenView
+
+WORD = [*"FLATTEN"]
+ONE = [("flatten", {"include_foreign": False})]
+
+
+WHEREVER = {
+    "plain": [],
+    "under the weekend's input": ["w"],
+    "under a question": ["4", "a"],
+    "under the help": ["question_mark"],
+    "under the palette": ["ctrl+p"],
+    "with the filter focused": ["slash"],
+    "while typing": ["slash", *"abc"],
+    "after it was closed": ["f12", "escape"],
+}
+
+
+async def test_f12_works_wherever_the_focus_is(engine: RecordedEngine, app: TshConsole) -> None:
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        for where, before in WHEREVER.items():
+            await pilot.press(*before, "f12")
+            await pilot.pause()
+            assert isinstance(app.screen, FlattenDialog), where
+            assert app.focused is app.screen.query_one("#word"), where
+            while len(app.screen_stack) > 1:
+                await pilot.press("escape")
+            await pilot.press("escape")
+        assert engine.commands == []
+        await pilot.press("w", "f12", *WORD, "enter")
+        await until(lambda: engine.commands)
+    assert engine.commands == ONE
+
+
+async def test_opening_and_enter_alone_and_a_wrong_word_send_nothing(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    async with app.run_test() as pilot:
+        await painted(pilot, app)
+        await pilot.press("f12", "enter", "enter", *"flatten", "enter", "space", "enter", "y", "enter")
+        assert isinstance(app.screen, FlattenDialog)
+        await pilot.press("escape")
+        assert isinstance(app.screen, ConsoleScreen)
+    assert engine.commands == []
+
+
+async def test_pressing_twice_opens_one_dialog_and_sends_one_command(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    async with app.run_test() as pilot:
+        await painted(pilot, app)
+        await pilot.press("f12", "f12", "f12")
+        assert sum(isinstance(screen, FlattenDialog) for screen in app.screen_stack) == 1
+        await pilot.press(*WORD, "enter", "enter", "enter", "f12", "enter")
+        await until(lambda: engine.commands)
+        await pilot.pause(0.3)
+    assert engine.commands == ONE
+
+
+async def test_the_dialog_shows_what_is_at_stake_live(engine: RecordedEngine, app: TshConsole) -> None:
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("f12")
+        await pilot.pause(0.1)
+        shown = text_of(app)
+        for expected in ("3 positions", "75,193.16", "1 open orders", "market open", "38.10 $", "SPY"):
+            assert expected in shown
+        engine.board.flatten = recorded.flatten().model_copy(
+            update={"exposure": Decimal("61000.50"), "positions": 2}
+        )
+        await until(lambda: "2 positions   61,000.50" in text_of(app))
+
+
+async def test_foreign_positions_are_included_only_when_ticked(engine: RecordedEngine, app: TshConsole) -> None:
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("f12")
+        await pilot.pause(0.1)
+        await pilot.press("shift+tab", "space", "tab", *WORD, "enter")
+        await until(lambda: engine.commands)
+    assert engine.commands == [("flatten", {"include_foreign": True})]
+
+
+async def test_progress_is_shown_per_symbol_until_flat(engine: RecordedEngine, app: TshConsole) -> None:
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("f12", *WORD, "enter")
+        await until(lambda: engine.commands)
+        engine.board.flatten = recorded.flattening()
+        await until(lambda: "NOT FLAT YET" in text_of(app))
+        assert "REJECTED held for orders, retry 2" in text_of(app)
+        await pilot.press("escape")
+        await pilot.pause(0.3)
+        assert "FLATTEN running: 3 sell all" in text_of(app)  # no screen hides it
+        await pilot.press("f12")
+        await until(lambda: "NOT FLAT YET" in text_of(app))  # the progress again, not the question
+        assert not app.screen.query_one("#word").display
+        engine.board.flatten = FlattenView(state="flat", step="4 verify flat, twice", confirmations=2)
+        await until(lambda: "FLAT, confirmed by the broker" in text_of(app))
+    assert engine.commands == ONE
+
+
+async def test_a_refused_flatten_says_why_and_can_be_sent_again(engine: RecordedEngine, app: TshConsole) -> None:
+    engine.answers["flatten"] = Answer(False, "the broker does not answer")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("f12", *WORD, "enter")
+        await until(lambda: "refused: the broker does not answer" in text_of(app))
+        assert app.screen.query_one("#word", Input).value == ""
+        engine.answers.clear()
+        await pilot.press(*WORD, "enter")
+        await until(lambda: len(engine.commands) == 2)
+
+
+async def test_without_an_engine_the_dialog_names_the_way_that_needs_none(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        await engine.stop()
+        await pilot.press("f12")
+        await until(lambda: "run 'tshc flatten' in a shell" in text_of(app))
+        await pilot.press(*WORD, "enter")
+        await until(lambda: "nothing was sent" in " ".join(text_of(app).split()))
+    assert engine.commands == []

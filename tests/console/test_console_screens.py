@@ -1,0 +1,209 @@
+"""Every screen in three sizes, filled and empty: pictures, and rules that hold at any width."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import recorded_views as recorded
+import textual
+from console_harness import RecordedEngine, painted, text_of
+from rich.cells import cell_len
+from textual.pilot import Pilot
+
+from app.client import EngineClient
+from app.console import MODES, TshConsole
+from app.widgets.box import Box
+from engine.home import Home
+from engine.view_board import ViewBoard
+
+SIZES = ((80, 24), (120, 40), (200, 60))
+RECORDED_WITH = "8.2.8"
+
+Compare = Callable[..., bool]
+Run = Callable[[Pilot[None]], Awaitable[None]]
+
+
+def against(board: ViewBoard, home: Home, *keys: str, theme: str = "tsh-dark") -> tuple[TshConsole, Run]:
+    """A console, and what brings it before the recorded views (in the loop that the picture is taken in)."""
+    app = TshConsole(EngineClient(home))
+    app.theme = theme
+    app.animation_level = "none"
+
+    async def run(pilot: Pilot[None]) -> None:
+        engine = RecordedEngine(home, board)
+        await engine.start()
+        try:
+            await painted(pilot, app)
+            await pilot.press(*keys)
+            for _ in range(2):  # once for what was pressed, once for the layout that follows from it
+                app.paint()
+                await pilot.pause()
+            app.painting.stop()
+        finally:
+            await app.client.close()  # what is shown stays
+            await engine.stop()
+
+    return app, run
+
+
+needs_the_same_textual = pytest.mark.skipif(
+    textual.__version__ != RECORDED_WITH,
+    reason=f"the pictures were recorded with textual {RECORDED_WITH}, this is {textual.__version__}",
+)
+
+
+@needs_the_same_textual
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+@pytest.mark.parametrize("mode", MODES)
+def test_picture_of(snap_compare: Compare, home: Home, mode: str, size: tuple[int, int]) -> None:
+    app, run = against(recorded.recorded_board(), home, str(MODES.index(mode) + 1))
+    assert snap_compare(app, terminal_size=size, run_before=run)
+
+
+@needs_the_same_textual
+@pytest.mark.parametrize(
+    ("name", "keys"),
+    [("weekend", ["w"]), ("approve", ["4", "a"]), ("flatten", ["f12"]), ("help", ["5", "question_mark"])],
+)
+def test_picture_of_the_dialog(snap_compare: Compare, home: Home, name: str, keys: list[str]) -> None:
+    app, run = against(recorded.recorded_board(), home, *keys)
+    assert snap_compare(app, terminal_size=(100, 30), run_before=run)
+
+
+@pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
+async def test_the_strip_and_f12_never_leave_and_no_line_is_wider_than_the_terminal(
+    engine: RecordedEngine, app: TshConsole, size: tuple[int, int]
+) -> None:
+    async with app.run_test(size=size) as pilot:
+        await painted(pilot, app)
+        for number in "1234567":
+            await pilot.press(number)
+            lines = text_of(app).split("\n")
+            assert lines[0].startswith(" SIM ")
+            assert "+182.40" in lines[0]
+            assert "10:42:07" in lines[0]
+            assert "open" in lines[0]
+            assert lines[-1].rstrip().endswith("F12 FLATTEN")
+            assert {cell_len(line) for line in lines} == {size[0]}
+
+
+@pytest.mark.parametrize(("mode", "word"), [("sim", "SIM"), ("paper", "PAPER"), ("live", "LIVE MONEY")])
+async def test_the_mode_is_said_in_words(engine: RecordedEngine, app: TshConsole, mode: str, word: str) -> None:
+    engine.board.status = recorded.status().model_copy(update={"mode": mode})
+    async with app.run_test(size=(80, 24)) as pilot:
+        await painted(pilot, app)
+        first = app.screen._compositor.render_strips()[0]
+        assert word in first.text
+        reversed_cells = sum(len(s.text) for s in first if s.style is not None and s.style.reverse)
+        assert (reversed_cells == 80) == (mode == "live")  # a live strip is reversed from end to end
+
+
+async def test_empty_panels_say_what_to_do_next(home: Home) -> None:
+    engine = RecordedEngine(home, ViewBoard())
+    await engine.start()
+    app = TshConsole(EngineClient(home))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await painted(pilot, app)
+        for number, hint in (
+            ("1", "runs the weekend"), ("2", "runs the weekend"), ("3", "runs the weekend"),
+            ("4", "runs the market day"), ("5", "the shortlist"), ("6", "runs the weekend"),
+            ("7", "nothing has happened yet"),
+        ):  # fmt: skip
+            await pilot.press(number)
+            await pilot.pause()
+            assert hint in text_of(app)
+    await engine.stop()
+
+
+async def test_at_80_columns_the_deadlines_default_and_the_ledger_are_still_said(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("4")
+        await pilot.pause()
+        assert "NO TRADE" in text_of(app)
+        await pilot.press("3")
+        await pilot.pause()
+        assert "04:55:58 used + 00:05:36 granted + 90:58:26 pool = 96:00:00 ✓" in text_of(app)
+
+
+async def test_a_ledger_that_does_not_sum_is_shown_as_such(engine: RecordedEngine, app: TshConsole) -> None:
+    view = recorded.groups()
+    wrong = view.ledger.model_copy(update={"pool": view.ledger.pool - 60})
+    engine.board.groups = view.model_copy(update={"ledger": wrong})
+    async with app.run_test(size=(120, 40)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("3")
+        await pilot.pause()
+        assert "≠ 95:59:00" in text_of(app)
+
+
+async def test_every_theme_draws_the_same_words(engine: RecordedEngine, app: TshConsole) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await painted(pilot, app)
+        before = text_of(app)
+        for theme in ("tsh-light", "textual-dark", "nord", "ansi-dark", "ansi-light"):
+            app.theme = theme
+            await pilot.pause()
+            app.paint()
+            await pilot.pause()
+            assert text_of(app) == before, theme
+
+
+async def test_no_color_draws_the_same_words_without_colour(
+    engine: RecordedEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("NO_COLOR", "1")
+    app = TshConsole(EngineClient(engine.home))
+    async with app.run_test(size=(120, 40)) as pilot:
+        await painted(pilot, app)
+        assert "4 trades" in text_of(app)
+        assert app.no_color
+
+
+async def test_nothing_is_repainted_while_nothing_changes(engine: RecordedEngine, app: TshConsole) -> None:
+    async with app.run_test(size=(120, 40)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("5")
+        await pilot.pause()
+        refreshed: list[Box] = []
+        for box in app.screen.query(Box):
+            original = box.refresh
+
+            def spy(*args: Any, box: Box = box, original: Any = original, **more: Any) -> Any:
+                refreshed.append(box)
+                return original(*args, **more)
+
+            box.refresh = spy  # type: ignore[method-assign]
+        app.screen._shown = -1  # type: ignore[attr-defined]
+        app.paint()  # the same views once more
+        assert refreshed == []
+        app.client.state.positions = recorded.positions().model_copy(update={"rows": ()})
+        app.client.state.revision += 1
+        app.paint()
+        assert {box.id for box in refreshed} == {"positions-table"}
+
+
+OURS = ("client.py", "console.py", "formatting.py", "themes.py")
+ALLOWED = {f"engine.{name}" for name in ("config", "control", "errors", "home", "model", "views")}
+
+
+def test_no_screen_holds_engine_logic() -> None:
+    """The app computes no price, no score and no rule: it imports none of the floors that do."""
+    for path in sorted(Path(inspect.getfile(TshConsole)).parent.rglob("*.py")):
+        if path.parent.name == "app" and path.name not in (
+            "client.py",
+            "console.py",
+            "formatting.py",
+            "themes.py",
+        ):
+            continue  # the command line starts engines, the console does not
+        for line in path.read_text(encoding="utf-8").splitlines():
+            if line.strip().startswith(("from engine", "import engine")):
+                module = line.split()[1]
+                assert module in ALLOWED, f"{path.name}: {line}"
