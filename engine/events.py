@@ -271,6 +271,21 @@ class TradeListReady(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class CandidatesRecorded(Event):
+    """Every candidate of a selected group for one session: what the forward ledger will judge."""
+
+    session: date
+    selected: int  # 1 trades, 2 runs in shadow
+    group: str
+    symbols: tuple[str, ...]
+
+    @property
+    def text(self) -> str:
+        role = "traded" if self.selected == 1 else "shadow"
+        return f"{role} group has {len(self.symbols)} candidates for {self.session}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApprovalGiven(Event):
     level: ClassVar[Level] = Level.NOTICE
     session: date

@@ -16,7 +16,7 @@ from engine.daily.mp2_p3_executor import ExecutorOutcome, shortlist
 from engine.daily.trade_list import TradeList, build
 from engine.data.daily_snapshot import daily_snapshot
 from engine.errors import RefusedError
-from engine.events import DayClosed
+from engine.events import CandidatesRecorded, DayClosed
 from engine.model import NEW_YORK, Session
 from engine.pipeline.approval import ApprovalDesk
 from engine.pipeline.engine_room import EngineRoom, next_session
@@ -123,6 +123,13 @@ class WeekdayCycle:
                 "vetoed": len(traded.vetoed),
                 "shadow": day.shadow.candidates if day.shadow else 0,
             }
+            for selected, found in ((1, day.traded), (2, day.shadow)):
+                if found is not None and not stage.skipped:
+                    room.bus.publish(
+                        CandidatesRecorded(
+                            session=dates.session.day, selected=selected, group=found.name, symbols=found.symbols
+                        )
+                    )
         async with book.stage("qual_scoring", dates.session.day.isoformat()) as stage:
             trade_list, combination = await self._trade_list(stage, day, dates)
         if not trade_list.picks:

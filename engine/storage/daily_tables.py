@@ -14,13 +14,15 @@ from datetime import date
 from engine.database import Database, insert
 from engine.records import Candidate, QualScore, TradePick
 
+_CANDIDATE_TABLE = """CREATE TABLE {name} (
+        position INTEGER PRIMARY KEY, session TEXT NOT NULL, rank INTEGER NOT NULL, symbol TEXT NOT NULL UNIQUE,
+        name TEXT NOT NULL, close REAL NOT NULL, rank_score REAL NOT NULL, parts TEXT NOT NULL,
+        measures TEXT NOT NULL, closes TEXT NOT NULL, veto TEXT NOT NULL)"""
 DAILY_MIGRATION = (
     """CREATE TABLE shortlist_head (
         one INTEGER PRIMARY KEY CHECK (one = 1), session TEXT NOT NULL, group_text TEXT NOT NULL)""",
-    """CREATE TABLE shortlist (
-        position INTEGER PRIMARY KEY, session TEXT NOT NULL, rank INTEGER NOT NULL, symbol TEXT NOT NULL UNIQUE,
-        name TEXT NOT NULL, close REAL NOT NULL, rank_score REAL NOT NULL, parts TEXT NOT NULL,
-        measures TEXT NOT NULL, closes TEXT NOT NULL, veto TEXT NOT NULL)""",
+    _CANDIDATE_TABLE.format(name="shortlist"),
+    _CANDIDATE_TABLE.format(name="shortlist_vetoed"),
     """CREATE TABLE trade_list_head (
         one INTEGER PRIMARY KEY CHECK (one = 1), session TEXT NOT NULL, list_hash TEXT NOT NULL,
         reason TEXT NOT NULL)""",
@@ -37,7 +39,10 @@ class DailyTables(Database):
     """The weekday tables' part of ``StocksDataDb``."""
 
     async def replace_shortlist(self, session: date, group: str, rows: Sequence[Candidate]) -> None:
-        """``session`` is the signal day whose close the candidates were found on; ``rows`` may be empty."""
+        """``session`` is the signal day whose close the candidates were found on; ``rows`` may be empty.
+
+        Ranked rows make the shortlist; those that the lookback check forbids (rank 0) are kept beside it.
+        """
         day = session.isoformat()
         stored = [
             (
@@ -48,20 +53,21 @@ class DailyTables(Database):
         ]  # fmt: skip
         async with self.transaction() as connection:
             await connection.execute("INSERT OR REPLACE INTO shortlist_head VALUES (1, ?, ?)", (day, group))
-            await connection.execute("DELETE FROM shortlist")
-            await insert(connection, "shortlist", stored, 11)
+            for table, forbidden in (("shortlist", False), ("shortlist_vetoed", True)):
+                await connection.execute(f"DELETE FROM {table}")
+                await insert(connection, table, [row for row in stored if (row[2] == 0) is forbidden], 11)
 
     async def shortlist(self) -> tuple[date | None, list[Candidate]]:
-        """The signal day and its candidates as they were stored; (None, []) before the first."""
+        """The signal day and its candidates, ranked ones first, then the vetoed; (None, []) before the first."""
         head = await self.row("SELECT session FROM shortlist_head")
+        columns = "position, rank, symbol, name, close, rank_score, parts, measures, closes, veto"
         rows = await self.rows(
-            "SELECT rank, symbol, name, close, rank_score, parts, measures, closes, veto "
-            "FROM shortlist ORDER BY position"
+            f"SELECT {columns} FROM shortlist UNION ALL SELECT {columns} FROM shortlist_vetoed ORDER BY position"
         )
         candidates = [
             Candidate(
-                rank=row[0], symbol=row[1], name=row[2], close=row[3], rank_score=row[4], parts=json.loads(row[5]),
-                measures=json.loads(row[6]), closes=tuple(json.loads(row[7])), veto=row[8],
+                rank=row[1], symbol=row[2], name=row[3], close=row[4], rank_score=row[5], parts=json.loads(row[6]),
+                measures=json.loads(row[7]), closes=tuple(json.loads(row[8])), veto=row[9],
             )
             for row in rows
         ]  # fmt: skip

@@ -1,0 +1,174 @@
+"""The whole week through the command line, on the embedded market, into a half-day session.
+
+One unattended demo (module fixture) is looked at from every side: its report, its tables,
+its journal against the simulator's own log, its day's money against the venue's books.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from datetime import date, datetime
+from decimal import Decimal
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from engine.compute.algorithms import ALGORITHMS
+from engine.home import Home
+
+from .conftest import Tshc
+
+pytestmark = pytest.mark.slow
+
+WEEKEND = ["weekly_5d_data", "wipe_weekly_results", "mp1_loop", "mp1_p3_pruner", "mp2_p2_group_discovery"]
+WEEKDAY = ["daily_snapshot", "mp2_p3_executor", "qual_scoring", "approval", "real_trader", "tsh_trade_management"]
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tshc, dict[str, Any]]]:
+    home = Home(tmp_path_factory.mktemp("week") / "home")
+    tshc = Tshc(home, overrides={"sim.symbols": "2400"})
+    report = tshc.json(
+        "demo", "--headless", "--date", "2026-11-25", "--cycles", "3", "--search-tests", "20000",
+        "--search-budget", "30s", "--home", str(home.folder), timeout_s=400,
+    )  # fmt: skip
+    yield tshc, report
+    tshc.stop()
+
+
+def stages(report: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {stage["stage"]: stage for stage in report["stages"]}
+
+
+def test_every_stage_is_reported_with_its_result_and_duration(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    _, report = demo
+    assert list(stages(report["weekend"])) == WEEKEND
+    for day in report["days"]:
+        assert list(stages(day))[:4] == WEEKDAY[:4]
+    for run in (report["weekend"], *report["days"]):
+        for stage in run["stages"]:
+            assert stage["state"] == "done"
+            assert stage["summary"]
+            assert stage["seconds"] >= 0
+
+
+def test_the_tables_hold_what_the_contract_says(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    tshc, _ = demo
+    stocks, results = tshc.home.stocks_data, tshc.home.variation_results
+    samples = []
+    for day in range(1, 6):
+        rows = tshc.rows(stocks, f"SELECT symbol, COUNT(*), MIN(row), MAX(row) FROM ds_day{day} GROUP BY symbol")
+        assert len(rows) == 1000
+        assert {row[1:] for row in rows} == {(65, 1, 65)}
+        samples.append({row[0] for row in rows})
+        listed = {row[0] for row in tshc.rows(stocks, f"SELECT symbol FROM dict_day{day}")}
+        assert samples[-1] < listed
+    assert all(sample == samples[0] for sample in samples)
+    for name, space in ALGORITHMS.items():
+        columns = ", ".join(f'"{p}"' for p in space.names)
+        tested = tshc.rows(results, f"SELECT cycle, {columns} FROM results_{name}")
+        assert len(tested) == 3 * 8
+        assert len({row[1:] for row in tested}) == 3 * 8
+        assert all(space.contains(row[1:]) for row in tested)
+    assert [r[0] for r in tshc.rows(stocks, "SELECT selected FROM final_groups WHERE selected > 0 ORDER BY 1")][
+        0
+    ] == 1
+    assert len(tshc.rows(stocks, "SELECT * FROM shortlist")) <= 20
+    assert len(tshc.rows(stocks, "SELECT * FROM trade_list")) <= 4
+    assert tshc.rows(stocks, "SELECT MIN(row), MAX(row) FROM dictionary_table") == [(1, 64)]
+
+
+def test_every_order_was_in_the_journal_before_the_venue_received_it(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    tshc, _ = demo
+    intents = dict(tshc.rows(tshc.home.journal, "SELECT client_order_id, at FROM intents"))
+    received = {
+        line["body"]["client_order_id"]: line["received_at"]
+        for line in _venue_log(tshc)
+        if line["kind"] == "request"
+    }
+    assert received, "the demo sent no order at all"
+    for client_order_id, at in received.items():
+        assert client_order_id.startswith("tsh-")
+        assert _instant(intents[client_order_id]) < _instant(at)
+
+
+def test_the_days_money_is_what_the_venue_booked(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    tshc, report = demo
+    pnl = sum(
+        (Decimal(stages(day)["tsh_trade_management"]["counts"]["pnl"]) for day in _traded(report)), Decimal(0)
+    )
+    assert Decimal(report["equity"]) - 100_000 == pnl
+    fills = tshc.rows(tshc.home.journal, "SELECT side, shares, price FROM fills")
+    flow = sum((Decimal(p) * n * (1 if side == "sell" else -1) for side, n, p in fills), Decimal(0))
+    assert flow.quantize(Decimal("0.01")) == pnl
+
+
+def test_the_flatten_drill_ended_flat(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    _, report = demo
+    if len(_traded(report)) == 2:
+        assert report["flatten"].startswith("flat: no orders, no positions: confirmed twice")
+    reasons = {t["reason"] for d in _traded(report) for t in stages(d)["tsh_trade_management"]["counts"]["trades"]}
+    assert reasons <= {"TARGET", "TRAIL", "PROTECTIVE", "END_OF_DAY", "FLATTEN", "DAY_LOSS"}
+
+
+def test_the_first_day_was_the_half_day_and_ended_before_its_early_close(
+    demo: tuple[Tshc, dict[str, Any]],
+) -> None:
+    tshc, report = demo
+    assert report["days"][0]["setup"] == {"signal": "2026-11-25", "session": "2026-11-27"}
+    sold = tshc.rows(
+        tshc.home.journal,
+        "SELECT f.at FROM fills f JOIN intents i USING (client_order_id) "
+        "WHERE i.session = '2026-11-27' AND f.side = 'sell'",
+    )
+    assert all(_instant(at) < _instant("2026-11-27T18:00:00Z") for (at,) in sold)
+
+
+def test_the_approval_is_visible_as_the_demos(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    tshc, report = demo
+    approvals = tshc.rows(tshc.home.journal, "SELECT session, outcome, by, list_hash FROM approvals ORDER BY seq")
+    assert {row[2] for row in approvals} == {"demo"}
+    assert len(approvals) == len(_traded(report))
+
+
+def test_a_trade_can_be_explained_back_to_its_variations(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    tshc, _ = demo
+    order, symbol = tshc.rows(
+        tshc.home.journal, "SELECT client_order_id, symbol FROM intents ORDER BY rowid DESC"
+    )[0]
+    chain = tshc.json("explain", order)
+    assert any(title.startswith(f"trade {symbol}") for title in chain)
+    for part in ("fills", "intents", "approval", "decision", "group", "variations"):
+        assert chain[part]
+
+
+def test_a_second_weekend_inside_the_live_week_is_refused(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    tshc, _ = demo
+    again = Tshc(tshc.home, overrides={"sim.symbols": "2400", "sim.date": "2026-11-25"})
+    try:
+        done = again.run("weekend")
+        assert done.returncode == 3
+        assert "--replace" in done.stderr
+        assert "Traceback" not in done.stderr
+    finally:
+        again.stop()
+
+
+def _traded(report: dict[str, Any]) -> list[dict[str, Any]]:
+    return [day for day in report["days"] if "tsh_trade_management" in stages(day)]
+
+
+def _venue_log(tshc: Tshc) -> list[dict[str, Any]]:
+    path: Path = tshc.home.folder / "simulator" / "simulator.log.jsonl"
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def _instant(text: str) -> datetime:
+    return datetime.fromisoformat(text)
+
+
+def test_the_week_ends_on_the_asked_date(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    _, report = demo
+    assert date.fromisoformat(report["weekend"]["setup"]["week"]) == date(2026, 11, 25)
