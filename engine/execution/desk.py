@@ -249,33 +249,34 @@ class ExecutionDesk:
     ) -> EntryReport:
         """Buys the approved list at the open of ``session``; waits for the open and until every name is decided.
 
-        ``picks``: (symbol, position) best first; ``last_closes`` and ``atr`` (ATR(20)) in dollars. Names that
-        this session has bought already are not bought again. Every refusal is an EntryRefused event.
+        ``picks``: (symbol, position) best first; ``last_closes`` and ``atr`` (ATR(20)) in dollars. A name that
+        this session has bought already is not bought again but reported as entered. Every refusal is an event.
         Raises RefusedError without a valid approval of exactly this list, BrokerError when the broker is away.
         """
         self.account = await self._rest.account()
-        self.allocation = allocation(
-            self.account.equity,
-            self.account.buying_power,
-            share=self._settings.allocation_share,
-            advised_size=self._settings.advised_size,
-        )
-        await self._journal.put(_DAY, {"session": session.day.isoformat(), "allocation": str(self.allocation)})
         approval = await self._journal.approval(session.day)
         wanted = ApprovedFor(session.day, list_hash, self.account.number, self._broker.mode.value)
         refusal = gates.approval_gate(approval, wanted, self._valid_until(session), self.clock.now())
+        begun = [self._bought_before(symbol, session.day) for symbol, _ in picks]
         if not refusal.passed:
+            if any(begun):  # an earlier life of the engine was here in time: what it bought is the answer
+                outcomes = tuple(
+                    o or EntryOutcome(s, 0, None, refusal) for o, (s, _) in zip(begun, picks, strict=True)
+                )
+                return EntryReport(session.day, await self._allocate(session.day), outcomes)
             raise RefusedError(f"no entries: {refusal.text}")
+        allocated = await self._allocate(session.day)
         plans = [
             EntryPlan(symbol, position, _dollars(last_closes.get(symbol)) or Decimal(0), _dollars(atr.get(symbol)))
-            for symbol, position in picks
+            for (symbol, position), before in zip(picks, begun, strict=True)
+            if before is None
         ]
         self._refused.clear()
         self._entering = {plan.symbol for plan in plans}
         await self.prices.subscribe(sorted(self._entering))
         try:
             await self.clock.wait_until(session.open)
-            day = EntryDay(session, self._at(session.day, self._settings.entry_window_end), self.allocation)
+            day = EntryDay(session, self._at(session.day, self._settings.entry_window_end), allocated)
             trader = RealTrader(
                 self.desk,
                 self.clock,
@@ -285,17 +286,46 @@ class ExecutionDesk:
                 lambda symbol, first: self._account_gates(symbol, first, approval, wanted, session),
             )
             self._entry_task = asyncio.create_task(trader.enter(day, plans), name="entries")
-            outcomes = await self._finished(self._entry_task)
+            decided = await self._finished(self._entry_task)
         finally:
             self._entry_task = None
             self._entering = set()
-        self._refused = {o.symbol: o.refused.text for o in outcomes if o.refused is not None and not o.shares}
+        self._refused = {o.symbol: o.refused.text for o in decided if o.refused is not None and not o.shares}
         await self.prices.unsubscribe([p.symbol for p in plans if not self.book.shares(p.symbol)])
-        return EntryReport(session.day, self.allocation, tuple(outcomes))
+        entered = {o.symbol: o for o in (*decided, *filter(None, begun))}
+        return EntryReport(session.day, allocated, tuple(entered[symbol] for symbol, _ in picks))
+
+    def _bought_before(self, symbol: str, session: date) -> EntryOutcome | None:
+        """What this session has already bought of a name (before a restart, or by a call before this one)."""
+        holding = self.book.holdings.get(symbol)
+        if holding is None or holding.session != session:
+            return None
+        return EntryOutcome(symbol, holding.tsh.bought, holding.tsh.entry)
+
+    async def _allocate(self, session: date) -> Decimal:
+        """The day's allocation: computed once, kept over a restart in the middle of the entries."""
+        kept = await self._journal.get(_DAY, {})
+        if kept.get("session") == session.isoformat():
+            self.allocation = Decimal(kept["allocation"])
+        else:
+            if self.account is None:
+                raise OperatorError("the account is not known yet; check the link to the broker")
+            self.allocation = allocation(
+                self.account.equity,
+                self.account.buying_power,
+                share=self._settings.allocation_share,
+                advised_size=self._settings.advised_size,
+            )
+            await self._journal.put(_DAY, {"session": session.isoformat(), "allocation": str(self.allocation)})
+        return self.allocation
 
     async def _finished(self, entries: asyncio.Task[list[EntryOutcome]]) -> list[EntryOutcome]:
         """The outcomes; RefusedError when flatten or the day's loss stopped the entries."""
-        await asyncio.wait({entries})
+        try:
+            await asyncio.wait({entries})
+        except asyncio.CancelledError:
+            entries.cancel()
+            raise
         if not entries.cancelled():
             return entries.result()
         for order in self.desk.open_orders():
@@ -311,6 +341,8 @@ class ExecutionDesk:
             if not left or all(h.tsh.phase is Phase.CARRIED for h in left):
                 trades = tuple(trades_of(self.book.closed, session))
                 await self._save_levels()
+                held = {h.symbol for h in left}
+                await self.prices.unsubscribe(self.prices.symbols - held)
                 return DayReport(
                     session, trades, sum((t.pnl for t in trades), Decimal(0)), tuple(h.symbol for h in left)
                 )
@@ -342,7 +374,12 @@ class ExecutionDesk:
 
         ``include_foreign`` adds orders and positions that are not TSH's. Never refused.
         """
-        await self.desk.latch(f"flatten by {by}")
+        try:
+            await self.desk.latch(f"flatten by {by}")
+        except OSError as error:  # a home that cannot be written must not keep positions open
+            self.events.publish(
+                AlertRaised(key="latch-file", message=f"the LATCH file cannot be written: {error}")
+            )
         if self._entry_task is not None:
             self._entry_task.cancel()
         task = self._begin_flatten(include_foreign)

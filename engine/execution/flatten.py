@@ -23,7 +23,7 @@ from typing import Literal
 
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder, BrokerPosition
-from engine.broker.errors import BrokerError, DuplicateOrderId, OrderRefused, OrderUnknown
+from engine.broker.errors import AuthRefused, BrokerError, DuplicateOrderId, OrderRefused, OrderUnknown
 from engine.execution.latch_file import write_latch
 from engine.execution.order_ids import FLATTEN, is_foreign
 from engine.home import Home
@@ -118,21 +118,31 @@ class Flattener:
         self._queued: set[str] = set()
 
     async def run(self, patience_s: float = PATIENCE_S) -> FlattenView:
-        """Works until flat, queued or out of patience; a broker that does not answer is asked again."""
+        """Works until flat, queued or out of patience; a broker that does not answer is asked again.
+
+        Raises AuthRefused when the keys are refused from the start.
+        """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
-        confirmations = 0
+        confirmations, answered = 0, False
         cancelled_at: dict[str, float] = {}
         await self._say("running", "entries latched, looking at the account", None, 0)
         while loop.time() < deadline:
             try:
                 seen = await self._ports.look()
                 open_market = await self._ports.market_open()
+            except AuthRefused:
+                if not answered:
+                    raise  # wrong keys from the start: nothing here can work
+                confirmations = 0
+                await self._ports.pause()
+                continue
             except BrokerError as error:
                 confirmations = 0  # a failed query is never "flat"
                 await self._say("running", f"the broker cannot be asked, trying again: {error}", None, 0)
                 await self._ports.pause()
                 continue
+            answered = True
             if seen.flat:
                 confirmations += 1
                 if confirmations >= CONFIRMATIONS:

@@ -66,6 +66,7 @@ class DeskOrder:
     filled: int = 0  # shares booked
     cost: Decimal = Decimal(0)  # dollars of the booked shares
     problem: str = ""  # "refused: ...", "unknown", "absent"; empty while all is well
+    sending: bool = False  # its request is under way: nobody else may judge it
     changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 
     @property
@@ -77,7 +78,8 @@ class DeskOrder:
 
     @property
     def unresolved(self) -> bool:
-        return self.state is None and not self.ended
+        """Nobody knows whether the broker has it."""
+        return self.state is None and not self.ended and not self.sending
 
     @property
     def status(self) -> str:
@@ -124,12 +126,12 @@ class OrderDesk:
         return self._latch or self.journal_problem
 
     async def latch(self, reason: str) -> None:
-        """Latches entries off; survives restarts."""
+        """Latches entries off; survives restarts. OSError when the file cannot be written (the latch holds)."""
         known, self._latch = self._latch, reason
-        write_latch(self._home.latch, reason)
         await self._write("the latch", self._journal.set_latch(reason))
         if known is None:
             self._events.publish(EntriesLatched(reason=reason))
+        write_latch(self._home.latch, reason)
 
     async def unlatch(self, by: str) -> None:
         self._latch = None
@@ -243,6 +245,13 @@ class OrderDesk:
             return order
 
     async def _submit(self, order: DeskOrder) -> None:
+        order.sending = True
+        try:
+            await self._send_once(order)
+        finally:
+            order.sending = False
+
+    async def _send_once(self, order: DeskOrder) -> None:
         intent = order.intent
         try:
             accepted = await self._rest.submit(intent)
@@ -250,9 +259,9 @@ class OrderDesk:
             order.problem = "unknown"
             await self.resolve(order)
             if order.problem == "absent":  # then it was the other meaning of that code: invalid parameters
-                self._refused(order, refusal.reason)
+                await self._refused(order, refusal.reason)
         except (OrderRefused, RequestRefused) as refusal:
-            self._refused(order, refusal.reason)
+            await self._refused(order, refusal.reason)
         except OrderUnknown as unknown:
             order.problem = "unknown"
             log.warning("%s: %s", intent.client_order_id, unknown)
@@ -261,12 +270,30 @@ class OrderDesk:
             order.problem = "absent"  # it did not leave, or was not processed: the caller may try anew
             self._changed(order, f"not sent: {error}")
         except BrokerError as error:
-            self._refused(order, str(error))
+            await self._refused(order, str(error))
         else:
             await self.apply(accepted)
 
-    def _refused(self, order: DeskOrder, reason: str) -> None:
+    async def _refused(self, order: DeskOrder, reason: str) -> None:
+        """The broker said no: kept as ``rejected`` under our own id, so that a restart does not look for it."""
+        intent, now = order.intent, datetime.now(UTC)
+        refused = OrderState(
+            order_id=f"refused-{intent.client_order_id}",
+            client_order_id=intent.client_order_id,
+            symbol=intent.symbol,
+            side=intent.side,
+            kind=intent.kind,
+            shares=intent.shares,
+            filled_shares=0,
+            average_price=None,
+            limit_price=intent.limit_price,
+            stop_price=intent.stop_price,
+            status="rejected",
+            submitted_at=now,
+            updated_at=now,
+        )
         order.problem = f"refused: {reason}"
+        await self._write("a refusal", self._journal.record_order(refused))
         self._changed(order, reason)
 
     def _changed(self, order: DeskOrder, detail: str = "") -> None:

@@ -9,6 +9,7 @@ stays as it is, and entries wait.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -91,10 +92,10 @@ class Reconciler:
             del self._desk.foreign[gone]
         for order in {o.id: o for o in (*seen, *recent)}.values():
             await self._desk.apply(order)
-        for doubtful in self._desk.unresolved():
-            await self._desk.resolve(doubtful, patient=datetime.now(UTC) - doubtful.intent.at < YOUNG)
-            if doubtful.unresolved:
-                problems.append(f"order {doubtful.intent.client_order_id} is in doubt")
+        doubtful = self._desk.unresolved()
+        now = datetime.now(UTC)
+        await asyncio.gather(*(self._desk.resolve(o, patient=now - o.intent.at < YOUNG) for o in doubtful))
+        problems += [f"order {o.intent.client_order_id} is in doubt" for o in doubtful if o.unresolved]
         for stray in self._desk.open_orders():
             symbol = stray.intent.symbol
             if stray.intent.leg == ENTRY and not self._entering(symbol) and not await self._desk.cancel(stray):

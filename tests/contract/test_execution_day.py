@@ -130,16 +130,23 @@ async def test_a_gap_and_a_latch_refuse_with_their_numbers(tmp_path: Path) -> No
         assert again.outcomes[0].refused.gate == "latch"
 
 
-async def test_a_name_already_held_and_a_late_name_are_not_bought(tmp_path: Path) -> None:
+async def test_a_name_is_bought_once_a_held_one_and_a_late_one_not_at_all(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
-        await r.enter(r.names[:1])
+        first = await r.enter(r.names[:1])
+        body = {"symbol": r.names[1], "qty": "5", "side": "buy", "type": "market", "time_in_force": "day"}
+        r.sim.request("POST", "/v2/orders", body)  # somebody else buys another
+        await until(lambda: len(r.sim.request("GET", "/v2/positions")) == 2, "the foreign position")
         again = await r.enter(r.names[:1])
-        assert again.outcomes[0].refused is not None
-        assert again.outcomes[0].refused.gate == "held"
+        assert again.outcomes == first.outcomes
+        await r.desk.reconcile()
+        foreign = await r.enter(r.names[1:2])
+        assert foreign.outcomes[0].refused is not None
+        assert foreign.outcomes[0].refused.gate == "held"
         await r.run_at(300)
         await r.clock.wait_until(r.session.open + timedelta(minutes=6))
         with pytest.raises(RefusedError, match="expired"):
-            await r.enter(r.names[1:2])
+            await r.enter(r.names[2:3])
+        assert (await r.enter(r.names[:1])).entered == r.names[:1]
 
 
 async def test_a_days_loss_latches_entries_and_sells_everything(tmp_path: Path) -> None:

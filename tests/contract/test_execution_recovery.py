@@ -9,13 +9,19 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from execution_rig import Rig, rest_of, rig, until
+import pytest
+from execution_rig import Rig, endpoints, rest_of, rig, until
 
 from engine.brackets import Bracket
+from engine.broker.alpaca_rest import AlpacaRest
+from engine.broker.credentials import Credentials
+from engine.broker.errors import AuthRefused
+from engine.config import BrokerSettings
 from engine.errors import RefusedError
-from engine.events import EntryRefused
+from engine.events import AlertRaised, EntryRefused
 from engine.execution.flatten import flatten_without_engine
 from engine.execution.latch_file import read_latch
+from engine.execution.tsh_trade_management import Phase
 from engine.views import FlattenView
 
 NEVER = Bracket(0.0, 45.0, 40.0, 40.0, 50.0)
@@ -84,12 +90,12 @@ async def test_an_entry_rejected_after_it_was_accepted_leaves_no_position(tmp_pa
 
 async def test_fills_that_the_stream_never_told_are_booked_from_rest_once(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
-        r.sim.fault("mute", socket="trade", seconds=3.0)
+        r.sim.fault("mute", socket="trade", seconds=1.5)
         report = await r.enter(r.names[:1])
         bought = report.outcomes[0].shares
         assert bought > 0
         await r.desk.reconcile()
-        await asyncio.sleep(3.2)  # the stream speaks again; whatever it repeats is known
+        await asyncio.sleep(1.8)  # the stream speaks again; whatever it repeats is known
         await r.desk.reconcile()
         assert r.desk.book.shares(r.names[0]) == bought
         assert sum(f.shares for f in await r.journal.fills(r.session.day)) == bought
@@ -107,7 +113,7 @@ async def test_a_silent_price_stream_is_replaced_by_rest_and_shown_so(tmp_path: 
     async with rig(tmp_path, brackets=(NEVER,), stale_after_s=0.5) as r:
         await r.enter(r.names[:1])
         await until(lambda: r.desk.prices.latest, "prints")
-        r.sim.fault("mute", socket="price", seconds=6.0)
+        r.sim.fault("mute", socket="price", seconds=3.0)
         await until(lambda: r.desk.views().rows[0].source == "rest", "prices from REST")
         await until(lambda: r.desk.link_views()[0].state == "stale", "the stale link")
         await until(lambda: r.desk.views().rows[0].source == "stream", "the stream again")
@@ -197,6 +203,28 @@ async def test_flatten_survives_refused_sales_and_unanswered_questions(tmp_path:
         assert await r.rest.positions() == []
 
 
+async def test_a_missed_close_is_carried_and_flatten_then_queues_the_sale_for_the_open(tmp_path: Path) -> None:
+    async with rig(tmp_path, brackets=(NEVER,), exit_minutes=0.001, exit_wall_s=0.001) as r:
+        await r.go_to(r.session.close - timedelta(minutes=2), rate=20)
+        bought = await r.desk.desk.send(
+            r.session.day, r.names[0], "buy", 10, "market", None, leg="entry", why="late in the day"
+        )
+        assert await r.desk.desk.settle(bought, 10)
+        r.kill_desk()  # the engine is dead at the close
+        await r.run_at(60)
+        await r.clock.wait_until(r.session.close)
+        desk = await r.restarted()
+        await until(lambda: desk.book.holdings[r.names[0]].tsh.phase is Phase.CARRIED, "CARRIED")
+        assert (await desk.run_until_flat()).carried == (r.names[0],)
+        assert any("missed the close" in alert.message for alert in r.told.of(AlertRaised))
+        view = await desk.flatten("anna")
+        assert view.state == "queued"
+        assert "market is closed" in view.step
+        queued = await r.rest.orders("open")
+        assert [(o.symbol, o.side, int(o.shares)) for o in queued] == [(r.names[0], "sell", 10)]
+        assert [p.symbol for p in await r.rest.positions()] == [r.names[0]]
+
+
 async def test_flatten_in_the_middle_of_the_entries_stops_them_and_sells_what_was_bought(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,), reprice_wait_s=5.0) as r:
         entering = asyncio.create_task(r.enter())
@@ -240,6 +268,15 @@ async def test_tshc_flatten_works_with_rest_and_the_home_alone(tmp_path: Path) -
         await until(lambda: desk.is_clean, "clean")
         assert desk.book.open_holdings() == []
         assert desk.latched == "tshc flatten"
+
+
+async def test_tshc_flatten_with_wrong_keys_says_so_and_leaves_the_latch(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        wrong = AlpacaRest(BrokerSettings(), endpoints(r.sim), Credentials("PKWRONGWRONG", "SECRETSECRET"))
+        with pytest.raises(AuthRefused):
+            await flatten_without_engine(wrong, r.home, False, lambda view: None)
+        await wrong.close()
+        assert r.desk.latched == "tshc flatten"
 
 
 async def test_while_somebody_else_sells_behind_the_latch_the_engine_yields(tmp_path: Path) -> None:
