@@ -27,7 +27,6 @@ class ParkedStack:
     items: Ints
     path: Ints
     position: Ints
-    end: Ints
     width: Ints
     candidates: tuple[Ints, ...]
     best: tuple[Ints, ...]
@@ -41,7 +40,6 @@ def park(work: Workspace) -> ParkedStack:
         items=work.items[: work.meta[LOCALS]].copy(),
         path=work.path.copy(),
         position=work.position.copy(),
-        end=work.end.copy(),
         width=work.width.copy(),
         candidates=tuple(work.candidates[f, :c].copy() for f, c in enumerate(counts)),
         best=tuple(work.best[f, :c].copy() for f, c in enumerate(counts)),
@@ -53,7 +51,7 @@ def unpark(stack: ParkedStack, problem: Problem, work: Workspace) -> None:
     work.meta[:] = stack.meta
     work.items[: len(stack.items)] = stack.items
     work.algorithm[: len(stack.items)] = problem.algorithm[stack.items]
-    for name in ("path", "position", "end", "width"):
+    for name in ("path", "position", "width"):
         getattr(work, name)[:] = getattr(stack, name)
     for frame, (candidates, best) in enumerate(zip(stack.candidates, stack.best, strict=True)):
         work.candidates[frame, : len(candidates)] = candidates

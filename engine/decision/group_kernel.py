@@ -87,7 +87,7 @@ class Workspace(NamedTuple):
     """One lane's memory: the projection of the present anchor and the stack of its walk.
 
     Frame f holds a prefix of f + 1 members (its bit set is ``masks[f]``) and the items
-    that survived beside it; ``position`` up to ``end`` are still to be walked. Items of
+    that survived beside it; those from ``position`` on are still to be walked. Items of
     the stack are local: index into ``items``, the survivors beside the anchor.
     """
 
@@ -99,7 +99,6 @@ class Workspace(NamedTuple):
     pp: Ints  # [16 * 5 * 64] PP of the projected tickers
     path: Ints  # [FRAMES]
     position: Ints
-    end: Ints
     width: Ints  # candidates of the frame
     candidates: Ints  # [FRAMES, n]
     best: Ints  # [FRAMES, n] best sums of the candidates
@@ -131,7 +130,6 @@ def new_workspace(items: int) -> Workspace:
         pp=np.zeros(WORDS * DAYS * 64, np.int64),
         path=np.zeros(FRAMES, np.int64),
         position=np.zeros(FRAMES, np.int64),
-        end=np.zeros(FRAMES, np.int64),
         width=np.zeros(FRAMES, np.int64),
         candidates=np.zeros((FRAMES, n), np.int64),
         best=np.zeros((FRAMES, n), np.int64),
@@ -348,7 +346,6 @@ def _settle(problem: Problem, limits: Limits, work: Workspace, hits: Hits, frame
         return
     work.position[frame] = 0
     work.width[frame] = kept
-    work.end[frame] = kept - 1  # the last one has nobody to be combined with
     if frame + 3 <= limits.max_size:
         work.meta[DEPTH] = frame + 1
     elif limits.max_size < limits.final_size:
@@ -364,7 +361,7 @@ def _open_best(problem: Problem, work: Workspace, frame: int) -> int:
     largest = NEVER
     for i in range(work.width[frame] - 1, work.position[frame] - 1, -1):
         own = work.best[frame, i]
-        if i < work.end[frame]:
+        if i < work.width[frame] - 1:
             largest = max(largest, min(own, partner))
         partner = max(partner, own)
     return largest
@@ -438,7 +435,7 @@ def advance(problem: Problem, limits: Limits, work: Workspace, hits: Hits, max_t
     while work.meta[DEPTH] > 0:
         frame = work.meta[DEPTH] - 1
         i = work.position[frame]
-        if i >= work.end[frame]:
+        if i >= work.width[frame] - 1:  # the last one has nobody to be combined with
             work.meta[DEPTH] = frame
             continue
         if work.counters[TESTS] >= stop:
