@@ -19,8 +19,6 @@ class BrokerError(OperatorError):
 class AuthRefused(BrokerError):
     """The keys are missing, wrong or not allowed to do this."""
 
-    exit_code = EXIT_REFUSED
-
 
 class BrokerUnavailable(BrokerError):
     """No usable answer: no connection, a server error, or a body that is not what it must be.
