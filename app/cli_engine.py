@@ -36,17 +36,17 @@ def open_console(options: Options) -> int:
     """Attaches the console, starting the engine when none runs; quitting it leaves the engine running."""
     from app.console import TshConsole
 
-    options.settings()  # a typo is refused here, before a screen is taken over
+    settings = options.settings().settings  # a typo is refused here, before a screen is taken over
     if not options.read_only or not engine_runs(options.home):
-        start_engine(options.home, options.engine_arguments(), lambda step: say(f"engine: {step}"))
+        start_engine(options.home, settings, options.engine_arguments(), lambda step: say(f"engine: {step}"))
     client = EngineClient(options.home, read_only=options.read_only)
     TshConsole(client, read_only=options.read_only).run()
     return EXIT_DONE
 
 
 def start(options: Options) -> int:
-    options.settings()
-    start_engine(options.home, options.engine_arguments(), lambda step: say(f"engine: {step}"))
+    settings = options.settings().settings
+    start_engine(options.home, settings, options.engine_arguments(), lambda step: say(f"engine: {step}"))
     record = engine_record(options.home)
     print(f"engine runs: pid {record['pid'] if record else '?'}, home {options.home.folder}")
     return EXIT_DONE

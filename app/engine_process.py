@@ -18,8 +18,10 @@ from typing import Any
 
 import psutil
 
+from engine.config import Settings
 from engine.errors import OperatorError, RefusedError, UsageError
 from engine.home import FileLock, Home
+from engine.model import Mode
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0
@@ -47,19 +49,42 @@ def engine_record(home: Home) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
+def confirm_live(settings: Settings, home: Home) -> list[str]:
+    """The engine's arguments for its mode: real money needs a word typed by a person at a terminal.
+
+    RefusedError when the word is not LIVE, or when nobody can type it.
+    """
+    if settings.broker.mode is not Mode.LIVE:
+        return []
+    if not sys.stdin.isatty():
+        raise RefusedError(
+            "live trading needs a typed confirmation: start the engine once at a terminal with "
+            "'tshc --broker live engine start'"
+        )
+    print(f"REAL MONEY: the engine of {home.folder} will trade the LIVE account.", file=sys.stderr)
+    if input("type LIVE to go: ").strip() != "LIVE":
+        raise RefusedError("not confirmed: no engine was started")
+    return ["--live-confirmed"]
+
+
 def start_engine(
-    home: Home, overrides: Sequence[str] = (), on_step: Callable[[str], None] = lambda _: None
+    home: Home,
+    settings: Settings,
+    overrides: Sequence[str] = (),
+    on_step: Callable[[str], None] = lambda _: None,
 ) -> None:
     """Starts the engine and returns when it listens; does nothing when one runs already.
 
-    ``overrides`` are settings as ``section.key=value``. Raises the engine's own refusal
-    (an OperatorError with its exit code) when it does not come up.
+    ``settings`` are those in force, ``overrides`` the command line's part of them as
+    ``section.key=value``. Raises the engine's own refusal (an OperatorError with its exit
+    code) when it does not come up, and RefusedError for live trading without the typed word.
     """
     if engine_runs(home):
         return
+    confirmed = confirm_live(settings, home)
     home.create()
     home.logs.mkdir(exist_ok=True)
-    command = [sys.executable, "-m", "engine.daemon", "--home", str(home.folder)]
+    command = [sys.executable, "-m", "engine.daemon", "--home", str(home.folder), *confirmed]
     for override in overrides:
         command += ["--set", override]
     with (home.logs / "engine.err").open("ab") as errors:

@@ -37,6 +37,7 @@ async def attached(options: Options, name: str = "tshc", *, start: bool = True) 
             None,
             start_engine,
             options.home,
+            options.settings().settings,
             options.engine_arguments(),
             lambda step: say(f"engine: {step}") if not options.as_json else None,
         )

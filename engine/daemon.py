@@ -191,11 +191,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.daemon", description="The engine of one home folder.")
     parser.add_argument("--home", type=Path, required=True)
     parser.add_argument("--set", action="append", default=[], metavar="SECTION.KEY=VALUE")
+    parser.add_argument("--live-confirmed", action="store_true", help="a person has typed the word")
     given = parser.parse_args(arguments)
     try:
         home = Home(given.home)
         home.create()
         effective = load_settings(home, _overrides(given.set))
+        if effective.settings.broker.mode is Mode.LIVE and not given.live_confirmed:
+            raise RefusedError(
+                "live trading needs a typed confirmation: start the engine with 'tshc engine start'"
+            )
         _log_to(home)
         return asyncio.run(_run(home, effective))
     except OperatorError as error:

@@ -32,7 +32,7 @@ class Tshc:
 
     def run(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
-            self._command(*arguments),
+            self.command(*arguments),
             cwd=PROJECT,
             env={**os.environ, **self.environ},
             capture_output=True,
@@ -43,7 +43,7 @@ class Tshc:
 
     def start(self, *arguments: str) -> subprocess.Popen[str]:
         return subprocess.Popen(
-            self._command(*arguments),
+            self.command(*arguments),
             cwd=PROJECT,
             env={**os.environ, **self.environ},
             stdout=subprocess.DEVNULL,
@@ -57,7 +57,7 @@ class Tshc:
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 
-    def _command(self, *arguments: str) -> list[str]:
+    def command(self, *arguments: str) -> list[str]:
         pairs = [part for key, value in self.overrides.items() for part in ("--set", f"{key}={value}")]
         return [sys.executable, "-m", "app.cli", "--home", str(self.home.folder), *pairs, *arguments]
 

@@ -196,3 +196,19 @@ def test_without_news_the_list_is_ranked_without_it_and_says_so(tshc: Tshc) -> N
     assert shortlist["rows"]
     assert all(row["news_score"] is None for row in shortlist["rows"])
     assert sum(row["chosen"] for row in shortlist["rows"]) > 0
+
+
+def test_live_trading_is_refused_where_nobody_can_type_the_word(tshc: Tshc) -> None:
+    tshc.overrides = {"broker.mode": "live"}
+    tshc.environ = {"APCA_API_KEY_ID": "KEYKEYKEY", "APCA_API_SECRET_KEY": "secretsecret"}
+    done = subprocess.run(
+        tshc.command("weekend"), cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert_told(done, 3, "typed confirmation")
+    direct = subprocess.run(
+        [sys.executable, "-m", "engine.daemon", "--home", str(tshc.home.folder), "--set", "broker.mode=live"],
+        cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False,
+    )  # fmt: skip
+    assert direct.returncode == 3
+    assert "typed confirmation" in direct.stdout
