@@ -8,6 +8,7 @@ double the first start.
 
 from __future__ import annotations
 
+import hashlib
 import os
 import tempfile
 import time
@@ -23,7 +24,7 @@ def prepare_kernel_cache() -> Path:
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     if chosen:
         return Path(chosen)
-    folder = Path(platformdirs.user_cache_dir("tsh-console")) / "kernels"
+    folder = Path(platformdirs.user_cache_dir("tsh-console")) / f"kernels-{_sources_digest()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe-{os.getpid()}"
@@ -31,10 +32,22 @@ def prepare_kernel_cache() -> Path:
         probe.unlink()
     except OSError:
         owner = os.getuid() if hasattr(os, "getuid") else os.getlogin()
-        folder = Path(tempfile.gettempdir()) / f"tsh-console-{owner}" / "kernels"
+        folder = Path(tempfile.gettempdir()) / f"tsh-console-{owner}" / folder.name
         folder.mkdir(parents=True, exist_ok=True)
     os.environ["NUMBA_CACHE_DIR"] = str(folder)
     return folder
+
+
+def _sources_digest() -> str:
+    """Names the kernels' sources together: numba watches a kernel's own file, not what it inlines from others."""
+    here = Path(__file__).parent
+    sources = [*(here / "compute").rglob("*.py"), *(here / "decision").glob("*.py")]
+    digest = hashlib.sha256()
+    for source in sorted(sources):
+        content = source.read_bytes()
+        if b"numba" in content:
+            digest.update(content)
+    return digest.hexdigest()[:12]
 
 
 @contextmanager
