@@ -16,13 +16,11 @@ import logging
 import sqlite3
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from datetime import date, datetime, timedelta
 from decimal import Decimal
 
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder, TradeUpdate
-from engine.broker.clock import MarketClock
 from engine.broker.errors import (
     BrokerError,
     BrokerUnavailable,
@@ -35,14 +33,13 @@ from engine.broker.errors import (
 from engine.errors import RefusedError, StorageError
 from engine.events import (
     AlertRaised,
-    EntriesLatched,
-    EntriesUnlatched,
     EventSink,
     FillReceived,
     OrderChanged,
     OrderSent,
 )
-from engine.execution.latch_file import lift_latch, read_latch, write_latch
+from engine.execution.desk_order import DeskOrder
+from engine.execution.entry_latch import EntryLatch
 from engine.execution.order_ids import ENTRY, is_foreign, parse
 from engine.home import Home
 from engine.journal import IntentExistsError, JournalDb
@@ -53,41 +50,7 @@ log = logging.getLogger(__name__)
 
 LOOKUPS_S = (0.1, 0.3, 0.7, 1.5, 3.0)  # pauses before each look-up of an ambiguous order, wall seconds
 POLL_S = 1.0  # how often a wait for an order asks REST, in case the stream is silent
-YIELD_S = 30.0  # exits wait at most so long for another seller behind the LATCH file
 RESTORE_DAYS = 10
-
-
-@dataclass(eq=False)
-class DeskOrder:
-    """One of our orders: the intent and what is known of it."""
-
-    intent: OrderIntent
-    state: OrderState | None = None
-    filled: int = 0  # shares booked
-    cost: Decimal = Decimal(0)  # dollars of the booked shares
-    problem: str = ""  # "refused: ...", "unknown", "absent"; empty while all is well
-    sending: bool = False  # its request is under way: nobody else may judge it
-    changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
-
-    @property
-    def ended(self) -> bool:
-        """Nothing more can happen to it: terminal and all booked, refused, or certainly never there."""
-        if self.state is not None:
-            return self.state.terminal and self.filled >= self.state.filled_shares
-        return self.problem.startswith("refused") or self.problem == "absent"
-
-    @property
-    def unresolved(self) -> bool:
-        """Nobody knows whether the broker has it."""
-        return self.state is None and not self.ended and not self.sending
-
-    @property
-    def status(self) -> str:
-        return self.state.status if self.state is not None else self.problem or "intent"
-
-    @property
-    def remaining(self) -> int:
-        return self.intent.shares - self.filled
 
 
 OnFill = Callable[[Fill, OrderIntent], Awaitable[None]]
@@ -101,49 +64,29 @@ class OrderDesk:
         rest: AlpacaRest,
         journal: JournalDb,
         home: Home,
-        clock: MarketClock,
         events: EventSink,
         on_fill: OnFill,
     ) -> None:
         self.orders: dict[str, DeskOrder] = {}  # by client order id
         self.foreign: dict[str, BrokerOrder] = {}  # open orders of others, by broker id
         self.journal_problem = ""
-        self._rest, self._journal, self._home, self._clock = rest, journal, home, clock
+        self.latch = EntryLatch(journal, home, events)
+        self._rest, self._journal = rest, journal
         self._events, self._on_fill = events, on_fill
         self._home8 = home.id8
-        self._latch: str | None = None
         self._applying = asyncio.Lock()
         self._sending: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-
-    # --- latch ---------------------------------------------------------------------------------
 
     @property
     def latched(self) -> str:
         """Why no entry may leave, or empty."""
-        file = read_latch(self._home.latch)
-        if file is not None:
-            return file.reason
-        return self._latch or self.journal_problem
-
-    async def latch(self, reason: str) -> None:
-        """Latches entries off; survives restarts. OSError when the file cannot be written (the latch holds)."""
-        known, self._latch = self._latch, reason
-        await self._write("the latch", self._journal.set_latch(reason))
-        if known is None:
-            self._events.publish(EntriesLatched(reason=reason))
-        write_latch(self._home.latch, reason)
-
-    async def unlatch(self, by: str) -> None:
-        self._latch = None
-        lift_latch(self._home.latch)
-        await self._write("the latch", self._journal.set_latch(None))
-        self._events.publish(EntriesUnlatched(by=by))
+        return self.latch.reason or self.journal_problem
 
     # --- surviving a restart -------------------------------------------------------------------
 
     async def restore(self, today: date) -> list[tuple[Fill, OrderIntent]]:
         """Rebuilds the orders of the last days from the journal; their fills, oldest first."""
-        self._latch = await self._journal.latch()
+        await self.latch.restore()
         fills: list[tuple[Fill, OrderIntent]] = []
         for back in range(RESTORE_DAYS, -1, -1):
             session = today - timedelta(days=back)
@@ -192,7 +135,7 @@ class OrderDesk:
         if not is_exit and self.latched:
             raise RefusedError(f"entries are latched off: {self.latched}; unlatch when the cause is understood")
         if is_exit:
-            await self._yield_to_other_seller()
+            await self.latch.yield_to_other_seller()
         async with self._sending[symbol]:
             attempt = 1 + max(
                 (
@@ -293,7 +236,7 @@ class OrderDesk:
             updated_at=now,
         )
         order.problem = f"refused: {reason}"
-        await self._write("a refusal", self._journal.record_order(refused))
+        await self.keep("a refusal", self._journal.record_order(refused))
         self._changed(order, reason)
 
     def _changed(self, order: DeskOrder, detail: str = "") -> None:
@@ -308,16 +251,6 @@ class OrderDesk:
                 detail=detail,
             )
         )
-
-    async def _yield_to_other_seller(self) -> None:
-        waited = 0.0
-        while waited < YIELD_S:
-            file = read_latch(self._home.latch)
-            if file is None or not file.acting:
-                return
-            await asyncio.sleep(0.25)
-            waited += 0.25
-        log.warning("the LATCH file still says that somebody sells; exits go on after %g s", YIELD_S)
 
     # --- resolving -----------------------------------------------------------------------------
 
@@ -364,9 +297,9 @@ class OrderDesk:
                 or (state.status, state.filled_shares) != (order.state.status, order.state.filled_shares)
             )
             if news:
-                await self._write("an order", self._journal.record_order(state))
+                await self.keep("an order", self._journal.record_order(state))
             if fill is not None:
-                await self._write("a fill", self._journal.record_fill(fill))
+                await self.keep("a fill", self._journal.record_fill(fill))
             # Memory changes in one step: who waits for the end of the order must see its shares with it.
             if later:
                 order.state, order.problem = state, ""
@@ -440,7 +373,7 @@ class OrderDesk:
                 why="found at the broker, not in this journal",
                 at=found.submitted_at,
             )
-            await self._write("an adopted intent", self._journal.record_intent(intent))
+            await self.keep("an adopted intent", self._journal.record_intent(intent))
             if parts.leg == ENTRY:
                 self._events.publish(
                     AlertRaised(
@@ -494,7 +427,8 @@ class OrderDesk:
 
     # --- the journal ---------------------------------------------------------------------------
 
-    async def _write(self, what: str, writing: Awaitable[object]) -> None:
+    async def keep(self, what: str, writing: Awaitable[object]) -> None:
+        """Writes to the journal; a journal that cannot be written stops entries, never what is under way."""
         try:
             await writing
         except (StorageError, sqlite3.Error, OSError) as error:

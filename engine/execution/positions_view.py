@@ -7,7 +7,7 @@ from datetime import date
 from decimal import Decimal
 
 from engine.broker.broker_types import BrokerOrder
-from engine.execution.orders import DeskOrder
+from engine.execution.desk_order import DeskOrder
 from engine.execution.positions_book import Holding, PositionsBook
 from engine.execution.tsh_trade_management import Phase
 from engine.views import OrderRow, PositionRow, PositionsView

@@ -19,7 +19,8 @@ from engine.broker.endpoints import Endpoints
 from engine.broker.simulator_control import SimulatorControl
 from engine.config import BrokerSettings, ExecutionSettings, Settings
 from engine.events import Event
-from engine.execution.desk import EntryReport, ExecutionDesk
+from engine.execution.desk import ExecutionDesk
+from engine.execution.entries import EntryReport
 from engine.home import Home
 from engine.journal import JournalDb
 from engine.model import Session
@@ -129,7 +130,7 @@ class Rig:
     def kill_desk(self) -> None:
         """Cuts everything off in the middle, as kill -9 would: no farewell to the journal."""
         desk = self.desk
-        for task in (*desk._tasks, desk.prices._task, desk.trades._task, desk._flatten_task):
+        for task in (*desk._tasks, desk.prices._task, desk.trades._task, desk._flatten._task):
             if task is not None:
                 task.cancel()
 

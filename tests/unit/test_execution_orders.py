@@ -16,7 +16,6 @@ from hypothesis import strategies as st
 from engine.brackets import DEFAULT_BRACKETS
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder, TradeUpdate
-from engine.broker.clock import MarketClock
 from engine.broker.credentials import Credentials
 from engine.broker.endpoints import Endpoints
 from engine.config import BrokerSettings
@@ -51,7 +50,7 @@ class Bench:
         self.fills: list[Fill] = []
         self.home, self.journal = home, journal
         rest = AlpacaRest(BrokerSettings(), NOWHERE, Credentials("k", "s"))
-        self.desk = OrderDesk(rest, journal, home, MarketClock(), Told(), self._on_fill)
+        self.desk = OrderDesk(rest, journal, home, Told(), self._on_fill)
 
     async def _on_fill(self, fill: Fill, intent: OrderIntent) -> None:
         self.fills.append(fill)
@@ -175,7 +174,7 @@ def test_a_restored_desk_knows_orders_and_fills_and_does_not_book_them_again() -
 
 def test_while_latched_an_entry_is_refused_before_anything_is_written() -> None:
     async def work(bench: Bench) -> None:
-        await bench.desk.latch("a test")
+        await bench.desk.latch.set("a test")
         with pytest.raises(RefusedError, match="latched off: a test"):
             await bench.desk.send(DAY, "ABCD", "buy", 1, "limit", Decimal(20), leg="entry", why="test")
         assert await bench.journal.intents(DAY) == []

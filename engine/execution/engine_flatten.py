@@ -1,0 +1,113 @@
+"""Flatten inside the engine: the machine of ``flatten`` on the journalled order path, kept over restarts."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+
+from engine.broker.alpaca_rest import AlpacaRest
+from engine.broker.broker_types import BrokerOrder
+from engine.broker.clock import MarketClock
+from engine.events import EventSink, FlattenChanged
+from engine.execution import flatten as flattening
+from engine.execution.flatten import Flattener, FlattenPorts
+from engine.execution.order_ids import FLATTEN
+from engine.execution.orders import OrderDesk
+from engine.execution.trading_calendar import TradingCalendar
+from engine.home import Home
+from engine.journal import JournalDb
+from engine.views import FlattenView
+
+_KEY = "flatten"
+
+
+class EngineFlatten:
+    """At most one flatten at a time; ``take_over`` silences every other seller first."""
+
+    def __init__(
+        self,
+        rest: AlpacaRest,
+        desk: OrderDesk,
+        clock: MarketClock,
+        calendar: TradingCalendar,
+        journal: JournalDb,
+        home: Home,
+        events: EventSink,
+        take_over: Callable[[], Awaitable[None]],
+    ) -> None:
+        self.view = FlattenView()
+        self._rest, self._desk, self._clock, self._calendar = rest, desk, clock, calendar
+        self._journal, self._home8, self._events = journal, home.id8, events
+        self._take_over = take_over
+        self._include_foreign = False
+        self._task: asyncio.Task[FlattenView] | None = None
+
+    @property
+    def running(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    def begin(self, include_foreign: bool) -> asyncio.Task[FlattenView]:
+        """Starts, or joins the run under way."""
+        if self._task is None or self._task.done():
+            self._include_foreign = include_foreign
+            self._task = asyncio.create_task(self._run(include_foreign), name="flatten")
+        return self._task
+
+    async def run(self, include_foreign: bool) -> FlattenView:
+        """The final view. A run under way is joined; when only the second takes foreign positions, both run."""
+        if self.running and include_foreign and not self._include_foreign:
+            await asyncio.shield(self.begin(False))
+        return await asyncio.shield(self.begin(include_foreign))
+
+    async def resume(self) -> None:
+        """Goes on with a flatten that an earlier life of the engine had not finished."""
+        kept = await self._journal.get(_KEY, {})
+        if kept.get("state") in ("running", "queued"):
+            self.begin(bool(kept.get("include_foreign")))
+
+    def market_opened(self) -> None:
+        """Sells queued for the open are followed to their end."""
+        if self.view.state == "queued" and not self.running:
+            self.begin(self._include_foreign)
+
+    async def stop(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.gather(self._task, return_exceptions=True)
+
+    async def _run(self, include_foreign: bool) -> FlattenView:
+        await self._take_over()
+
+        async def look() -> flattening.Seen:
+            seen = await flattening.look(
+                self._rest, self._home8, self._clock.now(), include_foreign=include_foreign
+            )
+            for order in seen.orders:
+                await self._desk.apply(order)
+            return seen
+
+        async def cancel(order: BrokerOrder) -> None:
+            await self._rest.cancel(order.id)
+
+        async def sell(symbol: str, shares: int) -> str:
+            session = self._calendar.session_day()
+            order = await self._desk.send(
+                session, symbol, "sell", shares, "market", None, leg=FLATTEN, why="flatten"
+            )
+            return order.problem
+
+        async def market_open() -> bool:
+            return (await self._clock.refresh()).is_open
+
+        async def save(state: flattening.State, step: str) -> None:
+            self._events.publish(FlattenChanged(step=state, detail=step))
+            kept = {"state": state, "include_foreign": include_foreign}
+            await self._desk.keep("the flatten's state", self._journal.put(_KEY, kept))
+
+        def report(view: FlattenView) -> None:
+            self.view = view
+
+        async def pause() -> None:
+            await asyncio.sleep(flattening.PAUSE_S)
+
+        return await Flattener(FlattenPorts(look, cancel, sell, market_open, save, report, pause)).run()
