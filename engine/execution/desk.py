@@ -292,6 +292,7 @@ class ExecutionDesk:
         if self.flattening:
             raise RefusedError("flatten is at work: entries stay latched until it has ended")
         await self.desk.latch.lift(by)
+        self._flatten.forget()
 
     async def flatten(self, by: str, include_foreign: bool = False) -> FlattenView:
         """Latches entries and flattens; the final view (flat, queued or failed). A second call joins the first.

@@ -70,6 +70,11 @@ class EngineFlatten:
         if self.view.state == "queued" and not self.running:
             self.begin(self._include_foreign)
 
+    def forget(self) -> None:
+        """A person lifted the latch: the last flatten is history (sells that are queued are not)."""
+        if not self.running and self.view.state in ("flat", "failed"):
+            self.view = FlattenView()
+
     async def stop(self) -> None:
         if self._task is not None:
             self._task.cancel()

@@ -89,8 +89,13 @@ class ExitRunner:
 
     async def _attempt(self, symbol: str, reason: ExitReason, attempt: int) -> None:
         for order in self._desk.open_orders(symbol):
+            if order.unresolved:
+                await self._desk.resolve(order)
             # An open entry would buy on; an open exit already holds the shares.
-            await self._desk.cancel(order)
+            if not await self._desk.cancel(order) and order.unresolved:
+                # Selling beside an order in doubt could sell the same shares twice, and end short.
+                self._book.note_trouble(symbol, f"order {order.intent.client_order_id} is in doubt, looking it up")
+                return
         shares = self._book.shares(symbol)
         if attempt > 1:
             shares = min(shares, await self._available(symbol))

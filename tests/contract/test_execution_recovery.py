@@ -56,6 +56,21 @@ async def test_an_exit_accepted_behind_a_504_sells_once(tmp_path: Path) -> None:
         assert len(await ours(r, r.names[0], "sell")) == 1
 
 
+async def test_an_exit_in_doubt_while_nobody_answers_is_looked_up_before_anything_else_is_sold(
+    tmp_path: Path,
+) -> None:
+    async with rig(tmp_path, brackets=(NEVER,)) as r:
+        await r.enter(r.names[:1])
+        held = r.desk.book.shares(r.names[0])
+        r.sim.fault("answer_after_accept", method="POST", path="/v2/orders", status=504, times=1)
+        r.sim.fault("answer", method="GET", path="/v2/orders", status=500, times=6)
+        r.sim.fault("mute", socket="trade", seconds=20)
+        await r.desk.exit_one(r.names[0], "anna")
+        await until(lambda: not r.desk.book.open_holdings(), "flat")
+        assert len(await ours(r, r.names[0], "sell")) == 1
+        assert r.desk.book.closed[0].shares == held
+
+
 async def test_an_exit_is_tried_again_until_the_broker_takes_it(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
         await r.enter(r.names[:1])
@@ -245,6 +260,7 @@ async def test_the_latch_of_a_flatten_survives_a_restart_and_a_person_lifts_it(t
         assert "flatten by anna" in desk.latched
         await desk.unlatch("anna")
         assert desk.latched == ""
+        assert desk.flatten_view().state == "idle"
         assert read_latch(r.home.latch) is None
 
 
