@@ -81,7 +81,7 @@ class TshConsole(App[None]):
         super().__init__()
         self.client = client
         client.read_only = client.read_only or read_only
-        self.weekend_defaults = weekend_defaults or WeekendDefaults()
+        self.weekend_defaults = weekend_defaults
         self.register_theme(themes.DARK)
         self.register_theme(themes.LIGHT)
         self.theme = "tsh-dark"
@@ -104,6 +104,8 @@ class TshConsole(App[None]):
 
     def paint(self) -> None:
         """One refresh of everything on the screen stack, from the newest views."""
+        if not self.is_running:  # closing: the widgets are going already
+            return
         for screen in self.screen_stack:
             if isinstance(screen, ConsoleScreen | Dialog) and screen.ready:
                 screen.paint(self.client)
@@ -314,7 +316,14 @@ class TshConsole(App[None]):
             if arguments is not None:
                 self.send("weekend", arguments, done="the weekend starts")
 
-        self.push_screen(WeekendDialog(self.weekend_defaults), answered)
+        self.push_screen(WeekendDialog(self._weekend_defaults()), answered)
+
+    def _weekend_defaults(self) -> WeekendDefaults:
+        """What was given to this console, else what the engine's settings say, else the built-in ones."""
+        status = self.client.state.status
+        if self.weekend_defaults is None and status.cycles and status.search_budget_s:
+            return WeekendDefaults(status.cycles, status.search_budget_s)
+        return self.weekend_defaults or WeekendDefaults()
 
     def action_weekday(self) -> None:
         self.send("weekday", done="the market day starts")

@@ -83,6 +83,11 @@ def stopwatch(seconds: float | None) -> str:
     return f"{whole // 3600:02d}:{whole % 3600 // 60:02d}:{whole % 60:02d}"
 
 
+def thread_time(seconds: float, budget: float) -> str:
+    """A share of a budget: tenths of a second while the whole budget is short, else ``06:12:44``."""
+    return f"{seconds:.1f} s" if budget <= 600 else stopwatch(seconds)
+
+
 def age(seconds: float | None, *, stale: bool = False) -> str:
     """How old a price is: ``0.2s``, ``6.1s!`` when too old to trust."""
     if seconds is None:

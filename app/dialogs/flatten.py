@@ -6,6 +6,7 @@ closing it does not stop a flatten that runs, because the engine does the work.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -17,10 +18,11 @@ from app.client import EngineClient, Link
 from app.dialogs.frame import Dialog, Tick, Words
 from app.widgets.box import EMPTY, Line, fitted, joined, plain
 from engine.control import Answer
-from engine.views import FlattenView
+from engine.views import FlattenRow, FlattenView
 
 WORD = "FLATTEN"
 STEPS = ("1 stop entries", "2 cancel orders", "3 sell all", "4 verify flat, twice")
+FRESH_AFTER_S = 3.0  # a verdict this long after the answer is about this flatten, not about an earlier one
 VERDICTS = {
     "running": ("NOT FLAT YET", "warn"),
     "queued": ("QUEUED for the next open", "warn"),
@@ -42,6 +44,8 @@ class FlattenDialog(Dialog[None]):
         self._sent = False  # at most one command for each time the dialog is opened
         self._refused = ""
         self._seen_running = False
+        self._accepted_at: float | None = None  # monotonic seconds
+        self._known: dict[str, FlattenRow] = {}  # every symbol of this run, also those that are gone
 
     def body(self) -> ComposeResult:
         yield Words(id="exposure")
@@ -74,7 +78,9 @@ class FlattenDialog(Dialog[None]):
 
     async def _go(self, include_foreign: bool) -> None:
         answer = await self._send("flatten", {"include_foreign": include_foreign})
-        if not answer.accepted:
+        if answer.accepted:
+            self._accepted_at = time.monotonic()
+        else:
             self._refused = answer.reason
             self._sent = False
             box = self.query_one("#word", Input)
@@ -86,6 +92,8 @@ class FlattenDialog(Dialog[None]):
         flatten, status = client.state.flatten, client.state.status
         running = flatten.state in ("running", "queued", "failed")
         self._seen_running = self._seen_running or running
+        if running:
+            self._known |= {row.symbol: row for row in flatten.rows}
         asking = not self._sent and not running and not (self._seen_running and flatten.state == "flat")
         self.query_one("#exposure", Words).say(self._exposure(client))
         foreign = self.query_one("#foreign", Tick)
@@ -102,7 +110,9 @@ class FlattenDialog(Dialog[None]):
             lost = "the engine is lost: run 'tshc flatten' in a shell, it needs no engine"
             progress.extend(plain(piece, "alarm") for piece in f.wrapped(lost, width))
         if not asking:
-            progress.extend(self._progress(flatten, width))
+            waited = self._accepted_at is not None and time.monotonic() - self._accepted_at > FRESH_AFTER_S
+            state = flatten.state if self._seen_running or waited else "asked"
+            progress.extend(self._progress(flatten, state, width))
             if status.latched:
                 progress.append(plain("entries stay latched off until someone allows them again", "dim"))
         self.query_one("#progress", Words).say(progress)
@@ -130,14 +140,16 @@ class FlattenDialog(Dialog[None]):
         second = joined([plain(account, "strong"), plain(f"expected cost {cost}" if cost else "", "dim")], "   ")
         return [first, second]
 
-    @staticmethod
-    def _progress(flatten: FlattenView, width: int) -> list[Line]:
-        word, ink = VERDICTS.get(flatten.state, ("asked, waiting for the engine …", "dim"))
-        head = joined([plain(word, ink), plain(flatten.step, "text")], "   ")
-        if flatten.state == "running" and flatten.confirmations:
+    def _progress(self, flatten: FlattenView, state: str, width: int) -> list[Line]:
+        word, ink = VERDICTS.get(state, ("asked, waiting for the engine …", "dim"))
+        head = joined([plain(word, ink), plain(flatten.step if state in VERDICTS else "", "text")], "   ")
+        if state == "running" and flatten.confirmations:
             head = joined([head, plain(f"confirmed {flatten.confirmations} of 2", "dim")], "   ")
         lines: list[Line] = [head]
-        for row in flatten.rows:
+        held = {row.symbol for row in flatten.rows}
+        for row in self._known.values():
+            if row.symbol not in held:
+                row = row.model_copy(update={"step": "gone from the account ✓"})
             shares = f"{row.shares:,}" if row.shares else ""
             lines.append(
                 fitted(

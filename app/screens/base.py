@@ -77,7 +77,7 @@ class ConsoleScreen(Screen[None]):
 
     def on_screen_resume(self) -> None:
         self._shown = -1
-        if self.ready:
+        if self.ready and self.console.is_running:
             self.paint(self.console.client)
 
     def on_key_line_pressed(self, event: KeyLine.Pressed) -> None:

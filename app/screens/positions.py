@@ -8,8 +8,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from app.client import EngineState
+from app.dialogs.frame import InfoDialog
 from app.screens.base import ConsoleScreen
-from app.widgets.positions_panels import GONE, OrdersTable, PositionsTable
+from app.widgets.positions_panels import GONE, OrdersTable, PositionPanel, PositionsTable, position_lines
+from app.widgets.table import Table
 
 
 class PositionsScreen(ConsoleScreen):
@@ -17,17 +19,30 @@ class PositionsScreen(ConsoleScreen):
     KEYS = (
         ("x", "sell the marked position now (asks)"),
         ("tab", "from the positions to the orders and back"),
-        ("↑ ↓", "walk the positions"),
+        ("↑ ↓", "walk the positions; enter shows the marked one in full"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [Binding("x", "exit_one", "sell this one")]
 
     def content(self) -> ComposeResult:
         yield PositionsTable(id="positions-table")
+        yield PositionPanel(id="position")
         yield OrdersTable(id="orders-table")
 
     def show(self, state: EngineState) -> None:
         self.query_one(PositionsTable).show_view(state.positions)
         self.query_one(OrdersTable).show_view(state.positions)
+        self._show_position()
+
+    def _show_position(self) -> None:
+        self.query_one(PositionPanel).show(self.query_one(PositionsTable).current)
+
+    def on_table_moved(self, event: Table.Moved) -> None:
+        self._show_position()
+
+    def on_table_chosen(self, event: Table.Chosen) -> None:
+        row = self.query_one(PositionsTable).current
+        if row is not None and isinstance(event.table, PositionsTable):
+            self.app.push_screen(InfoDialog(row.symbol, position_lines(row, 66)))
 
     def action_exit_one(self) -> None:
         row = self.query_one(PositionsTable).current

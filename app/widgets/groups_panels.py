@@ -27,9 +27,9 @@ class SearchPanel(Box):
         self.note = (
             (
                 ("budget ", "dim"),
-                (f.stopwatch(view.budget_s), "text"),
+                (f.thread_time(view.budget_s, view.budget_s), "text"),
                 ("  used ", "dim"),
-                (f"{f.stopwatch(view.elapsed_s)}  {share * 100:.0f} %", "text"),
+                (f"{f.thread_time(view.elapsed_s, view.budget_s)}  {share * 100:.0f} %", "text"),
             )
             if view.budget_s
             else EMPTY
@@ -96,7 +96,7 @@ class LanesPanel(Box):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Lanes", id=id)
-        self.note = plain("thread time h:m:s", "dim")
+        self.note = plain("thread time", "dim")
         self._lanes: tuple[LaneView, ...] = ()
         self._ledger = LedgerView()
         self._fresh: set[tuple[int, str]] = set()  # (thread, column) that just gave or got
@@ -140,9 +140,9 @@ class LanesPanel(Box):
             case "rate":
                 return plain(f.metric(lane.tests_per_s) if lane.tests_per_s else f.UNKNOWN)
             case "granted":
-                return plain(f.stopwatch(lane.granted))
+                return plain(self._time(lane.granted))
             case "used":
-                return plain(f.stopwatch(lane.used), "strong")
+                return plain(self._time(lane.used), "strong")
             case "share":
                 full, rest = f.bar(lane.used / lane.granted if lane.granted else None, width)
                 return ((full, "accent"), (rest, "frame"))
@@ -154,9 +154,12 @@ class LanesPanel(Box):
                 return plain(f"{lane.stall_s:.1f}", "warn" if lane.stall_s >= 1 else "dim")
 
     def _transfer(self, thread: int, name: str, sign: str, seconds: float) -> Line:
-        if seconds < 0.5:
-            return plain(f"{sign}{seconds:.1f} s" if seconds >= 0.05 else f.UNKNOWN, "dim")
-        return plain(sign + f.stopwatch(seconds), "accent" if (thread, name) in self._fresh else "text")
+        if seconds < 0.05:
+            return plain(f.UNKNOWN, "dim")
+        return plain(sign + self._time(seconds), "accent" if (thread, name) in self._fresh else "text")
+
+    def _time(self, seconds: float) -> str:
+        return f.thread_time(seconds, self._ledger.capacity)
 
     def _ledger_line(self, width: int) -> Line:
         ledger = self._ledger
@@ -165,15 +168,15 @@ class LanesPanel(Box):
         long = width >= 80
         parts: Line = (
             ("ledger  " if long else "", "dim"),
-            (f.stopwatch(ledger.used), "strong"),
+            (self._time(ledger.used), "strong"),
             (" used + ", "dim"),
-            (f.stopwatch(ledger.open_grants), "strong"),
+            (self._time(ledger.open_grants), "strong"),
             (" granted + ", "dim"),
-            (f.stopwatch(ledger.pool), "strong"),
+            (self._time(ledger.pool), "strong"),
             (" pool = ", "dim"),
-            (f.stopwatch(ledger.capacity), "strong"),
+            (self._time(ledger.capacity), "strong"),
         )
-        verdict: Line = ((" ✓", "accent"),) if sums else ((f" ≠ {f.stopwatch(total)}", "alarm"),)
+        verdict: Line = ((" ✓", "accent"),) if sums else ((f" ≠ {self._time(total)}", "alarm"),)
         return (*parts, *verdict)
 
 
@@ -186,7 +189,7 @@ class GroupsTable(Table[GroupRow]):
         Column("selection", "select pp", 9, 6, right=True),
         Column("mean", "mean %/day", 10, 2, right=True),
         Column("worst", "worst day %", 11, 3, right=True),
-        Column("picks", "picks/day", 9, 4, right=True),
+        Column("picks", "picks/day", 9, 6, right=True),
         Column("members", "members", 40, 1, most=70),
         Column("holdout", "hold-out", 19, 5, most=22),
         Column("verdict", "verdict", 20, 7, most=60),
@@ -216,9 +219,9 @@ class GroupsTable(Table[GroupRow]):
             case "picks":
                 return plain(f"{row.picks_day:.1f}")
             case "members":
-                return plain(row.members)
+                return plain(" ".join(row.members.split()))
             case "holdout":
-                return plain(row.holdout or f.UNKNOWN, "text" if row.holdout else "dim")
+                return plain(holdout_text(row) or f.UNKNOWN, "text" if row.holdout else "dim")
             case _:
                 overlap = "" if row.overlap is None or row.selected == 1 else f"overlap with A {row.overlap:.0%}"
                 return plain(" · ".join(x for x in (row.verdict, overlap) if x) or f.UNKNOWN, "dim")
@@ -243,6 +246,11 @@ class GroupDetail(Box):
         return group_lines(row, width)
 
 
+def holdout_text(row: GroupRow) -> str:
+    """The replication without the label that the column carries already."""
+    return row.holdout.removeprefix("hold-out ").replace("+-", "±")
+
+
 def group_lines(row: GroupRow, width: int) -> list[Line]:
     """Everything known about one group."""
     role = {1: "A, trades", 2: "B, shadow"}.get(row.selected or 0, "")
@@ -257,7 +265,7 @@ def group_lines(row: GroupRow, width: int) -> list[Line]:
     lines = list(flowed([n for n in numbers if n], width))
     for label, text in (
         ("members", row.members),
-        ("hold-out", row.holdout or "not measured"),
+        ("hold-out", holdout_text(row) or "not measured"),
         (
             "overlap",
             "" if row.overlap is None or row.selected == 1 else f"{row.overlap:.0%} of the picks shared with A",

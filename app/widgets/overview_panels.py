@@ -13,7 +13,7 @@ from app.widgets.table import Column, Table
 from engine.model import NEW_YORK
 from engine.views import AlertView, DayTile, EventView, OverviewView, StageView, StatusView
 
-TILE_GLYPHS = {"past": " ", "present": "▶", "future": " ", "no_trade": "○", "failed": "✕"}
+TILE_GLYPHS = {"past": "", "present": "▶", "future": "", "no_trade": "○", "failed": "✕"}
 STAGE_GLYPHS = {
     "waiting": ("·", "dim"),
     "running": ("▶", "accent"),
@@ -24,7 +24,7 @@ STAGE_GLYPHS = {
 
 
 class WeekPanel(Box):
-    """Seven tiles, Saturday to Friday: what was, what is, what comes."""
+    """One tile a day: what was, what is, what comes."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("This week", id=id)
@@ -38,37 +38,39 @@ class WeekPanel(Box):
         tiles = self._tiles
         if not tiles:
             return [plain("the week appears when the engine knows the market's calendar", "dim")]
-        base = width // len(tiles)
-        widths = [base] * len(tiles)
-        present = next((i for i, tile in enumerate(tiles) if tile.state == "present"), len(tiles) - 1)
-        if base < 18:  # the present day gets what the others can spare
-            widths = [max(10, base - 2)] * len(tiles)
-            widths[present] = 0
-        widths[present] += max(0, width - sum(widths))
-        indent = "  " if base >= 12 else ""
-        height = 1 + max(len(tile.lines) for tile in tiles)
-        lines: list[Line] = []
-        for y in range(height):
-            line: Line = ()
-            for tile, size in zip(tiles, widths, strict=True):
-                line += (*fitted(self._part(tile, y, indent), size - 1), (" ", "text"))
-            lines.append(line)
-        return lines
+        shown = [self._lines_of(tile) for tile in tiles]
+        height = max(len(lines) for lines in shown)
+        widths = shared_widths([2 + max(cells(line) for line in lines) for lines in shown], width)
+        return [
+            tuple(
+                span
+                for lines, size in zip(shown, widths, strict=True)
+                for span in (*fitted(lines[y] if y < len(lines) else EMPTY, size - 1), (" ", "text"))
+            )
+            for y in range(height)
+        ]
 
     @staticmethod
-    def _part(tile: DayTile, y: int, indent: str) -> Line:
+    def _lines_of(tile: DayTile) -> list[Line]:
+        """The title and what there is to say; many short lines go two by two."""
+        ink = {"present": "accent", "future": "dim", "failed": "warn"}.get(tile.state, "strong")
         glyph = TILE_GLYPHS[tile.state]
-        if y == 0:
-            ink = {"present": "accent", "future": "dim", "failed": "warn"}.get(tile.state, "strong")
-            mark = f"{glyph} " if indent or glyph != " " else ""
-            return ((mark, ink), (tile.title, ink))
-        text = tile.lines[y - 1] if y <= len(tile.lines) else ""
-        ink = "dim" if tile.state == "future" else "text"
-        if text.startswith("+"):
-            ink = "gain"
-        elif text.startswith("-"):
-            ink = "loss"
-        return ((indent, "text"), (text, ink)) if text else EMPTY
+        title: Line = ((f"{glyph} " if glyph else "", ink), (tile.title, ink))
+        texts = list(tile.lines)
+        if len(texts) > 3:
+            texts = [" ".join(texts[i : i + 2]) for i in range(0, len(texts), 2)]
+        quiet = "dim" if tile.state == "future" else "text"
+        sign = {"+": "gain", "-": "loss"}
+        return [title, *(plain(text, sign.get(text[:1], quiet)) for text in texts)]
+
+
+def shared_widths(needs: Sequence[int], width: int) -> list[int]:
+    """``width`` cells for columns of these needs: the widest give way first, spare cells go round evenly."""
+    widths = list(needs)
+    while sum(widths) > width and max(widths) > 1:
+        widths[widths.index(max(widths))] -= 1
+    spare = max(0, width - sum(widths))
+    return [w + spare // len(widths) + (i < spare % len(widths)) for i, w in enumerate(widths)]
 
 
 class NextPanel(Box):

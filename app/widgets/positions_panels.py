@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from decimal import Decimal
 from typing import ClassVar
 
 from app import formatting as f
-from app.widgets.box import EMPTY, Line, joined, plain
+from app.widgets.box import EMPTY, Box, Line, flowed, joined, plain
 from app.widgets.table import Column, Table
 from engine.views import OrderRow, PositionRow, PositionsView
 
@@ -124,6 +125,47 @@ class PositionsTable(Table[PositionRow]):
                 source = f" ({row.source} prices)" if row.source != "stream" and row.state not in GONE else ""
                 stale = "STALE " if row.stale else ""
                 return (((stale, "warn"),) if stale else ()) + plain(row.why_next + source, quiet)
+
+
+class PositionPanel(Box):
+    """The position under the cursor in full: what ends it next, and every price it depends on."""
+
+    def __init__(self, *, id: str | None = None) -> None:
+        super().__init__("Position", id=id)
+        self._row: PositionRow | None = None
+
+    def show(self, row: PositionRow | None) -> None:
+        self._row = row
+        self.title = plain(row.symbol if row else "Position", "strong")
+        self.repaint()
+
+    def draw(self, width: int) -> Sequence[Line]:
+        return position_lines(self._row, width) if self._row else [plain("walk with ↑ ↓", "dim")]
+
+
+def position_lines(row: PositionRow, width: int) -> list[Line]:
+    """Why and when it would exit, in full, and its prices in dollars."""
+    words = f.wrapped(row.why_next or "nothing is planned", max(10, width - 10), 3)
+    lines: list[Line] = [
+        ((f.fit("next" if i == 0 else "", 10), "dim"), (piece, "text")) for i, piece in enumerate(words)
+    ]
+    stale = f"STALE, {row.source} quotes" if row.stale else row.source
+    prices: list[Line] = [
+        ((f"{label} ", "dim"), (f.price(value), "strong"))
+        for label, value in (
+            ("entry", row.entry),
+            ("last", row.last),
+            ("high", row.high),
+            ("stop", row.stop),
+            ("arms", row.arm),
+            ("target", row.target),
+        )
+        if value is not None
+    ]
+    if row.age_s is not None and row.state not in GONE:
+        prices.append((("price from ", "dim"), (stale, "warn" if row.stale else "text")))
+    flow = flowed(prices, max(10, width - 10), "   ")
+    return [*lines, *(((f.fit("prices" if i == 0 else "", 10), "dim"), *line) for i, line in enumerate(flow))]
 
 
 def totals(view: PositionsView) -> Line:

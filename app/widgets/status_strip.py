@@ -40,6 +40,8 @@ class Wording:
 WORDINGS = (
     Wording("long", True, "%a %d %b %H:%M:%S ET", "long", extras=True),
     Wording("long", True, "%a %H:%M:%S ET", "long"),
+    Wording("long", False, "%a %H:%M:%S ET", "long"),
+    Wording("short", True, "%a %H:%M:%S ET", "long"),
     Wording("long", True, "%a %H:%M:%S ET", "short"),
     Wording("long", False, "%a %H:%M:%S ET", "short"),
     Wording("short", True, "%a %H:%M:%S ET", "short"),
@@ -126,7 +128,7 @@ class StatusStrip(Box):
         ahead = ""
         if left is not None:
             ahead = {
-                "long": f", {status.next_event} in {f.duration(left)}",
+                "long": f", {_brief(status.next_event)} in {f.duration(left)}",
                 "short": f" {f.duration(left).replace(' ', '')}",
                 "none": "",
             }[wording.countdown]
@@ -150,6 +152,12 @@ class StatusStrip(Box):
         if wording.extras and status.positions_open:
             exposure = ((f"{status.positions_open} positions {f.money(status.exposure)} $   ", "text"),)
         return (*exposure, ("day ", "dim"), (text + " ", ink))
+
+
+def _brief(text: str) -> str:
+    """The event without its explanation: ``approval closes; without it no trade`` is ``approval closes``."""
+    head = text.partition(";")[0].partition(":")[0].strip()
+    return head.removeprefix("market ") if len(head) <= 28 else f.fit(head, 28).strip()
 
 
 def resting_stops(orders: Sequence[OrderRow]) -> list[OrderRow]:

@@ -60,7 +60,7 @@ def status() -> StatusView:
         market_time=NOW,
         clock_rate=1.0,
         market_open=True,
-        next_event="closes",
+        next_event="market closes",
         next_event_at=eastern(16, 0),
         equity=Decimal("101204.18"),
         day_pnl=Decimal("182.40"),
@@ -75,8 +75,12 @@ def overview() -> OverviewView:
     monday = FRIDAY - timedelta(days=4)
     return OverviewView(
         week=(
-            DayTile(day=monday - timedelta(days=2), title="Sat", lines=("data ✓", "train ✓"), state="past"),
-            DayTile(day=monday - timedelta(days=1), title="Sun", lines=("groups ✓", "select ✓"), state="past"),
+            DayTile(
+                day=monday - timedelta(days=2),
+                title="Weekend",
+                lines=("data ✓", "wipe ✓", "train ✓", "prune ✓", "groups ✓"),
+                state="past",
+            ),
             DayTile(day=monday, title="Mon", lines=("+0.41 %", "4 trades"), state="past"),
             DayTile(day=monday + timedelta(days=1), title="Tue", lines=("-0.22 %", "4 trades"), state="past"),
             DayTile(day=monday + timedelta(days=2), title="Wed", lines=("+0.08 %", "3 trades"), state="past"),
@@ -109,7 +113,7 @@ def overview() -> OverviewView:
         day_low_pct=-0.31,
         evidence=(
             "hold-out +0.12 ± 0.08 %/day over 1,871 tickers: positive",
-            "search proven: no better group among 1,500 variations",
+            "search not proven: gap 0.129 points",
             "forward ledger 0 of 12 weeks: paper or sim only",
         ),
         alerts=(

@@ -115,6 +115,20 @@ async def test_progress_is_shown_per_symbol_until_flat(engine: RecordedEngine, a
     assert engine.commands == ONE
 
 
+async def test_an_earlier_flat_is_not_taken_for_this_one(engine: RecordedEngine, app: TshConsole) -> None:
+    engine.board.flatten = recorded.flatten().model_copy(update={"state": "flat", "step": "of this morning"})
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("f12", *WORD, "enter")
+        await until(lambda: "asked, waiting for the engine" in text_of(app))
+        assert "of this morning" not in text_of(app)
+        engine.board.flatten = recorded.flattening()
+        await until(lambda: "NOT FLAT YET" in text_of(app))
+        only = recorded.flattening().rows[2:]
+        engine.board.flatten = recorded.flattening().model_copy(update={"rows": only})
+        await until(lambda: text_of(app).count("gone from the account ✓") == 2)
+
+
 async def test_a_refused_flatten_says_why_and_can_be_sent_again(engine: RecordedEngine, app: TshConsole) -> None:
     engine.answers["flatten"] = Answer(False, "the broker does not answer")
     async with app.run_test(size=(100, 30)) as pilot:

@@ -300,6 +300,16 @@ async def test_the_journal_filters_follows_freezes_and_shows_an_event_in_full(
         assert "w47" in text_of(app)
 
 
+async def test_the_weekends_defaults_are_those_of_the_engine(engine: RecordedEngine, app: TshConsole) -> None:
+    told = {"cycles": 33, "search_budget_s": 90.0}
+    engine.board.status = recorded.status().model_copy(update=told)
+    async with app.run_test() as pilot:
+        await painted(pilot, app)
+        await pilot.press("w", "enter")
+        await until(lambda: engine.commands)
+    assert engine.commands == [("weekend", {"cycles": 33, "budget_s": 90.0, "replace": False})]
+
+
 async def test_the_cursor_stays_on_its_row_when_the_order_changes(engine: RecordedEngine, app: TshConsole) -> None:
     async with app.run_test() as pilot:
         await painted(pilot, app)

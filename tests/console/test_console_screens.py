@@ -19,6 +19,7 @@ from app.console import MODES, TshConsole
 from app.widgets.box import Box
 from engine.home import Home
 from engine.view_board import ViewBoard
+from engine.views import LedgerView
 
 SIZES = ((80, 24), (120, 40), (200, 60))
 RECORDED_WITH = "8.2.8"
@@ -89,6 +90,26 @@ async def test_the_strip_and_f12_never_leave_and_no_line_is_wider_than_the_termi
             assert "open" in lines[0]
             assert lines[-1].rstrip().endswith("F12 FLATTEN")
             assert {cell_len(line) for line in lines} == {size[0]}
+
+
+async def test_a_short_budget_is_shown_in_tenths_of_a_second(engine: RecordedEngine, app: TshConsole) -> None:
+    lane = (
+        recorded.groups()
+        .lanes[0]
+        .model_copy(update={"granted": 9.0, "used": 6.5, "donated": 2.5, "received": 0.4})
+    )
+    ledger = LedgerView(open_grants=2.5, used=6.5, pool=15.0, capacity=24.0)
+    engine.board.groups = recorded.groups().model_copy(
+        update={"budget_s": 12.0, "lanes": (lane,), "ledger": ledger}
+    )
+    async with app.run_test(size=(120, 40)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("3")
+        await pilot.pause()
+        shown = text_of(app)
+        assert "6.5 s used + 2.5 s granted + 15.0 s pool = 24.0 s ✓" in shown
+        assert "-2.5 s" in shown
+        assert "+0.4 s" in shown
 
 
 @pytest.mark.parametrize(("mode", "word"), [("sim", "SIM"), ("paper", "PAPER"), ("live", "LIVE MONEY")])
@@ -186,7 +207,7 @@ async def test_nothing_is_repainted_while_nothing_changes(engine: RecordedEngine
         app.client.state.positions = recorded.positions().model_copy(update={"rows": ()})
         app.client.state.revision += 1
         app.paint()
-        assert {box.id for box in refreshed} == {"positions-table"}
+        assert {box.id for box in refreshed} == {"positions-table", "position"}
 
 
 OURS = ("client.py", "console.py", "formatting.py", "themes.py")
