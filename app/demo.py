@@ -162,7 +162,7 @@ async def _week(client: EngineClient, options: Options) -> dict[str, Any]:
         "days": days,
         "flatten": f"{flatten.state}: {flatten.step}",
         "pnl": _pnl(days[0]),
-        "equity": str(client.state.status.equity),
+        "equity": (await command(client, "report")).data["account"]["equity"],
         "home": str(options.home.folder),
     }
 

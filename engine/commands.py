@@ -231,7 +231,9 @@ class CommandTable:
     # --- looking, stopping -----------------------------------------------------------------
 
     async def _report(self, arguments: dict[str, Any], caller: Caller) -> Answer:
-        return Answer(True, data=await last_reports(self._room.journal))
+        account = await self._room.rest.account()
+        money = {"equity": str(account.equity), "cash": str(account.cash), "day_pnl": str(account.day_pnl)}
+        return Answer(True, data={**await last_reports(self._room.journal), "account": money})
 
     async def _status(self, arguments: dict[str, Any], caller: Caller) -> Answer:
         return Answer(True, data=self._room.board.status.model_dump(mode="json"))

@@ -20,7 +20,7 @@ from engine.broker.errors import BrokerError
 from engine.commands import CommandTable
 from engine.compute.algorithms import ALGORITHMS
 from engine.decision.mp2_p2_group_discovery import stored_view
-from engine.events import AlertAcknowledged, AlertRaised, ApprovalEnded, DayClosed, Event
+from engine.events import AlertAcknowledged, AlertRaised, ApprovalEnded, DayClosed, Event, FillReceived
 from engine.kernel_warmup import KernelWarmup
 from engine.model import NEW_YORK, Mode, Session
 from engine.pipeline.engine_room import EngineRoom
@@ -31,6 +31,7 @@ from engine.views import AlertView, EventView, LinkView, StageView, StatusView
 
 PAINT_S = 0.25
 OVERVIEW_S = 1.0
+FILLS_TOGETHER_S = 0.2  # fills of one moment cost one request
 ALERTS_SHOWN = 20
 
 log = logging.getLogger(__name__)
@@ -50,6 +51,7 @@ class StatusViews:
         self._evidence: tuple[str, ...] = ()
         self._day_low: tuple[date, float] | None = None
         self._tasks: list[asyncio.Task[None]] = []
+        self._money_moved = asyncio.Event()  # a fill: the account is read at once
         simulated = room.settings.broker.mode is Mode.SIM
         self._clock_s, self._account_s = (0.5, 1.0) if simulated else (5.0, 10.0)
 
@@ -59,7 +61,7 @@ class StatusViews:
         await self._read_weekend()
         self._tasks = [
             asyncio.create_task(self._every(self._clock_s, self._poll_clock), name="clock"),
-            asyncio.create_task(self._every(self._account_s, self._poll_account), name="account"),
+            asyncio.create_task(self._every(0.0, self._watch_account), name="account"),
             asyncio.create_task(self._every(PAINT_S, self._paint), name="views"),
             asyncio.create_task(self._every(OVERVIEW_S, self._paint_overview), name="overview"),
         ]
@@ -78,6 +80,8 @@ class StatusViews:
                 del self._alerts[next(iter(self._alerts))]
         elif isinstance(event, AlertAcknowledged) and event.key in self._alerts:
             self._alerts[event.key] = self._alerts[event.key].model_copy(update={"acknowledged": True})
+        elif isinstance(event, FillReceived):
+            self._money_moved.set()
         elif isinstance(event, DayClosed | ApprovalEnded):
             self._remember(event.kind(), view.data)
         elif view.kind in ("run_finished", "groups_selected", "stage_failed"):
@@ -106,6 +110,14 @@ class StatusViews:
             self._broker = LinkView(state="down", detail=str(error)[:200])
             return
         self._broker = LinkView(state="live", latency_ms=round((time.monotonic() - began) * 1000, 1))
+
+    async def _watch_account(self) -> None:
+        """Reads the account now, then waits for a fill or the period, whichever is first."""
+        self._money_moved.clear()
+        await self._poll_account()
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._money_moved.wait(), self._account_s)
+        await asyncio.sleep(FILLS_TOGETHER_S)
 
     async def _poll_account(self) -> None:
         with suppress(BrokerError):  # the clock's poll tells the state of the link

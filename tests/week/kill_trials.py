@@ -84,7 +84,7 @@ def killed_week(folder: Path, *, seed: int, kills: int) -> Trial:
             _wait_for(tshc, stage, weekend)
             time.sleep(moments.random() * AIMS[stage])
             where = _running_stage(tshc)
-            if _kill(tshc):
+            if kill_engine(tshc):
                 trial.kills += 1
                 trial.hit[where] += 1
             weekend.kill()
@@ -113,7 +113,7 @@ def _finish_weekend(tshc: Tshc) -> None:
     assert done.returncode == 0, done.stderr + tshc.log()
 
 
-def _kill(tshc: Tshc) -> int:
+def kill_engine(tshc: Tshc) -> int:
     """SIGKILL to the engine and, half of the time before it, to its workers; 1 when an engine was there."""
     pid = tshc.engine_pid()
     if pid is None:
