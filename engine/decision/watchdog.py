@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 SECOND = 1_000_000_000  # nanoseconds
 SLICE_NS = 50_000_000  # a lane looks up from its work this often: pause, stop and donation wait no longer
-FIRST_GRANT_NS = 20_000_000  # most anchors close within it; the others prove that they need more
+FIRST_GRANT_NS = 200_000  # what half of an easy week's anchors need; the others prove that they need more
 DONATION_NS = 250_000_000  # at most so much before the next look at which anchor deserves it most
 EVIDENCE = "evidence"  # the lane that inherits what a proof leaves over
 

@@ -254,6 +254,8 @@ class ExecutionDesk:
         Raises RefusedError without a valid approval of exactly this list, or when flatten or the day's loss
         stops the entries; BrokerError when the broker is away.
         """
+        # Market time may have jumped a night since the last pass: what was held then says nothing of now.
+        await self.reconcile()
         return await self._entries.enter(session, list_hash, picks, last_closes, atr)
 
     async def run_until_flat(self) -> DayReport:

@@ -1,4 +1,4 @@
-"""The home folder and the kernel cache: locks, names, permissions, and what happens where nothing may be written."""
+"""The home folder and the kernel cache: locks, names, permissions, and what happens where nothing is writable."""
 
 from __future__ import annotations
 

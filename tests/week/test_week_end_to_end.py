@@ -124,6 +124,13 @@ def test_the_first_day_was_the_half_day_and_ended_before_its_early_close(
     assert all(_instant(at) < _instant("2026-11-27T18:00:00Z") for (at,) in sold)
 
 
+def test_no_name_is_refused_for_shares_that_were_sold_the_day_before(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    _, report = demo
+    for day in _traded(report):
+        refused = stages(day)["real_trader"]["counts"]["refused"]
+        assert not [why for why in refused.values() if "already held" in why]
+
+
 def test_the_approval_is_visible_as_the_demos(demo: tuple[Tshc, dict[str, Any]]) -> None:
     tshc, report = demo
     approvals = tshc.rows(tshc.home.journal, "SELECT session, outcome, by, list_hash FROM approvals ORDER BY seq")
