@@ -63,7 +63,7 @@ def event(seq: int) -> EventView:
 
 async def until(condition: Any) -> None:
     async with asyncio.timeout(5):
-        while not condition():
+        while not condition():  # noqa: ASYNC110 - a server's state is polled as it is
             await asyncio.sleep(0.02)
 
 
