@@ -36,7 +36,7 @@ class RecordedEngine:
         await self.server.stop()
 
 
-async def until(condition: Callable[[], object], seconds: float = 8.0) -> None:
+async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
     """Waits for ``condition``; fails loudly when it does not come."""
     async with asyncio.timeout(seconds):
         while not condition():  # noqa: ASYNC110 - what we wait for has no event

@@ -244,6 +244,9 @@ async def test_after_a_drop_nothing_is_replayed_and_rest_has_the_truth(
         with pytest.raises(websockets.ConnectionClosed):
             await asyncio.wait_for(socket.recv(), 20)
     missed = await asyncio.to_thread(submit, client, symbols[1], limit_price=1.01)
+    async with asyncio.timeout(20):  # its own event must be over before anybody listens again
+        while (await asyncio.to_thread(client.get_order_by_id, missed.id)).status.value != "new":  # noqa: ASYNC110
+            await asyncio.sleep(0.05)
     async with connect(market.trade_stream_url, proxy=None) as socket:
         await say(socket, action="auth", key=market.key, secret=market.secret)
         await say(socket, action="listen", data={"streams": ["trade_updates"]})

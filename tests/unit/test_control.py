@@ -62,7 +62,7 @@ def event(seq: int) -> EventView:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(20):
         while not condition():  # noqa: ASYNC110 - a server's state is polled as it is
             await asyncio.sleep(0.02)
 
@@ -109,7 +109,7 @@ async def test_a_read_only_console_commands_nothing_even_with_its_own_client(hom
             await socket.send('{"hello": {"version": 1, "read_only": true, "client": "console"}}')
             assert "snapshot" in str(await socket.recv())
             await socket.send('{"id": 1, "command": "flatten", "arguments": {}}')
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(20):
                 while '"answer"' not in (frame := str(await socket.recv())):
                     pass
             assert '"accepted": false' in frame

@@ -17,7 +17,6 @@ import pytest
 from app.client import EngineClient
 from app.engine_process import wait_until_stopped
 from engine.home import Home
-from engine.model import NEW_YORK
 
 from .conftest import Tshc
 from .kill_trials import kill_engine
@@ -27,8 +26,8 @@ pytestmark = pytest.mark.slow
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tshc]:
-    """A home with two selected groups, standing on Wednesday evening 2026-11-18."""
-    overrides = {"sim.symbols": "2400", "sim.date": "2026-11-18", "training.cycles": "3", "search.tests": "20000"}
+    """A home with two selected groups, on Monday evening; the third day from there is a half day."""
+    overrides = {"sim.symbols": "2400", "sim.date": "2026-11-23", "training.cycles": "3", "search.tests": "20000"}
     tshc = Tshc(Home(tmp_path_factory.mktemp("weekdays") / "home"), overrides)
     tshc.json("weekend")
     yield tshc
@@ -144,7 +143,8 @@ async def test_an_engine_killed_with_open_positions_comes_back_and_manages_them_
         trained.home.journal,
         f"SELECT MAX(f.at) FROM fills f JOIN intents i USING (client_order_id) WHERE i.{of_the_day}",
     )[0][0]
-    assert datetime.fromisoformat(late).astimezone(NEW_YORK).hour < 16
+    assert str(waiting.session) == "2026-11-27"
+    assert datetime.fromisoformat(late) < datetime.fromisoformat("2026-11-27T18:00:00Z")
 
 
 async def _until_idle(trained: Tshc) -> None:
