@@ -15,8 +15,8 @@ from collections.abc import Coroutine, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 from app import cli_engine, cli_runs
 from app.demo import demo_console, demo_headless, demo_options
@@ -279,12 +279,14 @@ def run(arguments: Sequence[str]) -> int:
     try:
         code = app(args=list(arguments), prog_name="tshc", standalone_mode=False)
         return int(code) if isinstance(code, int) else EXIT_DONE
-    except click.exceptions.Exit as ended:
+    except typer.Exit as ended:
         return ended.exit_code
-    except click.ClickException as error:
-        error.show()
+    except TyperException as error:
+        say(
+            f"tshc: {error.format_message().rstrip('.')}; 'tshc --help' lists the commands and 'tshc COMMAND --help' their options"
+        )
         return EXIT_USAGE
-    except (KeyboardInterrupt, click.Abort, asyncio.CancelledError):
+    except (KeyboardInterrupt, typer.Abort, asyncio.CancelledError):
         say("tshc: interrupted; the engine goes on ('tshc engine stop' ends it)")
         return EXIT_INTERRUPTED
     except OperatorError as error:

@@ -48,6 +48,9 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name_before_anything_sta
         (["demo", "--headless", "--date", "17.3.2017"], ["2017-03-17"]),
         (["--broker", "moon", "status"], ["sim, paper or live"]),
         (["flatten"], ["--yes"]),
+        (["weekend", "--cycles", "many"], ["--cycles", "integer"]),
+        (["weekend", "--cycls", "3"], ["--cycls", "tshc --help"]),
+        (["wekend"], ["wekend", "tshc --help"]),
     ],
 )
 def test_a_wrong_call_is_usage(tshc: Tshc, arguments: list[str], words: list[str]) -> None:
