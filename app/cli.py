@@ -282,9 +282,8 @@ def run(arguments: Sequence[str]) -> int:
     except typer.Exit as ended:
         return ended.exit_code
     except TyperException as error:
-        say(
-            f"tshc: {error.format_message().rstrip('.')}; 'tshc --help' lists the commands and 'tshc COMMAND --help' their options"
-        )
+        help_text = "'tshc --help' lists the commands and 'tshc COMMAND --help' their options"
+        say(f"tshc: {error.format_message().rstrip('.')}; {help_text}")
         return EXIT_USAGE
     except (KeyboardInterrupt, typer.Abort, asyncio.CancelledError):
         say("tshc: interrupted; the engine goes on ('tshc engine stop' ends it)")
