@@ -19,6 +19,7 @@ import typer
 from typer.exceptions import TyperException
 
 from app import cli_engine, cli_runs
+from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, OperatorError, UsageError
@@ -210,6 +211,17 @@ def explain(
 ) -> None:
     """From a trade back to fill, intent, approval, news, rank, group and variations."""
     _run(cli_runs.explain(_options(context, home, as_json, None), identifier))
+
+
+@app.command()
+def export(
+    context: typer.Context,
+    table: Annotated[str | None, typer.Argument(help="Table to write; without it, the list of tables.")] = None,
+    out: Annotated[Path | None, typer.Option("--out", help="File to write (standard output otherwise).")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Any table of the home as CSV."""
+    _run(cli_export.export(_options(context, home, False, None), table, out))
 
 
 @app.command()

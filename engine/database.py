@@ -283,6 +283,16 @@ class Database:
         found = await self.rows(f'SELECT COUNT(*) FROM "{table}"')
         return int(found[0][0])
 
+    async def content(self, table: str) -> tuple[list[str], list[Row]]:
+        """Column names and all rows of a table, in key order; ValueError when there is no such table."""
+        columns = await self.columns(table)
+        if not columns:
+            raise ValueError(f"{self.path.name} has no table '{table}'")
+        keys = [name for name, key in sorted(columns, key=lambda c: c[1]) if key]
+        names = [name for name, _ in columns]
+        order = ", ".join(f'"{name}"' for name in keys or names)
+        return names, await self.rows(f'SELECT * FROM "{table}" ORDER BY {order}')
+
     async def table_hashes(self) -> dict[str, str]:
         """SHA-256 of each table's rows in key order, without clock times and bookkeeping.
 

@@ -149,6 +149,19 @@ def test_a_trade_can_be_explained_back_to_its_variations(demo: tuple[Tshc, dict[
         assert chain[part]
 
 
+def test_any_table_can_be_exported_as_csv(demo: tuple[Tshc, dict[str, Any]], tmp_path: Path) -> None:
+    tshc, _ = demo
+    out = tmp_path / "groups.csv"
+    assert tshc.run("export", "final_groups", "--out", str(out)).returncode == 0
+    lines = out.read_text(encoding="utf-8").splitlines()
+    stored = tshc.rows(tshc.home.stocks_data, "SELECT COUNT(*) FROM final_groups")[0][0]
+    assert len(lines) == stored + 1
+    assert "selected" in lines[0].split(",")
+    unknown = tshc.run("export", "final_grups")
+    assert unknown.returncode == 2
+    assert "lists them" in unknown.stderr
+
+
 def test_a_second_weekend_inside_the_live_week_is_refused(demo: tuple[Tshc, dict[str, Any]]) -> None:
     tshc, _ = demo
     again = Tshc(tshc.home, overrides={"sim.symbols": "2400", "sim.date": "2026-11-25"})
