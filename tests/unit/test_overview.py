@@ -1,0 +1,71 @@
+"""The week's tiles and the coming events: pure functions of facts and market time."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
+
+from engine.config import ExecutionSettings
+from engine.model import Session
+from engine.pipeline.overview import DayFacts, next_event, next_items, week_tiles
+from engine.views import ShortlistView, StageView
+
+THANKSGIVING = date(2026, 11, 26)
+
+
+def session(day: date, close_hour: int = 21) -> Session:
+    start = datetime(day.year, day.month, day.day, 14, 30, tzinfo=UTC)
+    return Session(day, start, start.replace(hour=close_hour, minute=0))
+
+
+WEEK = [
+    session(date(2026, 11, 23)),
+    session(date(2026, 11, 24)),
+    session(date(2026, 11, 25)),
+    session(date(2026, 11, 27), close_hour=18),
+]
+
+
+def test_a_week_shows_the_weekend_then_five_days_with_their_results() -> None:
+    facts = {
+        date(2026, 11, 23): DayFacts(Decimal("182.40"), 4),
+        date(2026, 11, 24): DayFacts(note="(rejected)"),
+    }
+    stages = [StageView(stage="weekly_5d_data", state="done"), StageView(stage="mp1_loop", state="running")]
+    tiles = week_tiles(date(2026, 11, 25), WEEK, facts, stages, open_positions=3)
+    assert [tile.title for tile in tiles] == ["Weekend", "Mon", "Tue", "Wed", "Thu", "Fri"]
+    assert tiles[0].lines == ("data ✓", "train ▶")
+    assert tiles[1].lines == ("+182.40 $", "4 trades")
+    assert tiles[2].state == "no_trade"
+    assert tiles[3].lines == ("▶ 3 positions",)
+    assert (tiles[4].day, tiles[4].lines) == (THANKSGIVING, ("holiday",))
+    assert tiles[5].state == "future"
+
+
+def test_on_a_weekend_the_week_that_comes_is_shown() -> None:
+    tiles = week_tiles(date(2026, 11, 21), WEEK, {}, [], open_positions=0)
+    assert tiles[1].day == date(2026, 11, 23)
+    assert tiles[0].lines == ("not run",)
+
+
+def test_what_runs_comes_first_and_the_clock_s_events_follow_in_order() -> None:
+    now = datetime(2026, 11, 25, 14, 20, tzinfo=UTC)
+    deadline = now + timedelta(minutes=5)
+    pending = ShortlistView(state="pending", deadline=deadline)
+    running = [StageView(stage="approval", state="running", detail="waits for a person")]
+    items = next_items(now, WEEK, ExecutionSettings(), 20, pending, running, open_positions=0)
+    assert items[0].active
+    assert items[0].text.startswith("approval")
+    times = [item.at for item in items if item.at is not None]
+    assert times == sorted(times)
+    assert times[0] == deadline
+    assert next_event(items) == ("approval closes; without it no trade", deadline)
+
+
+def test_a_half_day_says_when_it_closes_and_when_its_exits_begin() -> None:
+    now = datetime(2026, 11, 27, 15, 0, tzinfo=UTC)
+    items = next_items(now, WEEK, ExecutionSettings(), 20, ShortlistView(), [], open_positions=2)
+    texts = {item.text: item.at for item in items}
+    assert "market closes early (13:00)" in texts
+    assert texts["end-of-day exits"] == datetime(2026, 11, 27, 17, 50, tzinfo=UTC)
+    assert items[0].text == "managing exits (TSH), 2 open"
