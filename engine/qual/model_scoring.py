@@ -48,7 +48,7 @@ class ModelReport:
     """What a run brought: the report with the model's scores, and what it used."""
 
     report: QualReport
-    asked: int = 0  # questions sent to the server
+    asked: int = 0  # questions that were new
     kept: int = 0  # questions that the journal had an answer to
     unanswered: int = 0
     spent: Spent = field(default_factory=Spent)
@@ -82,6 +82,7 @@ class ModelRun:
         self._provider, self._settings, self._book = provider, settings, book
         self._session, self._meter = session, meter
         self._places = asyncio.Semaphore(settings.concurrency)
+        self.kept = 0  # questions that the journal had an answer to
         self._stopped = ""  # why nothing more is asked: a refused key stays refused
 
     async def answer(self, questions: Sequence[Question]) -> dict[tuple[str, str, str], QualDecision]:
@@ -94,6 +95,7 @@ class ModelRun:
                 found[q.symbol, q.prompt.name, q.variant] = known[q.key]
             else:
                 tasks.append(asyncio.create_task(self._decide(q)))
+        self.kept = len(found)
         try:
             decisions = await asyncio.gather(*tasks)
         except BaseException:  # a journal that cannot be written, or a cancelled run: nothing is left in flight
@@ -237,20 +239,20 @@ async def model_scoring(
                 for variant in variants
             ]
     meter = SpendingMeter(settings, Spent(*await book.qual_spent(utc_today())), time.monotonic)
-    decisions = await ModelRun(provider, settings, book, session, meter).answer(questions)
+    running = ModelRun(provider, settings, book, session, meter)
+    decisions = await running.answer(questions)
     label = model_label(provider.model)
     scores = tuple(
         model_score(score, prompts, decisions, label, settings, orders.get(score.symbol, ()))
         for score in report.scores
     )
-    new = [d for d in decisions.values() if d.attempts and d.session == session]
     unanswered = sum(d.score is None for d in decisions.values())
     if unanswered:
         log.warning("%s: %d of %d questions without a score", label, unanswered, len(decisions))
     return ModelReport(
         replace(report, scores=scores, label=label),
-        asked=len(new),
-        kept=len(questions) - len(new),
+        asked=len(questions) - running.kept,
+        kept=running.kept,
         unanswered=unanswered,
         spent=meter.used,
     )
