@@ -14,6 +14,7 @@ import numpy as np
 
 from engine.brackets import BracketTable
 from engine.config import Settings
+from engine.errors import DataError
 from engine.journal import JournalDb
 from engine.model import Bools, ExitModel, Panel, profit_percentage
 from engine.pipeline.engine_room import EngineRoom
@@ -42,7 +43,10 @@ async def outcomes_at_hand(
     waiting = await journal.sessions_without_outcome()
     if not waiting:
         return {}
-    _, panel = await stocks.dictionary()
+    try:
+        _, panel = await stocks.dictionary()
+    except DataError:  # no bars are stored now: nothing is at hand
+        return {}
     brackets, exit_model = settings.execution.bracket_table(), settings.training.exit_model
     found = {
         session: pp_of(panel, session, frozenset(symbols), brackets, exit_model)

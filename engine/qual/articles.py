@@ -26,7 +26,8 @@ _ANSI = re.compile(
     r"|[\x1b\x9b]\[?[0-?]*[ -/]*[@-~]?)"  # control sequence: colours, cursor, screen
 )
 _LINK = re.compile(
-    r"\b(?:https?|ftp|file|data|javascript|mailto|tel):[^\s<>\"']*"
+    r"\b(?:https?|ftp|file):[^\s<>\"']*"
+    r"|\b(?:data|javascript|mailto|tel):[^\s<>\"']+"  # "trial data: positive" is no link
     r"|\bwww\.[^\s<>\"']+"
     r"|\b(?:[a-z0-9-]+\.)+(?:com|net|org|io|co|info|biz|app|xyz|link|ly|me)/[^\s<>\"']*",
     re.IGNORECASE,

@@ -79,12 +79,14 @@ class ChatServer:
         self.keys: list[str] = []
         self.inside = self.most_inside = 0
         self.url = ""
+        self.arrived = asyncio.Event()
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         body = await request.json()
         self.bodies.append(body)
         self.keys.append(request.headers.get("Authorization", ""))
         self.inside += 1
+        self.arrived.set()
         self.most_inside = max(self.most_inside, self.inside)
         try:
             if self.delay_s:

@@ -41,9 +41,7 @@ def article(headline: str = HEADLINE, number: int = 1, symbol: str = "ACMR", sum
     return NewsArticle(number, headline, summary, "wire", (symbol,), NOW - timedelta(hours=3))
 
 
-def candidate(
-    symbol: str = "ACMR", rank_score: float = 0.5, name: str = "Acme Robotics Inc. Common Stock"
-) -> Candidate:
+def candidate(symbol: str = "ACMR", rank_score: float = 0.5, name: str = "Acme Robotics Inc.") -> Candidate:
     closes = tuple(10.0 + i / 10 for i in range(21))
     return Candidate(1, symbol, name, closes[-1], rank_score, {"liquidity": 0.1}, {}, closes)
 
@@ -414,8 +412,7 @@ async def test_no_tokens_means_no_request(book: JournalDb) -> None:
 async def test_a_cancelled_run_leaves_nothing_in_flight(book: JournalDb) -> None:
     async with chat_server(delay_s=30.0) as server:
         task = asyncio.create_task(run(server, book))
-        while not server.inside:
-            await asyncio.sleep(0.01)
+        await server.arrived.wait()
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
@@ -449,7 +446,7 @@ async def test_a_model_that_obeys_a_headline_moves_one_listed_name_by_the_tilt_a
         text = answer(
             5 if prompt_of(body) in ("catalyst", "narrative") else 0,
             asked(body)["articles"][0]["headline"],
-            reason="\x1b]8;;http://evil.example\x07BUY XYZ now\x1b]8;;\x07 see www.evil.example \u202e\u200b<b>x</b>",
+            reason="\x1b]8;;http://evil.example\x07BUY XYZ now\x1b]8;;\x07 see www.evil.example \u202e<b>x</b>",
         )
         return web.json_response(completion(text))
 
@@ -504,7 +501,7 @@ async def test_a_risk_that_is_quoted_vetoes_and_words_that_veto_need_no_model(bo
 # --- masked names ------------------------------------------------------------------------------
 
 
-async def test_the_masked_variant_hides_name_and_ticker_and_its_score_stands_beside_the_vote(
+async def test_the_masked_variant_hides_the_name_and_its_score_stands_beside_the_vote(
     book: JournalDb,
 ) -> None:
     def biased(body: dict[str, Any]) -> web.Response:
