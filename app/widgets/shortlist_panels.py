@@ -28,6 +28,9 @@ STATE_WORDS = {
 }
 
 
+ROOMY = 60  # cells of the news part from which a prompt's vote has a second line
+
+
 class ShortlistTable(Table[ShortlistRow]):
     """Up to twenty names in order; ✓ are the ones that would be traded."""
 
@@ -239,17 +242,22 @@ def _prompt_lines(prompt: PromptLine, width: int) -> list[Line]:
     name = f.fit(prompt.prompt.replace("_", " "), 10)
     if prompt.score is None:
         return [(("   — ", "dim"), (f"{name} ", "text"), (f"no score: {prompt.reason or prompt.outcome}", "warn"))]
-    first: Line = ((f"{prompt.score:+.2f}", _ink(prompt.score)), (f" {name} ", "text"))
+    other = ""
+    if prompt.other is not None:  # the same question with names masked (or shown, when the masked one votes)
+        other = f"  other names {prompt.other:+.2f} (Δ {prompt.score - prompt.other:+.2f})"
+    room = max(10, width - 28 - len(other))
+    quote: Line = plain("no quote", "dim")
     if prompt.quotes:
-        quote = prompt.quotes[0]
+        first = prompt.quotes[0]
         more = f" +{len(prompt.quotes) - 1}" if len(prompt.quotes) > 1 else ""
-        first += (("“", "dim"), (quote.text, "text"), (f"” #{quote.article}{more}", "dim"))
-    lines = [first]
-    notes = [f"{prompt.label}, share {prompt.weight:.0%}, record {prompt.record}"]
-    if prompt.other is not None:
-        notes.append(f"other variant {prompt.other:+.2f} (difference {prompt.score - prompt.other:+.2f})")
-    lines.append(plain("      " + ", ".join(notes), "dim"))
-    lines.extend(plain(f"      {piece}", "dim") for piece in f.wrapped(prompt.reason, max(10, width - 8), 1))
+        words = f.wrapped(first.text, room, 1)[0]
+        quote = (("“", "dim"), (words, "text"), (f"” #{first.article}{more}", "dim"))
+    lines: list[Line] = [
+        ((f"{prompt.score:+.2f}", _ink(prompt.score)), (f" {name} ", "text"), *quote, *plain(other, "dim"))
+    ]
+    if width >= ROOMY:
+        note = f"share {prompt.weight:.0%}, record {prompt.record}: {prompt.reason or 'no reason given'}"
+        lines += [plain(f"      {piece}", "dim") for piece in f.wrapped(note, width - 8, 1)]
     return lines
 
 
