@@ -170,7 +170,7 @@ class QualSettings(Section):
     structured: Literal["json_schema", "json_object", "off"] = "json_schema"  # what the server can enforce
     seed: int = 7
     answer_tokens: int = Field(600, ge=50, le=8000)
-    concurrency: int = Field(16, ge=1, le=64)
+    concurrency: int = Field(20, ge=1, le=64)  # a server on this machine wants 1 to 4
     request_timeout_s: Duration = 20.0
     run_time_s: Duration = 120.0  # wall seconds of one run
     day_time_s: Duration = 3600.0  # seconds that all requests of a UTC day took, added up

@@ -8,6 +8,7 @@ trade list; the report says so.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import logging
@@ -24,7 +25,7 @@ from engine.qual.likeness import read_sectors
 from engine.qual.model_access import model_access
 from engine.qual.model_scoring import model_label, model_scoring
 from engine.qual.news_cache import CachedNews
-from engine.qual.openai_provider import OpenAiProvider
+from engine.qual.openai_provider import OpenAiProvider, load_sdk
 from engine.qual.prompt_files import load_prompts
 from engine.qual.qual_scoring import QualReport, qual_scoring, score_news
 from engine.qual_log import QualDecision
@@ -58,10 +59,16 @@ async def news_scores(
     decision = room.clock.now()
     start = window_start(await room.calendar(), signal.day, settings.window_sessions)
     source = CachedNews(room.rest, room.stocks)
-    report = await qual_scoring([c.symbol for c in candidates], decision, source, settings, start)
+    asks_model = settings.provider != "lexicon"
+    loading = asyncio.create_task(asyncio.to_thread(load_sdk)) if asks_model else None
+    try:
+        report = await qual_scoring([c.symbol for c in candidates], decision, source, settings, start)
+    finally:
+        if loading is not None:
+            await loading
     report = replace(report, note=report.note or source.note, window=window_words(settings, start))
     await _record_lexicon(room, report, session.day)
-    if settings.provider == "lexicon" or not report.available:
+    if not asks_model or not report.available:
         return report
     return await _with_model(room, report, candidates, session.day)
 
@@ -118,7 +125,7 @@ def _lexicon_decision(score: QualScore, report: QualReport, session: date) -> Qu
     version = load_lexicon().version
     inputs = {"session": session.isoformat(), "symbol": score.symbol, "version": version, "articles": articles}
     answer = {"score": score.score, "quotes": [list(q) for q in score.quotes], "veto": score.veto}
-    canonical = json.dumps([inputs, answer], sort_keys=True)
+    canonical = json.dumps(inputs, sort_keys=True)
     return QualDecision(
         session=session,
         symbol=score.symbol,

@@ -30,6 +30,11 @@ for _chatty in ("openai", "httpx", "httpcore"):
     logging.getLogger(_chatty).setLevel(logging.WARNING)  # they log requests and headers below it
 
 
+def load_sdk() -> None:
+    """Imports the SDK (about a second of CPU), so that it can happen while the news is being fetched."""
+    import openai.resources.chat.completions  # noqa: F401 (the part that a first request would load)
+
+
 class OpenAiProvider:
     """One model behind one address."""
 

@@ -1,7 +1,7 @@
 """How much may be asked: seconds, tokens and dollars, of one run and of one day.
 
 What a request may cost at most is taken before it is sent and given back when its true
-cost is known, so that sixteen requests in flight cannot pass a limit together. Nothing is
+cost is known, so that twenty requests in flight cannot pass a limit together. Nothing is
 given back when the cost stays unknown: a server may charge for an answer that never came.
 Money is in whole micro-dollars. Pure but for the clock that is passed in.
 """

@@ -21,7 +21,7 @@ from engine.journal import JournalDb
 from engine.model import NewsArticle
 from engine.qual.model_access import model_access
 from engine.qual.model_scoring import model_scoring
-from engine.qual.openai_provider import OpenAiProvider
+from engine.qual.openai_provider import OpenAiProvider, load_sdk
 from engine.qual.prompt_files import load_prompts
 from engine.qual.qual_scoring import score_news
 from engine.records import Candidate
@@ -30,6 +30,9 @@ NOW = datetime(2026, 11, 20, 21, 30, tzinfo=UTC)
 
 
 async def measure(delay_s: float) -> None:
+    began = time.perf_counter()
+    load_sdk()
+    print(f"loading the SDK: {time.perf_counter() - began:.2f} s (the engine does it while it fetches the news)")
     symbols = [f"T{i:02}" for i in range(20)]
     rows = [Candidate(i + 1, s, "", 10.0, 0.5, {}, {}, (10.0,) * 21) for i, s in enumerate(symbols)]
     news = [

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,7 @@ from engine.pipeline.engine_room import next_session
 from engine.pipeline.news_outcomes import outcomes_at_hand, pp_of
 from engine.pipeline.news_scores import news_scores, read_news, window_start
 from engine.qual.lexicon import LABEL
+from engine.qual.replay import replay, replay_all
 from engine.records import Candidate
 from engine.simulator import Simulator
 from engine.storage.stocks_data_db import StocksDataDb
@@ -96,6 +97,14 @@ async def test_without_a_model_the_lexicon_scores_and_is_recorded_once(room: Any
     assert again.scores == report.scores
     records = await room.journal.qual_decisions()
     assert [(r.symbol, r.score, r.model) for r in records] == [(s.symbol, s.score, LABEL) for s in scored]
+    assert [r.difference for r in replay_all(records)] == [""] * len(scored)
+    forged = replace(records[0], score=-(records[0].score or 0.0) - 0.5)
+    assert "recorded" in replay(forged).difference
+    room.clock.at += timedelta(minutes=3)
+    await news_scores(room, rows, signal, session)
+    assert len(await room.journal.qual_decisions()) == len(records), (
+        "the same news three minutes on is the same reading"
+    )
     start = window_start(room.sessions, signal.day, 3)
     read = [a.article for found in report.articles.values() for a in found]
     assert all(start <= a.created_at <= room.clock.at for a in read)

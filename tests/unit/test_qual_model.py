@@ -166,9 +166,9 @@ async def test_twenty_tickers_are_asked_side_by_side_within_the_concurrency_limi
     rows = [candidate(f"T{i:02}", name="") for i in range(20)]
     news = [article(f"T{i:02} wins a big contract", i + 1, f"T{i:02}") for i in range(20)]
     async with chat_server(delay_s=0.03) as server:
-        made = await run(server, book, news, rows, concurrency=16)
+        made = await run(server, book, news, rows, concurrency=20)
         assert len(server.bodies) == 80
-        assert server.most_inside == 16
+        assert server.most_inside == 20
     assert all(s.score is not None for s in made.report.scores)
 
 
