@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from app import cli_engine, cli_runs
+from app import cli_engine, cli_qual, cli_runs
 from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
@@ -247,6 +247,35 @@ def sim(
 def doctor(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
     """Checks the home, the databases, the keys and the kernels; prints every setting with its origin."""
     _run(cli_engine.doctor(_options(context, home, as_json, None)))
+
+
+qual = typer.Typer(help="The news scores: evidence, record, prompts.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(qual, name="qual")
+
+
+@qual.command("evaluate")
+def qual_evaluate(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
+    """Rank correlation of recorded scores with next-day PP, with intervals, by prompt and model."""
+    _run(cli_qual.evaluate_scores(_options(context, home, as_json, None)))
+
+
+@qual.command("replay")
+def qual_replay(
+    context: typer.Context,
+    session: Annotated[str | None, typer.Option(help="Only this traded session (YYYY-MM-DD).")] = None,
+    home: HomeOption = None,
+    as_json: Json = False,
+) -> None:
+    """Parses every recorded answer again, offline, and says which gives another score today."""
+    _run(cli_qual.replay_records(_options(context, home, as_json, None), session))
+
+
+@qual.command("prompts")
+def qual_prompts(
+    context: typer.Context, home: HomeOption = None, settings: Set = None, as_json: Json = False
+) -> None:
+    """Checks and lists the prompt files in force."""
+    raise typer.Exit(cli_qual.list_prompts(_options(context, home, as_json, settings)))
 
 
 engine = typer.Typer(help="The engine process of the home folder.", no_args_is_help=True, rich_markup_mode=None)

@@ -20,11 +20,15 @@ from app.engine_process import engine_record, engine_runs, start_engine, stop_en
 from app.headless import attached, command
 from app.options import Options, print_json, say
 from engine.broker.credentials import load_credentials
+from engine.config import QualSettings
 from engine.errors import EXIT_DONE, EXIT_FAILED, OperatorError
 from engine.home import Home
 from engine.journal import JournalDb
 from engine.kernel_cache import prepare_kernel_cache
 from engine.model import Mode
+from engine.qual.likeness import read_sectors
+from engine.qual.model_access import model_access
+from engine.qual.prompt_files import load_prompts
 from engine.simulator import start_process
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.storage.variation_results_db import VariationResultsDb
@@ -134,6 +138,7 @@ async def doctor(options: Options) -> int:
     checks.append(("engine", True, f"pid {running['pid']}" if running else "not running"))
     if effective.settings.broker.mode is not Mode.SIM:
         checks.append(_checked("alpaca keys", lambda: load_credentials().masked))
+    checks += _news_checks(effective.settings.qual)
     rows = list(effective.rows())
     if options.as_json:
         print_json(
@@ -145,6 +150,22 @@ async def doctor(options: Options) -> int:
     else:
         _print_doctor(checks, rows)
     return EXIT_DONE if all(ok for _, ok, _ in checks) else EXIT_FAILED
+
+
+def _news_checks(settings: QualSettings) -> list[tuple[str, bool, str]]:
+    """Only with a model: its address and key, its prompts."""
+    if settings.provider == "lexicon":
+        return [("news scores", True, "LEXICON (qual.provider = openai asks a model)")]
+
+    def access() -> str:
+        found = model_access(settings)
+        return f"{settings.model} at {found.host}, key {found.masked_key}"
+
+    return [
+        _checked("news model", access),
+        _checked("news prompts", lambda: ", ".join(p.version for p in load_prompts(settings.prompts))),
+        _checked("news sectors", lambda: f"{len(read_sectors(settings.sectors)):,} tickers"),
+    ]
 
 
 def _databases(options: Options) -> list[tuple[str, Any, Path]]:

@@ -151,10 +151,41 @@ class DailySettings(Section):
 
 
 class QualSettings(Section):
-    provider: Literal["lexicon"] = "lexicon"
-    window_hours: float = Field(72.0, gt=0)
+    """News. The first block holds for every provider; the rest only when a model answers prompts."""
+
+    provider: Literal["lexicon", "openai"] = "lexicon"  # openai: any server that speaks its chat protocol
+    window_hours: float = Field(72.0, gt=0)  # only where no session calendar is at hand
+    window_sessions: int = Field(3, ge=1, le=20)  # news since the close before the last so many sessions
     tilt: float = Field(0.15, ge=0, le=0.5)  # weight of the news score in the combination
     veto_below: float = Field(-0.6, ge=-1, le=0)
+    kind_cap: int = Field(3, ge=1, le=20)  # most names of one kind: of one sector, or moving together
+    kind_correlation: float = Field(0.8, gt=0, le=1)  # of 21 closes' returns: from here two names are of one kind
+    sectors: str = ""  # a CSV file with the columns symbol,sector; without it correlation alone decides
+
+    model: str = ""
+    base_url: str = ""  # "" is OpenAI's own; http://127.0.0.1:11434/v1 for a local server
+    key_name: str = Field("OPENAI_API_KEY", pattern=r"^[A-Za-z][A-Za-z0-9_]{0,63}$")  # environment or keyring
+    prompts: str = ""  # a folder of prompt files instead of those that ship with the program
+    masking: Literal["off", "compare", "masked"] = "off"  # also ask without names; "masked": that answer votes
+    structured: Literal["json_schema", "json_object", "off"] = "json_schema"  # what the server can enforce
+    seed: int = 7
+    answer_tokens: int = Field(600, ge=50, le=8000)
+    concurrency: int = Field(20, ge=1, le=64)  # a server on this machine wants 1 to 4
+    request_timeout_s: Duration = 20.0
+    run_time_s: Duration = 120.0  # wall seconds of one run
+    day_time_s: Duration = 3600.0  # seconds that all requests of a UTC day took, added up
+    run_tokens: int = Field(400_000, ge=0)
+    day_tokens: int = Field(1_200_000, ge=0)
+    run_cost: float = Field(1.0, ge=0, allow_inf_nan=False)  # dollars
+    day_cost: float = Field(3.0, ge=0, allow_inf_nan=False)
+    price_in: float | None = Field(None, ge=0, allow_inf_nan=False)  # dollars per million tokens asked
+    price_out: float | None = Field(None, ge=0, allow_inf_nan=False)  # dollars per million tokens answered
+
+    @model_validator(mode="after")
+    def _a_provider_needs_a_model(self) -> QualSettings:
+        if self.provider == "openai" and not self.model:
+            raise ValueError("provider openai needs qual.model, the name of the model to ask")
+        return self
 
 
 class ExecutionSettings(Section):

@@ -122,15 +122,34 @@ class Candidate:
 
 
 @dataclass(frozen=True, slots=True)
+class PromptScore:
+    """What a model answered to one prompt about one ticker, or why there is no answer."""
+
+    prompt: str
+    score: float | None  # -1..1, up is good; None: no score
+    weight: float  # share in the ticker's news score, 0..1
+    label: str  # the model
+    version: str  # of the prompt file: "catalyst@1 3f2a19c2"
+    outcome: str  # "scored", "refused", "malformed", "unavailable", "limit"
+    quotes: tuple[tuple[int, str], ...] = ()  # (article id, its own words), checked against the article
+    reason: str = ""  # the model's words; without a score: why there is none
+    veto: str = ""
+    other: float | None = None  # score of the variant without a vote: names masked, or shown when masked votes
+    record: int = 0  # its decision record in the journal
+
+
+@dataclass(frozen=True, slots=True)
 class QualScore:
     """What the news said about one ticker; ``score`` -1..1, or None without news."""
 
     symbol: str
     score: float | None
-    label: str  # LEXICON, or the provider and model
+    label: str  # LEXICON, or the model
     quotes: tuple[tuple[int, str, float], ...] = ()  # (article id, quoted words, contribution)
     flags: tuple[str, ...] = ()
     veto: str = ""
+    events: tuple[str, ...] = ()  # earnings, halt, offering, merger, split
+    prompts: tuple[PromptScore, ...] = ()  # empty when the lexicon scored
 
 
 @dataclass(frozen=True, slots=True)

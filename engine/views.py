@@ -187,6 +187,31 @@ class NewsLine(View):
     headline: str
     source: str
     score: float
+    label: str = "LEXICON"  # who gave the score of this one article
+    id: int = 0
+
+
+class QuoteLine(View):
+    """Words of an article that a score rests on."""
+
+    article: int
+    text: str
+    points: float | None = None  # what they add to the news score
+
+
+class PromptLine(View):
+    """One prompt's vote about one ticker."""
+
+    prompt: str
+    score: float | None = None  # -1..1; None: no score, ``reason`` says why
+    label: str = ""  # the model
+    weight: float = 0.0  # share in the news score
+    outcome: str = ""  # scored, refused, malformed, unavailable, limit
+    quotes: tuple[QuoteLine, ...] = ()
+    reason: str = ""
+    other: float | None = None  # score of the variant without a vote (names masked, or shown)
+    version: str = ""
+    record: int = 0  # its decision record in the journal
 
 
 class ShortlistRow(View):
@@ -202,6 +227,10 @@ class ShortlistRow(View):
     news_score: float | None = None  # -1..1; None: no news
     news_label: str = "LEXICON"
     news: tuple[NewsLine, ...] = ()
+    quotes: tuple[QuoteLine, ...] = ()  # the words behind the news score, strongest first
+    prompts: tuple[PromptLine, ...] = ()  # empty when the lexicon scored
+    events: tuple[str, ...] = ()  # earnings, halt, offering, merger, split
+    flags: tuple[str, ...] = ()
     reason: str = ""
     chosen: bool = False
     veto: str = ""

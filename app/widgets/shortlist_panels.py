@@ -8,7 +8,7 @@ from typing import ClassVar
 from app import formatting as f
 from app.widgets.box import EMPTY, Box, Line, flowed, joined, plain
 from app.widgets.table import Column, Table
-from engine.views import ShortlistRow, ShortlistView, StatusView
+from engine.views import PromptLine, QuoteLine, ShortlistRow, ShortlistView, StatusView
 
 PART_NAMES = {
     "firings": "own firings",
@@ -28,6 +28,9 @@ STATE_WORDS = {
 }
 
 
+ROOMY = 60  # cells of the news part from which a prompt's vote has a second line
+
+
 class ShortlistTable(Table[ShortlistRow]):
     """Up to twenty names in order; ✓ are the ones that would be traded."""
 
@@ -41,7 +44,8 @@ class ShortlistTable(Table[ShortlistRow]):
         Column("close", "close $", 9, 7, right=True),
         Column("spark", "21 sessions", 21, 4),
         Column("news", "news", 6, 1, right=True),
-        Column("why", "why", 26, 1, most=120),
+        Column("by", "by", 7, 1, most=12),  # who gave the score: it never drops
+        Column("why", "why", 17, 1, most=120),
     )
 
     def __init__(self, *, id: str | None = None) -> None:
@@ -132,6 +136,8 @@ class ShortlistTable(Table[ShortlistRow]):
                     return plain("VETO", "warn")
                 ink = "text" if row.news_score is None else "gain" if row.news_score >= 0 else "loss"
                 return plain(f.signed(row.news_score, 1), ink)
+            case "by":
+                return plain(row.news_label if row.news_score is not None or row.veto else "", "dim")
             case _:
                 return plain(row.veto or row.reason, "warn" if row.veto else "text" if row.chosen else "dim")
 
@@ -202,12 +208,22 @@ class CandidatePanel(Box):
         lines: list[Line] = [
             (("news ", "dim"), (score, "strong"), (f"   by {row.news_label}, between -1 and +1", "dim"))
         ]
+        if row.events:
+            lines.append(joined([plain(event.upper(), "badge") for event in row.events], " "))
         if row.veto:
             lines.append(plain(f"VETO: {row.veto}", "warn"))
-        for item in row.news[:4]:
+        for flag in row.flags:
+            if flag.startswith("not shown to the model"):
+                lines.append(plain(flag, "warn"))
+        for prompt in row.prompts:
+            lines.extend(_prompt_lines(prompt, width))
+        if not row.prompts:
+            lines.extend(_quote_lines(row.quotes, row.news_label))
+        for item in row.news[: 2 if row.prompts else 4]:
             when = f.eastern(item.at, "%d %b %H:%M")
             ink = "gain" if item.score > 0 else "loss" if item.score < 0 else "dim"
-            lines.append(((f"{item.score:+.1f}", ink), (f"  {when} {item.source}", "dim")))
+            number = f" #{item.id}" if item.id else ""
+            lines.append(((f"{item.score:+.1f}", ink), (f" {item.label}  {when} {item.source}{number}", "dim")))
             lines.extend(
                 ((("      “" if i == 0 else "       "), "dim"), (piece, "text"), ("”" if last else "", "dim"))
                 for i, piece, last in _marked_last(f.wrapped(item.headline, max(10, width - 8), 2))
@@ -215,6 +231,46 @@ class CandidatePanel(Box):
         if not row.news:
             lines.append(plain("nothing was published in the window", "dim"))
         return lines
+
+
+def _ink(score: float | None) -> str:
+    return "dim" if not score else "gain" if score > 0 else "loss"
+
+
+def _prompt_lines(prompt: PromptLine, width: int) -> list[Line]:
+    """A prompt's vote with the words it rests on; without a score, why there is none."""
+    name = f.fit(prompt.prompt.replace("_", " "), 10)
+    if prompt.score is None:
+        return [(("   — ", "dim"), (f"{name} ", "text"), (f"no score: {prompt.reason or prompt.outcome}", "warn"))]
+    other = ""
+    if prompt.other is not None:  # the same question with names masked (or shown, when the masked one votes)
+        other = f"  other names {prompt.other:+.2f} (Δ {prompt.score - prompt.other:+.2f})"
+    room = max(10, width - 28 - len(other))
+    quote: Line = plain("no quote", "dim")
+    if prompt.quotes:
+        first = prompt.quotes[0]
+        more = f" +{len(prompt.quotes) - 1}" if len(prompt.quotes) > 1 else ""
+        words = f.wrapped(first.text, room, 1)[0]
+        quote = (("“", "dim"), (words, "text"), (f"” #{first.article}{more}", "dim"))
+    lines: list[Line] = [
+        ((f"{prompt.score:+.2f}", _ink(prompt.score)), (f" {name} ", "text"), *quote, *plain(other, "dim"))
+    ]
+    if width >= ROOMY:
+        note = f"share {prompt.weight:.0%}, record {prompt.record}: {prompt.reason or 'no reason given'}"
+        lines += [plain(f"      {piece}", "dim") for piece in f.wrapped(note, width - 8, 1)]
+    return lines
+
+
+def _quote_lines(quotes: Sequence[QuoteLine], label: str) -> list[Line]:
+    """The words behind a score of the word lists, each with what it adds."""
+    lines: list[Line] = []
+    for quote in quotes[:3]:
+        points = "" if not quote.points else f"{quote.points:+.2f}"
+        lines.append(
+            ((f.fit(points, 5), _ink(quote.points)), (" “", "dim"), (quote.text, "text"),
+             (f"” #{quote.article} {label}", "dim"))
+        )  # fmt: skip
+    return lines
 
 
 def _marked_last(pieces: Sequence[str]) -> list[tuple[int, str, bool]]:

@@ -86,7 +86,7 @@ def articles(raw: Any) -> list[NewsArticle]:
     found = []
     for row in wire.records(wire.record(raw, "page").get("news"), "news"):
         number = row.get("id")
-        if not isinstance(number, int):
+        if not isinstance(number, int) or not 0 <= number < 2**63:
             raise wire.MalformedAnswer("a news id is not a number")
         found.append(
             NewsArticle(
@@ -95,10 +95,18 @@ def articles(raw: Any) -> list[NewsArticle]:
                 summary=str(row.get("summary") or "")[:10_000],
                 source=str(row.get("source") or "")[:200],
                 symbols=tuple(str(s) for s in row.get("symbols") or ()),
-                created_at=wire.instant(row.get("created_at"), "created_at"),
+                created_at=_dated(row.get("created_at")),
             )
         )
     return found
+
+
+def _dated(value: Any) -> datetime:
+    """An article without a usable date gets the feeds' own "no date", their zero: one must not cost all others."""
+    try:
+        return wire.instant(value, "created_at")
+    except wire.MalformedAnswer:
+        return datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def orders(raw: Any) -> list[BrokerOrder]:

@@ -16,6 +16,7 @@ from engine.journal import JournalDb
 from engine.model import CLOSE, HIGH, LOW, NEW_YORK, OPEN, VOLUME
 from engine.orders_model import Fill, OrderIntent
 from engine.pipeline.selection_record import read_frozen
+from engine.records import PromptScore
 from engine.storage.stocks_data_db import StocksDataDb
 
 Chain = dict[str, list[str]]
@@ -86,6 +87,7 @@ async def _tables_part(journal: JournalDb, stocks: StocksDataDb, intent: OrderIn
     if pick:
         news = next((q for q in quals if q.symbol == intent.symbol), None)
         chain["news"] = _news_lines(news.score if news else None, news.quotes if news else ())
+        chain["news"] += [_prompt_line(row) for row in (news.prompts if news else ())]
         _, shortlist = await stocks.shortlist()
         candidate = next((c for c in shortlist if c.symbol == intent.symbol), None)
         if candidate:
@@ -106,6 +108,11 @@ def _news_lines(score: float | None, quotes: Sequence[tuple[int, str, float]]) -
     if score is None:
         return ["no news in the window"]
     return [f"score {score:+.2f}", *(f'article {number}: "{text}" {part:+.2f}' for number, text, part in quotes)]
+
+
+def _prompt_line(row: PromptScore) -> str:
+    score = f"{row.score:+.2f}" if row.score is not None else f"no score ({row.reason or row.outcome})"
+    return f"{row.version} by {row.label}: {score}, share {row.weight:.0%}, decision record {row.record}"
 
 
 async def _group_part(journal: JournalDb, stocks: StocksDataDb, intent: OrderIntent) -> Chain:

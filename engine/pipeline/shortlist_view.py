@@ -9,8 +9,8 @@ from engine.daily.mp2_p3_executor import GroupDay
 from engine.daily.trade_list import TradeList
 from engine.qual.combination import Combination
 from engine.qual.qual_scoring import QualReport
-from engine.records import Candidate
-from engine.views import NewsLine, ShortlistRow, ShortlistView
+from engine.records import Candidate, PromptScore
+from engine.views import NewsLine, PromptLine, QuoteLine, ShortlistRow, ShortlistView
 
 
 def shortlist_view(
@@ -61,12 +61,32 @@ def _row(candidate: Candidate, qual: QualReport, combination: Combination, trade
                 headline=read.article.headline,
                 source=read.article.source,
                 score=read.score,
+                id=read.article.id,
             )
             for read in qual.articles.get(candidate.symbol, ())
         ),
+        quotes=tuple(QuoteLine(article=a, text=words, points=p) for a, words, p in news.quotes) if news else (),
+        prompts=tuple(_prompt(row) for row in news.prompts) if news else (),
+        events=news.events if news else (),
+        flags=news.flags if news else (),
         reason=verdict.reason if verdict else "",
         chosen=candidate.symbol in trade_list.symbols,
         veto=verdict.veto if verdict else candidate.veto,
+    )
+
+
+def _prompt(row: PromptScore) -> PromptLine:
+    return PromptLine(
+        prompt=row.prompt,
+        score=row.score,
+        label=row.label,
+        weight=row.weight,
+        outcome=row.outcome,
+        quotes=tuple(QuoteLine(article=article, text=words) for article, words in row.quotes),
+        reason=row.reason,
+        other=row.other,
+        version=row.version,
+        record=row.record,
     )
 
 

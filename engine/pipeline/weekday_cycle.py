@@ -8,7 +8,7 @@ approved keeps its hash, and positions are managed from the first second.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
@@ -20,11 +20,12 @@ from engine.events import CandidatesRecorded, DayClosed
 from engine.model import NEW_YORK, Session
 from engine.pipeline.approval import ApprovalDesk
 from engine.pipeline.engine_room import EngineRoom, next_session
+from engine.pipeline.news_outcomes import record_outcomes
+from engine.pipeline.news_scores import news_scores, read_news, sectors_of
 from engine.pipeline.runs import RunBook, Stage, open_run
 from engine.pipeline.selection_record import FrozenSelection, read_frozen
 from engine.pipeline.shortlist_view import previous_symbols, shortlist_view
 from engine.qual.combination import Combination, combine
-from engine.qual.qual_scoring import QualReport, qual_scoring
 
 STAGES = (
     "daily_snapshot",
@@ -157,6 +158,7 @@ class WeekdayCycle:
             "bar_requests": report.requests,
             "dropped": report.dropped,
         }
+        await record_outcomes(room)
 
     async def _shortlist(self, selection: FrozenSelection, names: dict[str, str]) -> ExecutorOutcome:
         room, settings = self._room, self._room.settings
@@ -180,18 +182,22 @@ class WeekdayCycle:
         candidates = day.traded.ranked
         known = await room.stocks.trade_list()
         if stage.skipped and known[0] == dates.session.day:
-            qual = QualReport(tuple(known[3]), {}, note="news as read before the restart")
+            qual = await read_news(room, known[3], dates.signal, "news as read before the restart")
         else:
             stage.skipped = False
-            qual = await qual_scoring([c.symbol for c in candidates], room.clock.now(), room.rest, settings.qual)
+            qual = await news_scores(room, candidates, dates.signal, dates.session)
+        sectors, without = sectors_of(settings.qual)
         combination = combine(
             candidates,
             qual.scores,
             settings.qual,
             settings.execution.names,
-            note=qual.note,
+            note="" if qual.available else qual.note,
             emptiness=day.traded.reason,
+            window=qual.window,
+            sectors=sectors,
         )
+        qual = replace(qual, note="; ".join(words for words in (qual.note, without) if words))
         if stage.skipped:
             trade_list = TradeList.of(dates.session.day, known[2], known[4])
         else:

@@ -25,21 +25,43 @@ _ANSI = re.compile(
     r"(?:\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)?"  # operating system command: titles, hyperlinks
     r"|[\x1b\x9b]\[?[0-?]*[ -/]*[@-~]?)"  # control sequence: colours, cursor, screen
 )
+_LINK = re.compile(
+    r"\b(?:https?|ftp|file):[^\s<>\"']*"
+    r"|\b(?:data|javascript|mailto|tel):[^\s<>\"']+"  # "trial data: positive" is no link
+    r"|\bwww\.[^\s<>\"']+"
+    r"|\b(?:[a-z0-9-]+\.)+(?:com|net|org|io|co|info|biz|app|xyz|link|ly|me)/[^\s<>\"']*",
+    re.IGNORECASE,
+)
+_UNSEEN = re.compile(  # drawn as nothing, yet letters or marks by category: where hidden text can stand
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\uffa0\ufe00-\ufe0f\U000e0100-\U000e01ef]"
+)
 _BLOCK = re.compile(r"<(script|style)\b.*?(?:</\1\s*>|$)", re.IGNORECASE | re.DOTALL)
 _TAG = re.compile(r"</?[a-zA-Z!][^<>]*>?")
 _EPOCH = datetime(1971, 1, 1, tzinfo=UTC)  # a feed's way to say "no date" is its zero
 
 
 def clean_text(text: str, limit: int) -> str:
-    """``text`` as plain words on one line, at most ``limit`` characters.
+    """``text`` as plain words on one line, at most ``limit`` characters; without links, markup, hidden characters.
 
-    Entities are resolved twice, before the markup goes, because feeds escape twice.
+    Entities are resolved twice, before the markup goes, because feeds escape twice. Links go
+    last: what hides inside one is gone by then, and cannot put a new one together.
     """
     text = html.unescape(html.unescape(text[: 8 * limit]))
     text = _TAG.sub(" ", _BLOCK.sub(" ", _ANSI.sub("", text)))
     kept = (c if unicodedata.category(c)[0] != "C" else " " if c in "\t\r\n" else "" for c in text)
-    text = " ".join("".join(kept).split())
+    text = _few_marks(_UNSEEN.sub("", "".join(kept)))
+    text = " ".join(_LINK.sub(" ", text).split())
     return text if len(text) <= limit else text[: limit - 1].rstrip() + "…"
+
+
+def _few_marks(text: str) -> str:
+    """At most two combining marks on a letter: more of them write over the lines around."""
+    kept, marks = [], 0
+    for c in text:
+        marks = marks + 1 if unicodedata.combining(c) else 0
+        if marks <= 2:
+            kept.append(c)
+    return "".join(kept)
 
 
 def _said(headline: str) -> str:

@@ -1,17 +1,20 @@
 """Rank and news together: which of the shortlist are traded, in which order, and why in words.
 
-    score = rank score + tilt * news score          (no news counts as a news score of 0)
+    score = rank score + tilt * news score          (no news, or no score, counts as 0)
 
 The one thing to know: news can only tilt or veto **inside** the shortlist. It adds no
-ticker, it moves a score by at most ``tilt``, and a vetoed candidate is never chosen. Pure.
+ticker, it moves a score by at most ``tilt``, and a vetoed candidate is never chosen. Of one
+kind - one sector, or closes that move together - at most ``kind_cap`` are chosen: the next
+best of another kind takes the place, and without one the place stays in cash. Pure.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 
 from engine.config import QualSettings
+from engine.qual.likeness import Likeness
 from engine.records import Candidate, QualScore, TradePick
 
 
@@ -26,6 +29,7 @@ class Verdict:
     news_score: float | None
     reason: str
     veto: str = ""
+    passed: str = ""  # why it was passed over although its score would have chosen it
 
     def pick(self, position: int, reason: str | None = None) -> TradePick:
         chosen = self.reason if reason is None else reason
@@ -52,19 +56,26 @@ def days_text(hours: float) -> str:
     return f"{hours:g} hours"
 
 
-def _news_words(qual: QualScore | None, settings: QualSettings, note: str) -> str:
-    if qual is None or qual.score is None:
-        return note or f"no news in {days_text(settings.window_hours)}"
+def _news_words(qual: QualScore | None, window: str, note: str) -> str:
+    if qual is None or (qual.score is None and not qual.prompts):
+        return note or f"no news in {window}"
+    silent = ", ".join(f"{p.prompt.replace('_', ' ')}: {p.outcome}" for p in qual.prompts if p.score is None)
+    if qual.score is None:
+        return f"no score from {qual.label} ({silent})"
+    without = f"; no score for {silent}" if silent else ""
     telling = [quote for quote in qual.quotes if quote[2] != 0.0]
     if not telling:
-        return f"news without a tone ({qual.label})"
+        return f"news without a tone ({qual.label}){without}"
     strongest = telling[0][1]
-    sources = len({article for article, _, _ in telling})
-    count = f", {sources} articles" if sources > 1 else ""
-    return f'news {qual.score:+.2f} "{strongest}" ({qual.label}{count})'
+    articles = list(dict.fromkeys(article for article, _, _ in telling))
+    count = f", {len(articles)} articles" if len(articles) > 1 else ""
+    ids = " ".join(f"#{article}" for article in articles)
+    return f'news {qual.score:+.2f} "{strongest}" ({qual.label}{count}) {ids}{without}'
 
 
-def _verdict(candidate: Candidate, qual: QualScore | None, settings: QualSettings, note: str) -> Verdict:
+def _verdict(
+    candidate: Candidate, qual: QualScore | None, settings: QualSettings, window: str, note: str
+) -> Verdict:
     news = None if qual is None else qual.score
     score = candidate.rank_score + settings.tilt * (news or 0.0)
     vetoes = [candidate.veto] if candidate.veto else []
@@ -72,7 +83,7 @@ def _verdict(candidate: Candidate, qual: QualScore | None, settings: QualSetting
         vetoes.append(qual.veto)
     if news is not None and news < settings.veto_below:
         vetoes.append(f"news score {news:+.2f} is below {settings.veto_below:+.2f}")
-    words = _news_words(qual, settings, note)
+    words = _news_words(qual, window, note)
     best = max(candidate.parts.items(), key=lambda part: (part[1], part[0]), default=None)
     strongest = f", most from {best[0].replace('_', ' ')}" if best else ""
     return Verdict(
@@ -94,18 +105,33 @@ def combine(
     *,
     note: str = "",
     emptiness: str = "",
+    window: str = "",
+    sectors: Mapping[str, str] | None = None,
 ) -> Combination:
-    """The day's picks: the best ``names`` of ``candidates`` without a veto.
+    """The day's picks: the best ``names`` of ``candidates`` without a veto, not too many of one kind.
 
     The order is total: combined score, then rank score, then symbol. Scores of tickers that
     are not candidates are ignored. ``note`` replaces "no news ..." when the source was
-    unavailable; ``emptiness`` says why there were no candidates at all.
+    unavailable; ``emptiness`` says why there were no candidates at all; ``window`` says in
+    words what news was asked for; ``sectors`` names the sectors that are known.
     """
     by_symbol = {s.symbol: s for s in scores}
-    verdicts = [_verdict(c, by_symbol.get(c.symbol), settings, note) for c in candidates]
+    asked = window or days_text(settings.window_hours)
+    verdicts = [_verdict(c, by_symbol.get(c.symbol), settings, asked, note) for c in candidates]
     verdicts.sort(key=lambda v: (bool(v.veto), -v.score, -v.rank_score, v.symbol))
-    free = [v for v in verdicts if not v.veto]
-    picks = tuple(v.pick(position + 1) for position, v in enumerate(free[:names]))
+    likeness = Likeness.of(candidates, sectors or {}, settings.kind_correlation)
+    chosen: list[Verdict] = []
+    for i, verdict in enumerate(verdicts):
+        if verdict.veto or len(chosen) == names:
+            break
+        like = [(other.symbol, why) for other in chosen if (why := likeness.why(verdict.symbol, other.symbol))]
+        if len(like) < settings.kind_cap:
+            chosen.append(verdict)
+            continue
+        words = ", ".join(f"{symbol} ({why})" for symbol, why in like)
+        passed = f"passed over, {settings.kind_cap} of its kind are chosen: {words}"
+        verdicts[i] = replace(verdict, passed=passed, reason=f"{verdict.reason}; {passed}")
+    picks = tuple(v.pick(position + 1) for position, v in enumerate(chosen))
     return Combination(tuple(verdicts), picks, _shortage(len(picks), names, verdicts, emptiness))
 
 
@@ -115,5 +141,7 @@ def _shortage(chosen: int, names: int, verdicts: Sequence[Verdict], emptiness: s
     if not verdicts:
         return emptiness or "the group has no candidate today"
     vetoed = sum(bool(v.veto) for v in verdicts)
-    because = f"{len(verdicts)} candidates, {vetoed} vetoed" if vetoed else f"only {len(verdicts)} candidates"
+    passed = sum(bool(v.passed) for v in verdicts)
+    lost = [f"{vetoed} vetoed"] * bool(vetoed) + [f"{passed} passed over as too alike"] * bool(passed)
+    because = ", ".join([f"{len(verdicts)} candidates", *lost]) if lost else f"only {len(verdicts)} candidates"
     return f"{chosen} of {names} names: {because}; the rest of the allocation stays in cash"

@@ -12,6 +12,7 @@ do more than move a number within -1..1 or raise one of the listed vetoes.
 
 from __future__ import annotations
 
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterable, Iterator, Mapping
@@ -165,6 +166,17 @@ class Lexicon:
     uncertainty: Terms
     vetoes: tuple[tuple[str, Terms], ...]  # (reason, terms)
     negations: frozenset[str]
+    events: tuple[tuple[str, Terms], ...] = ()  # (name, terms)
+    version: str = ""  # of the word lists: LEXICON and the first digits of their sha256
+
+    def events_of(self, article: NewsArticle) -> tuple[str, ...]:
+        """What kinds of event the cleaned article reports, in the lexicon's order; not what it denies."""
+        texts = [tokens_of(text) for text in (article.headline, article.summary)]
+        return tuple(
+            name
+            for name, terms in self.events
+            if any(not match.negated or name == "halt" for t in texts for match in terms.find(t, self.negations))
+        )
 
     def read(self, article: NewsArticle) -> Tone:
         """The tone of one cleaned article; pure. A term counts once an article, where it weighs most."""
@@ -227,6 +239,11 @@ def parse_lexicon(source: str) -> Lexicon:
         uncertainty=Terms(_weighted(table["uncertainty"], 1.0)),
         vetoes=vetoes,
         negations=frozenset(table["negation"]["words"]),
+        events=tuple(
+            (name, Terms(Term(text, _elements(text)) for text in entry["terms"]))
+            for name, entry in table.get("event", {}).items()
+        ),
+        version=f"{LABEL} {hashlib.sha256(source.encode()).hexdigest()[:8]}",
     )
 
 

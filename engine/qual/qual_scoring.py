@@ -54,14 +54,16 @@ class QualReport:
     articles: Mapping[str, tuple[ScoredArticle, ...]]  # newest first, cleaned
     dropped: Counter[str] = field(default_factory=Counter)
     available: bool = True
-    note: str = ""  # why there are no scores; "" when the source answered
+    note: str = ""  # why there are no scores, or not the latest news; "" when the source answered
+    label: str = LABEL  # who scored
+    window: str = ""  # what was asked for, in words: "3 sessions"
 
     def summary(self) -> str:
         if not self.available:
             return self.note
         named = sum(s.score is not None for s in self.scores)
         vetoed = [f"{s.symbol} ({s.veto})" for s in self.scores if s.veto]
-        text = f"{LABEL}: news about {named} of {len(self.scores)} tickers"
+        text = f"{self.label}: news about {named} of {len(self.scores)} tickers"
         return text + (f"; vetoed {', '.join(vetoed)}" if vetoed else "")
 
 
@@ -101,6 +103,7 @@ def score_ticker(
         quotes=tuple(quotes[:QUOTES]),
         flags=tuple(dict.fromkeys(flags)),
         veto="; ".join(dict.fromkeys(vetoes)),
+        events=tuple(dict.fromkeys(event for article in articles for event in lexicon.events_of(article))),
     )
     return qual, tuple(ScoredArticle(a, t.score) for a, t in zip(articles, tones, strict=True))
 
@@ -118,10 +121,14 @@ def score_news(
     decision: datetime,
     settings: QualSettings,
     lexicon: Lexicon | None = None,
+    start: datetime | None = None,
 ) -> QualReport:
-    """Every ticker's score from one batch of articles; pure. ``decision`` is aware UTC."""
+    """Every ticker's score from one batch of articles; pure. Times are aware UTC.
+
+    ``start`` begins the window: a session's close. Without it the window is ``window_hours`` long.
+    """
     lexicon = lexicon or load_lexicon()
-    window = timedelta(hours=settings.window_hours)
+    window = timedelta(hours=settings.window_hours) if start is None else decision - start
     dropped: Counter[str] = Counter()
     scores, shown = [], {}
     for symbol in symbols:
@@ -137,21 +144,25 @@ def score_news(
 
 
 async def qual_scoring(
-    symbols: Sequence[str], decision: datetime, source: NewsSource, settings: QualSettings
+    symbols: Sequence[str],
+    decision: datetime,
+    source: NewsSource,
+    settings: QualSettings,
+    start: datetime | None = None,
 ) -> QualReport:
-    """The stage: asks the source for the window before ``decision`` and scores what comes.
+    """The lexicon's part of the stage: asks the source for the window before ``decision`` and scores what comes.
 
     A source that fails or does not answer within 30 s gives a report without scores whose
     note says so; the weekday goes on.
     """
     if not symbols:
         return QualReport((), {})
-    start = decision - timedelta(hours=settings.window_hours)
+    since = decision - timedelta(hours=settings.window_hours) if start is None else start
     try:
-        articles = await asyncio.wait_for(source.news(symbols, start, decision), TIMEOUT_S)
+        articles = await asyncio.wait_for(source.news(symbols, since, decision), TIMEOUT_S)
     except (OperatorError, OSError, TimeoutError) as error:
         log.warning("no news: %s", error)
         said = str(error) or f"no answer in {TIMEOUT_S:g} s"
         note = f"news is unavailable ({said}): the list is ranked without it"
         return QualReport(tuple(QualScore(s, None, LABEL) for s in symbols), {}, available=False, note=note)
-    return score_news(symbols, articles, decision, settings)
+    return score_news(symbols, articles, decision, settings, start=start)

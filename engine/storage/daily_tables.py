@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import date
+from typing import Any
 
 from engine.database import Database, insert
-from engine.records import Candidate, QualScore, TradePick
+from engine.records import Candidate, PromptScore, QualScore, TradePick
 
 _CANDIDATE_TABLE = """CREATE TABLE {name} (
         position INTEGER PRIMARY KEY, session TEXT NOT NULL, rank INTEGER NOT NULL, symbol TEXT NOT NULL UNIQUE,
@@ -32,6 +34,10 @@ DAILY_MIGRATION = (
     """CREATE TABLE qual_scores (
         position INTEGER PRIMARY KEY, session TEXT NOT NULL, symbol TEXT NOT NULL UNIQUE, score REAL,
         label TEXT NOT NULL, quotes TEXT NOT NULL, flags TEXT NOT NULL, veto TEXT NOT NULL)""",
+)
+PROMPT_SCORES_MIGRATION = (
+    "ALTER TABLE qual_scores ADD COLUMN events TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE qual_scores ADD COLUMN prompts TEXT NOT NULL DEFAULT '[]'",
 )
 
 
@@ -90,9 +96,12 @@ class DailyTables(Database):
         day = session.isoformat()
         picks = [(p.position, day, p.symbol, p.score, p.rank_score, p.news_score, p.reason) for p in rows]
         scores = [
-            (i, day, q.symbol, q.score, q.label, json.dumps(q.quotes), json.dumps(q.flags), q.veto)
+            (
+                i, day, q.symbol, q.score, q.label, json.dumps(q.quotes), json.dumps(q.flags), q.veto,
+                json.dumps(q.events), json.dumps([asdict(p) for p in q.prompts]),
+            )
             for i, q in enumerate(qual, start=1)
-        ]
+        ]  # fmt: skip
         async with self.transaction() as connection:
             await connection.execute(
                 "INSERT OR REPLACE INTO trade_list_head VALUES (1, ?, ?, ?)", (day, list_hash, reason)
@@ -100,7 +109,7 @@ class DailyTables(Database):
             await connection.execute("DELETE FROM trade_list")
             await connection.execute("DELETE FROM qual_scores")
             await insert(connection, "trade_list", picks, 7)
-            await insert(connection, "qual_scores", scores, 8)
+            await insert(connection, "qual_scores", scores, 10)
 
     async def trade_list(self) -> tuple[date | None, str, list[TradePick], list[QualScore], str]:
         """(session to be traded, list hash, picks, news scores, reason); (None, "", ...) before the first."""
@@ -111,7 +120,7 @@ class DailyTables(Database):
             "SELECT position, symbol, score, rank_score, news_score, reason FROM trade_list ORDER BY position"
         )
         scores = await self.rows(
-            "SELECT symbol, score, label, quotes, flags, veto FROM qual_scores ORDER BY position"
+            "SELECT symbol, score, label, quotes, flags, veto, events, prompts FROM qual_scores ORDER BY position"
         )
         qual = [
             QualScore(
@@ -121,7 +130,14 @@ class DailyTables(Database):
                 quotes=tuple((int(a), str(b), float(c)) for a, b, c in json.loads(row[3])),
                 flags=tuple(json.loads(row[4])),
                 veto=row[5],
+                events=tuple(json.loads(row[6])),
+                prompts=tuple(_prompt_score(stored) for stored in json.loads(row[7])),
             )
             for row in scores
         ]
         return date.fromisoformat(head[0]), head[1], [TradePick(*row) for row in picks], qual, head[2]
+
+
+def _prompt_score(stored: dict[str, Any]) -> PromptScore:
+    quotes = tuple((int(number), str(words)) for number, words in stored["quotes"])
+    return PromptScore(**{**stored, "quotes": quotes})
