@@ -8,6 +8,7 @@ approved keeps its hash, and positions are managed from the first second.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -88,7 +89,10 @@ class WeekdayCycle:
         book.start()
         try:
             outcome, summary = await self._stages(book, dates, selection)
-        except BaseException as error:
+        except asyncio.CancelledError:
+            await book.finish("stopped", "the engine was stopped; 'tshc weekday' resumes the run")
+            raise
+        except Exception as error:
             await book.finish("failed", str(error) or type(error).__name__)
             raise
         await book.finish(outcome, summary)

@@ -89,7 +89,10 @@ class WeekendCycle:
         except StopRequestedError as stop:
             await book.finish("stopped", str(stop))
             return "stopped", str(stop)
-        except BaseException as error:
+        except asyncio.CancelledError:
+            await book.finish("stopped", "the engine was stopped; 'tshc weekend' resumes the run")
+            raise
+        except Exception as error:
             await book.finish("failed", str(error) or type(error).__name__)
             raise
         await book.finish("done", summary)
