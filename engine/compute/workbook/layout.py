@@ -235,7 +235,7 @@ def buy_area(algorithm: str) -> Area:
     return Area(algorithm, BUY_ROW, SLOT_COLUMN, 1, SLOTS)
 
 
-def test_area(algorithm: str, slot: int) -> Area:
+def comparison_area(algorithm: str, slot: int) -> Area:
     """The three tests of one variation (slot 0..7), four rows each; unused tests are empty.
 
     Left side, right side and difference are numbers for a report of a disagreement: a
