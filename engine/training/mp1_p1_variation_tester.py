@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.compute import ComputeEngine, PreparingEngine
+from engine.compute import ComputeEngine, OfficeEngine, PreparingEngine
 from engine.compute.protocol import PreparedWeek, WeekCounts, WeekTest
 from engine.decision.overlap import jaccard_with, stored_picks
 from engine.decision.scoring import variation_score
@@ -142,6 +142,8 @@ class _UnpreparedWeek:
         self.engine, self.days = engine, days
 
     def begin(self, parameter_sets: Sequence[ParameterSet]) -> WeekTest:
+        if isinstance(self.engine, OfficeEngine):
+            self.engine.write_blocks(parameter_sets)
         return _UnpreparedTest(self, parameter_sets, WeekCounts.empty(len(parameter_sets)))
 
 
