@@ -185,12 +185,13 @@ def symbol_area(tickers: int = BATCH_TICKERS) -> Area:
 
 # --- Work: one ticker -----------------------------------------------------------------
 
-BAR_FIRST_ROW: Final = 6  # of Work and of every block sheet: row of the newest bar
+BAR_FIRST_ROW: Final = 12  # of Work and of every block sheet: row of the newest bar
 WORK_NUMBER: Final = Area(WORK, 2, 2)  # number of the ticker in Work
 WORK_SYMBOL: Final = Area(WORK, 2, 4)
 WORK_CHECK: Final = Area(WORK, 2, 6)  # 1 when the window's bars are usable, else ERROR_MARK
 WORK_BARS: Final = Area(WORK, BAR_FIRST_ROW, 2, DATA_ROWS, len(FIELDS))  # as copied from Data
 WORK_WINDOW: Final = Area(WORK, BAR_FIRST_ROW, 10, WINDOW_ROWS, len(FIELDS))  # the 64 bars, signal bar first
+WORK_TYPICAL: Final = Area(WORK, BAR_FIRST_ROW, 15, WINDOW_ROWS)  # typical price of the same bars
 
 # --- TSH: brackets and PP -------------------------------------------------------------
 
@@ -283,6 +284,7 @@ def defined_names() -> Iterator[tuple[str, Area]]:
     yield "WorkCheck", WORK_CHECK
     yield "WorkBars", WORK_BARS
     yield "WorkWindow", WORK_WINDOW
+    yield "WorkTypical", WORK_TYPICAL
     yield "TshBrackets", BRACKETS
     yield "BracketFloors", BRACKET_FLOORS
     yield "BracketTargets", BRACKET_TARGETS
