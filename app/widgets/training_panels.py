@@ -69,7 +69,7 @@ class LoopPanel(Box):
         ]
 
     def _office(self) -> Line:
-        """The workbook backend's line: office, instances, speed, replaced offices, cross-checks. Empty for native."""
+        """The workbook backend: office, instances, speed, restarts, cross-checks. Empty for the native one."""
         view, parts = self._view, list[Line]()
         if view.office:
             parts.append(((view.office, "strong"), (f" x {view.instances}", "dim")))

@@ -8,6 +8,7 @@ approved keeps its hash, and positions are managed from the first second.
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal

@@ -351,7 +351,7 @@ class Mp1Loop:
         )
 
     def refresh(self) -> None:
-        """Tells the present view again: a batch in an office takes seconds, and a screen should not stand still."""
+        """Tells the present view again: a batch in an office takes seconds, and no screen should stand still."""
         self._tell()
 
     def _become(self, state: State) -> None:

@@ -125,12 +125,11 @@ async def work(server: WorkerServer) -> dict[str, Any]:
             spaces = list(ALGORITHMS.values())
             key = run_key(symbols, days, spaces, plan, brackets, request.exit_model)
             results = await VariationResultsDb.open(Path(request.results_db), spaces=spaces)
-            office = next(
-                (e for e in (engine, check.other if check else None) if isinstance(e, OfficeEngine)), None
-            )
+            engines_used: list[object] = [engine, check.other] if check else [engine]
+            offices = [used.status for used in engines_used if isinstance(used, OfficeEngine)]
             try:
                 mp1 = Mp1Loop(
-                    tester, results, spaces, plan, key, tell, office=office.status if office else None, check=check
+                    tester, results, spaces, plan, key, tell, office=offices[0] if offices else None, check=check
                 )
                 server.listen(
                     lambda command: {"pause": mp1.pause, "resume": mp1.resume, "stop": mp1.stop}[command]()
