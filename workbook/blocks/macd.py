@@ -1,0 +1,45 @@
+"""macd: both averages are seeded so that the line is first defined at bar s-1, the signal at bar s+g-2."""
+
+from __future__ import annotations
+
+from workbook.block_sheet import Block, Column, Line, Test
+
+BLOCK = Block(
+    algorithm="macd",
+    title="the MACD line has just crossed above its signal line",
+    rule="Buy when MACD(f, s) > signal(g) at t, and <= at t-1; with z = 1 also MACD < 0 at t; f < s.",
+    units={"f": "bars", "s": "bars", "g": "bars", "z": "0 no, 1 yes"},
+    tests=(
+        Test("MACD at t > signal at t", "{line.now}", ">", "{signal.now}"),
+        Test("MACD at t-1 <= signal at t-1", "INDEX({line.all},2)", "<=", "INDEX({signal.all},2)"),
+        Test("MACD at t < 0", "{line.now}", "<", "0", unless="{z}=0"),
+    ),
+    lines=(
+        Line("weight_f", "2/(f+1)", "2/({f}+1)"),
+        Line("weight_s", "2/(s+1)", "2/({s}+1)"),
+        Line("weight_g", "2/(g+1)", "2/({g}+1)"),
+    ),
+    columns=(
+        Column(
+            "fast",
+            "EMA(f), $",
+            "IF({bar}<{s}-{f},0,IF({bar}<{s}-1,{fast.older}+{close},"
+            "IF({bar}={s}-1,({fast.older}+{close})/{f},{fast.older}+{weight_f}*({close}-{fast.older}))))",
+        ),
+        Column(
+            "slow",
+            "EMA(s), $",
+            "IF({bar}<{s}-1,{slow.older}+{close},"
+            "IF({bar}={s}-1,({slow.older}+{close})/{s},{slow.older}+{weight_s}*({close}-{slow.older})))",
+        ),
+        Column("line", "MACD, $", "IF({bar}<{s}-1,0,{fast}-{slow})"),
+        Column(
+            "signal",
+            "signal, $",
+            "IF({bar}<{s}+{g}-2,{signal.older}+{line},"
+            "IF({bar}={s}+{g}-2,({signal.older}+{line})/{g},"
+            "{signal.older}+{weight_g}*({line}-{signal.older})))",
+        ),
+    ),
+    notes=("Before bar s-1 the averages, before bar s+g-2 the signal column hold running sums.",),
+)
