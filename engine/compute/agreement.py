@@ -8,15 +8,16 @@ is not the same integer, is a disagreement. Pure.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from engine.compute.algorithms import ALGORITHMS
 from engine.compute.comparisons import comparisons, is_tie
+from engine.compute.protocol import ComputeEngine, EvaluationMode
 from engine.errors import OperatorError
-from engine.model import LOOKBACK, MICRO, Evaluation, Floats, ParameterSet
+from engine.model import BATCH_TICKERS, LOOKBACK, MICRO, Evaluation, Floats, ParameterSet
 
 
 class DisagreementError(OperatorError):
@@ -104,3 +105,21 @@ class Agreement:
                 self.disagreements[difference.tested.algorithm] += 1
         self.found += fresh
         return fresh
+
+
+def compare_engines(
+    first: ComputeEngine,
+    second: ComputeEngine,
+    windows: Floats,
+    sets: Sequence[ParameterSet],
+    mode: EvaluationMode,
+    account: Agreement,
+    progress: Callable[[int], None] | None = None,
+) -> None:
+    """Asks both engines about every window and adds what they said to ``account``, a batch at a time."""
+    for start in range(0, len(windows), BATCH_TICKERS):
+        part = windows[start : start + BATCH_TICKERS]
+        answers = [engine.evaluate(part, sets, mode=mode) for engine in (first, second)]
+        account.add(part, sets, answers[0], answers[1])
+        if progress is not None:
+            progress(len(part))

@@ -47,6 +47,7 @@ DONE: Final = "DONE"
 STOPPED: Final = "STOPPED"
 ERROR: Final = "ERROR"
 STATES: Final = (IDLE, RUNNING, DONE, STOPPED, ERROR)
+EXIT_MODELS: Final = ("target_or_close", "open_to_close")  # texts of EXIT_MODEL
 ERROR_MARK: Final = "#ERR"  # what a formula shows instead of an error value
 
 # Macros: no arguments, no return value. Every module answers its Ping.
@@ -144,7 +145,7 @@ OUTPUT_ROW: Final = HelperCell("OutputRow", _CONTROL_ROW + 5, 1, "row of Results
 STOP_REQUEST: Final = HelperCell("StopRequest", _CONTROL_ROW + 6, 0, "1 stops before the next chunk; 0 goes on")
 SHIFT_ROWS: Final = HelperCell("ShiftRows", _CONTROL_ROW + 7, 1, "1 training (row 1 confirms), 0 execution")
 EXIT_MODEL: Final = HelperCell(
-    "ExitModel", _CONTROL_ROW + 8, "target_or_close", "target_or_close, or open_to_close: how a day becomes PP"
+    "ExitModel", _CONTROL_ROW + 8, EXIT_MODELS[0], "target_or_close, or open_to_close: how a day becomes PP"
 )
 LAST_ERROR: Final = HelperCell("LastError", _CONTROL_ROW + 9, "", "why the state is ERROR")
 PING_ENGINE: Final = HelperCell(
