@@ -17,34 +17,35 @@ BLOCK = Block(
     lines=(
         Line("share", "1/n", "1/{n}"),
         Line("keep", "(n-1)/n", "({n}-1)*{share}"),
+        Line("seed", "seed bar of ADX, 2n-1", "2*{n}-1", "bar"),
     ),
     shared=(
         Column("up", "high up, $", "{high}-{high.older}", bars=63),
         Column("down", "low down, $", "{low.older}-{low}", bars=63),
-        Column("plus_move", "+DM, $", "IF(GESTEP({down},{up})+GESTEP(0,{up})=0,{up},0)", bars=63),
-        Column("minus_move", "-DM, $", "IF(GESTEP({up},{down})+GESTEP(0,{down})=0,{down},0)", bars=63),
+        Column("plus_move", "+DM, $", "IF({up}>0,IF(GESTEP({down},{up})=0,{up},0),0)", bars=63),
+        Column("minus_move", "-DM, $", "IF({down}>0,IF(GESTEP({up},{down})=0,{down},0),0)", bars=63),
     ),
     columns=(
         Column(
             "plus",
             "+DM(n)",
-            "IF({bar}<{n},{plus.older}+{plus_move},{plus.older}-{plus.older}*{share}+{plus_move})",
+            "IF({bar}>={n},{plus.older}-{plus.older}*{share}+{plus_move},{plus.older}+{plus_move})",
         ),
         Column(
             "minus",
             "-DM(n)",
-            "IF({bar}<{n},{minus.older}+{minus_move},{minus.older}-{minus.older}*{share}+{minus_move})",
+            "IF({bar}>={n},{minus.older}-{minus.older}*{share}+{minus_move},{minus.older}+{minus_move})",
         ),
         Column(
             "dx",
             "DX",
-            "IF({bar}<{n},0,IF({plus}+{minus}>0,100*(ABS({plus}-{minus})/({plus}+{minus})),0))",
+            "IF({bar}>={n},IF({plus}+{minus}>0,100*(ABS({plus}-{minus})/({plus}+{minus})),0),0)",
         ),
         Column(
             "adx",
             "ADX(n)",
-            "IF({bar}<2*{n}-1,{adx.older}+{dx},"
-            "IF({bar}=2*{n}-1,({adx.older}+{dx})*{share},{adx.older}*{keep}+{dx}*{share}))",
+            "IF({bar}>{seed},{adx.older}*{keep}+{dx}*{share},"
+            "IF({bar}={seed},({adx.older}+{dx})*{share},{adx.older}+{dx}))",
         ),
     ),
     notes=("Before bar 2n-1 the ADX column holds the running sum of DX.",),

@@ -16,6 +16,8 @@ BLOCK = Block(
     lines=(
         Line("weight", "2/(n+1)", "2/({n}+1)"),
         Line("share", "1/m", "1/{m}"),
+        Line("seed", "seed bar of the EMA, n-1", "{n}-1", "bar"),
+        Line("previous", "m-1", "{m}-1"),
     ),
     shared=(
         Column(
@@ -29,15 +31,15 @@ BLOCK = Block(
         Column(
             "average",
             "EMA(n), $",
-            "IF({bar}<{n}-1,{average.older}+{close},"
-            "IF({bar}={n}-1,({average.older}+{close})/{n},{average.older}+{weight}*({close}-{average.older})))",
+            "IF({bar}>{seed},{average.older}+{weight}*({close}-{average.older}),"
+            "IF({bar}={seed},({average.older}+{close})/{n},{average.older}+{close}))",
         ),
         Column(
             "atr",
             "ATR(m), $",
-            "IF({bar}<{m},{atr.older}+{range},"
-            "IF({bar}={m},({atr.older}+{range})*{share},({atr.older}*({m}-1)+{range})*{share}))",
+            "IF({bar}>{m},({atr.older}*{previous}+{range})*{share},"
+            "IF({bar}={m},({atr.older}+{range})*{share},{atr.older}+{range}))",
         ),
     ),
-    notes=("Before their seed bars (n-1 and m) the columns hold running sums.",),
+    notes=("Before their seed bars (n-1 of the EMA, m of the ATR) the columns hold running sums.",),
 )

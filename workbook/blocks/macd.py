@@ -15,6 +15,8 @@ BLOCK = Block(
         Test("MACD at t < 0", "{line.now}", "<", "0", unless="{z}=0"),
     ),
     lines=(
+        Line("first", "first bar of MACD, s-1", "{s}-1", "bar"),
+        Line("seed", "seed bar of the signal, s+g-2", "{s}+{g}-2", "bar"),
         Line("weight_f", "2/(f+1)", "2/({f}+1)"),
         Line("weight_s", "2/(s+1)", "2/({s}+1)"),
         Line("weight_g", "2/(g+1)", "2/({g}+1)"),
@@ -23,23 +25,22 @@ BLOCK = Block(
         Column(
             "fast",
             "EMA(f), $",
-            "IF({bar}<{s}-{f},0,IF({bar}<{s}-1,{fast.older}+{close},"
-            "IF({bar}={s}-1,({fast.older}+{close})/{f},{fast.older}+{weight_f}*({close}-{fast.older}))))",
+            "IF({bar}>{first},{fast.older}+{weight_f}*({close}-{fast.older}),"
+            "IF({bar}={first},({fast.older}+{close})/{f},IF({bar}>={s}-{f},{fast.older}+{close},0)))",
         ),
         Column(
             "slow",
             "EMA(s), $",
-            "IF({bar}<{s}-1,{slow.older}+{close},"
-            "IF({bar}={s}-1,({slow.older}+{close})/{s},{slow.older}+{weight_s}*({close}-{slow.older})))",
+            "IF({bar}>{first},{slow.older}+{weight_s}*({close}-{slow.older}),"
+            "IF({bar}={first},({slow.older}+{close})/{s},{slow.older}+{close}))",
         ),
-        Column("line", "MACD, $", "IF({bar}<{s}-1,0,{fast}-{slow})"),
+        Column("line", "MACD, $", "IF({bar}>={first},{fast}-{slow},0)"),
         Column(
             "signal",
             "signal, $",
-            "IF({bar}<{s}+{g}-2,{signal.older}+{line},"
-            "IF({bar}={s}+{g}-2,({signal.older}+{line})/{g},"
-            "{signal.older}+{weight_g}*({line}-{signal.older})))",
+            "IF({bar}>{seed},{signal.older}+{weight_g}*({line}-{signal.older}),"
+            "IF({bar}={seed},({signal.older}+{line})/{g},{signal.older}+{line}))",
         ),
     ),
-    notes=("Before bar s-1 the averages, before bar s+g-2 the signal column hold running sums.",),
+    notes=("Before their first and seed bars the columns hold running sums.",),
 )

@@ -8,8 +8,8 @@ from workbook.block_sheet import Block, Column, Line, Test
 def _smoothed(name: str, move: str) -> str:
     older = f"{{{name}.older}}"
     return (
-        f"IF({{bar}}<{{n}},{older}+{{{move}}},"
-        f"IF({{bar}}={{n}},({older}+{{{move}}})*{{share}},({older}*({{n}}-1)+{{{move}}})*{{share}}))"
+        f"IF({{bar}}>{{n}},({older}*{{previous}}+{{{move}}})*{{share}},"
+        f"IF({{bar}}={{n}},({older}+{{{move}}})*{{share}},{older}+{{{move}}}))"
     )
 
 
@@ -24,6 +24,7 @@ BLOCK = Block(
     ),
     lines=(
         Line("share", "1/n", "1/{n}"),
+        Line("previous", "n-1", "{n}-1"),
         Line("total", "gain + loss at t", "{gain.now}+{loss.now}", "$"),
         Line("gain_h", "gain at t-h", "INDEX({gain.all},{h}+1)", "$"),
         Line("total_h", "gain + loss at t-h", "INDEX({gain.all},{h}+1)+INDEX({loss.all},{h}+1)", "$"),

@@ -19,14 +19,13 @@ Failed:
 End Sub
 
 Public Sub StepBatch()
-    Dim ticker As Long
-    Dim lastTicker As Long
-    Dim tickers As Long
+    Dim state As Range
     Dim problem As String
     On Error GoTo Failed
-    If HelperCell("EngineState").Value = "ERROR" Or HelperCell("EngineState").Value = "DONE" Then Exit Sub
+    Set state = HelperCell("EngineState")
+    If state.Value = "ERROR" Or state.Value = "DONE" Then Exit Sub
     If HelperCell("StopRequest").Value <> 0 Then
-        HelperCell("EngineState").Value = "STOPPED"
+        state.Value = "STOPPED"
         Exit Sub
     End If
     problem = WrongSetting()
@@ -34,26 +33,10 @@ Public Sub StepBatch()
         RecordError "StepBatch", problem
         Exit Sub
     End If
-    HelperCell("EngineState").Value = "RUNNING"
+    state.Value = "RUNNING"
     Application.ScreenUpdating = False
     Application.Calculation = xlCalculationManual
-    tickers = HelperCell("TickerCount").Value
-    ticker = HelperCell("NextTicker").Value
-    lastTicker = ticker + HelperCell("ChunkSize").Value - 1
-    If lastTicker > tickers Then lastTicker = tickers
-    Do While ticker <= lastTicker
-        LoadTicker ticker
-        Application.Calculate
-        problem = WrongAnswer()
-        If problem <> "" Then
-            Application.ScreenUpdating = True
-            RecordError "ticker " & ticker, problem
-            Exit Sub
-        End If
-        KeepAnswer ticker
-        ticker = ticker + 1
-    Loop
-    If ticker > tickers Then HelperCell("EngineState").Value = "DONE"
+    WorkThroughChunk state
     Application.ScreenUpdating = True
     Exit Sub
 Failed:
@@ -100,43 +83,60 @@ Private Function WrongSetting() As String
     End If
 End Function
 
-' Copies one ticker from Data to Work.
-Private Sub LoadTicker(ByVal ticker As Long)
-    Dim bars As Range
-    Set bars = NamedRange("DataBars")
-    bars.Resize(RowsOfTicker, bars.Columns.Count).Offset((ticker - 1) * RowsOfTicker, 0).Copy NamedRange("WorkBars")
-    HelperCell("WorkNumber").Value = ticker
-    HelperCell("WorkSymbol").Value = NamedRange("DataSymbols").Cells(ticker, 1).Value
+' At most ChunkSize tickers from NextTicker on. Ranges are looked up once: a look-up by name
+' costs as much as hundreds of formulas.
+Private Sub WorkThroughChunk(ByVal state As Range)
+    Dim nextTicker As Range, lastFinished As Range, outputRow As Range
+    Dim bars As Range, symbols As Range, workBars As Range, workNumber As Range, workSymbol As Range
+    Dim answer As Range, answerErrors As Range, results As Range
+    Dim ticker As Long, lastTicker As Long, tickers As Long, row As Long
+    Set nextTicker = HelperCell("NextTicker")
+    Set lastFinished = HelperCell("LastFinished")
+    Set outputRow = HelperCell("OutputRow")
+    Set bars = NamedRange("DataBars").Resize(RowsOfTicker, 5)
+    Set symbols = NamedRange("DataSymbols")
+    Set workBars = NamedRange("WorkBars")
+    Set workNumber = NamedRange("WorkNumber")
+    Set workSymbol = NamedRange("WorkSymbol")
+    Set answer = NamedRange("OutRow")
+    Set answerErrors = NamedRange("OutErrors")
+    Set results = NamedRange("ResultRows").Resize(1, answer.Columns.Count)
+    tickers = HelperCell("TickerCount").Value
+    ticker = nextTicker.Value
+    row = outputRow.Value
+    lastTicker = ticker + HelperCell("ChunkSize").Value - 1
+    If lastTicker > tickers Then lastTicker = tickers
+    Do While ticker <= lastTicker
+        bars.Offset((ticker - 1) * RowsOfTicker, 0).Copy workBars
+        workNumber.Value = ticker
+        workSymbol.Value = symbols.Cells(ticker, 1).Value
+        Application.Calculate
+        If answerErrors.Value <> 0 Then
+            RecordError "ticker " & ticker, WrongAnswer(answer)
+            Exit Sub
+        End If
+        results.Offset(row - 1, 0).Value = answer.Value
+        ticker = ticker + 1
+        row = row + 1
+        lastFinished.Value = ticker - 1
+        nextTicker.Value = ticker
+        outputRow.Value = row
+    Loop
+    If ticker > tickers Then state.Value = "DONE"
 End Sub
 
-' Why the answer for the ticker in Work must not be used, or nothing.
-Private Function WrongAnswer() As String
-    Dim answer As Range
+' Why the answer for the ticker in Work must not be used.
+Private Function WrongAnswer(ByVal answer As Range) As String
     Dim column As Long
-    WrongAnswer = ""
-    If HelperCell("OutErrors").Value = 0 Then Exit Function
-    If Not IsNumeric(HelperCell("WorkCheck").Value) Then
+    WrongAnswer = "error cell in Out"
+    If Not IsNumeric(NamedRange("WorkCheck").Value) Then
         WrongAnswer = "a bar in Data is missing, not a number, or not positive"
         Exit Function
     End If
-    Set answer = NamedRange("OutRow")
     For column = 3 To answer.Columns.Count
         If Not IsNumeric(answer.Cells(1, column).Value) Then
             WrongAnswer = "error cell in Out: " & answer.Cells(1, column).Offset(-1, 0).Value
             Exit Function
         End If
     Next column
-    WrongAnswer = "error cell in Out"
 End Function
-
-' Copies the row of Out to Results and moves the helper cells on.
-Private Sub KeepAnswer(ByVal ticker As Long)
-    Dim outputRow As Long
-    Dim answer As Range
-    outputRow = HelperCell("OutputRow").Value
-    Set answer = NamedRange("OutRow")
-    NamedRange("ResultRows").Resize(1, answer.Columns.Count).Offset(outputRow - 1, 0).Value = answer.Value
-    HelperCell("LastFinished").Value = ticker
-    HelperCell("NextTicker").Value = ticker + 1
-    HelperCell("OutputRow").Value = outputRow + 1
-End Sub
