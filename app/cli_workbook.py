@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import subprocess
+import sys
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console
@@ -16,11 +19,12 @@ from engine.compute.agreement import Agreement, compare_engines
 from engine.compute.check_material import edge_sets, seeded_windows
 from engine.compute.protocol import OfficeEngine
 from engine.config import Settings
-from engine.errors import EXIT_DONE, EXIT_FAILED
+from engine.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from engine.home import Home
 from engine.model import DAYS, LOOKBACK, MICRO, TICKERS, Floats
 from engine.storage.stocks_data_db import StocksDataDb
 
+SOURCES = Path(__file__).parents[1]
 NAMES = ("native", "workbook")
 SHOWN = 20  # differences printed in full
 
@@ -127,3 +131,12 @@ def _print(account: Agreement, material: _Material, office: str) -> None:
     if len(account.found) > SHOWN:
         say(f"and {len(account.found) - SHOWN} more")
     say("the backends agree" if account.agree else "THE BACKENDS DISAGREE: do not train on either")
+
+
+def build() -> int:
+    """Runs the build script beside the workbook's sources; UsageError in an installation without them."""
+    if not (SOURCES / "workbook" / "build.py").exists():
+        raise UsageError(
+            "this installation has no workbook sources: build from a checkout of the project ('pip install -e .')"
+        )
+    return subprocess.run([sys.executable, "-m", "workbook.build"], cwd=SOURCES, check=False).returncode

@@ -180,9 +180,15 @@ class WorkbookDriver:
             except (WorkbookFault, DataError, UsageError, BatchStoppedError):
                 raise
             except Exception as error:
-                fruitless = fruitless + 1 if len(rows) == before else 0
-                if not self._lost() or fruitless >= FRUITLESS_RESTARTS:
+                if not self._lost():
                     raise
+                fruitless = fruitless + 1 if len(rows) == before else 0
+                if fruitless >= FRUITLESS_RESTARTS:
+                    raise OperatorError(
+                        f"{self.plan.office.name} failed {fruitless} times in a row at ticker {len(rows) + 1} of a "
+                        f"batch ({error}): see whether the machine is overloaded, raise workbook.deadline_s "
+                        f"({self.plan.deadline_s:g} s now), or set training.backend to 'native'"
+                    ) from error
                 self._restart(f"the office failed at ticker {len(rows) + 1} of {count} ({error})")
         return _result(rows, mode)
 
@@ -252,8 +258,7 @@ class WorkbookDriver:
     def _refuse(self, state: str, control: dict[str, Any]) -> None:
         said = control[layout.LAST_ERROR.name] or "no message"
         if state == layout.ERROR:
-            ticker = control[layout.NEXT_TICKER.name]
-            raise WorkbookFault(f"the workbook stopped at ticker {ticker} of the batch: {said}")
+            raise WorkbookFault(f"the workbook stopped in the middle of a batch: {said}")
         raise WorkbookFault(f"the workbook is {state or 'without a state'} in the middle of a batch ({said})")
 
     def _write_blocks(self) -> None:

@@ -204,8 +204,8 @@ class WorkbookEngine:
 
     def write_blocks(self, parameter_sets: Sequence[ParameterSet]) -> None:
         """The next variations into the blocks of every instance, before their first batch."""
-        self.warm_up(lambda *_: None)
         blocks = dict(plan_passes(parameter_sets)[0].blocks)
+        self.warm_up(lambda *_: None)
 
         def write(driver: WorkbookDriver) -> None:
             driver.write_blocks(blocks)

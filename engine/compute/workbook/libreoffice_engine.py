@@ -17,6 +17,7 @@ import numbers
 import re
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -35,14 +36,22 @@ FILTERS = {".xlsm": "Calc MS Excel 2007 VBA XML", ".xlsx": "Calc MS Excel 2007 X
 _MACRO = re.compile(r"^(?:'?.*'?!)?([\w.]+)$")
 
 
-def register(installation: Installation | None = None) -> xw.Engine:
+def register() -> xw.Engine:
     """The engine ``libreoffice`` of xlwings, added on first use and made the active one where Excel is absent."""
     if NAME not in xw.engines.engines_by_name:
-        xw.engines.add(xw.Engine(impl=Engine(installation)))
+        xw.engines.add(xw.Engine(impl=Engine()))
     engine: xw.Engine = xw.engines[NAME]
     if "excel" not in xw.engines.engines_by_name:
         engine.activate()
     return engine
+
+
+@dataclass(frozen=True)
+class Place:
+    """Which office, and the folder that it lives in."""
+
+    installation: Installation
+    folder: PrivateFolder
 
 
 class Engine:
@@ -51,8 +60,7 @@ class Engine:
     name = NAME
     type = "desktop"
 
-    def __init__(self, installation: Installation | None = None) -> None:
-        self.installation = installation
+    def __init__(self) -> None:
         self.apps = Apps(self)
 
     @staticmethod
@@ -99,10 +107,9 @@ class Apps(base.Apps):
     def add(
         self, spec: Any = None, add_book: bool | None = None, xl: Any = None, visible: bool | None = None
     ) -> App:
-        """``spec``: the ``PrivateFolder`` to live in, a new one when None. The office is never visible."""
-        if self.engine.installation is None:
-            self.engine.installation = find_installation()
-        link = OfficeLink.start(self.engine.installation, spec if isinstance(spec, PrivateFolder) else None)
+        """``spec``: a ``Place``, or None for a folder of its own. The office is never visible."""
+        place = spec if isinstance(spec, Place) else Place(find_installation(), PrivateFolder())
+        link = OfficeLink.start(place.installation, place.folder)
         app = App(self, link)
         self._apps = {app.pid: app, **self._apps}  # the newest is the active one
         if add_book:
@@ -165,8 +172,7 @@ class App(base.App):
 
     @property
     def path(self) -> str:
-        installation = self.engine.installation
-        return str(installation.program.parent) if installation else ""
+        return str(self.link.installation.program.parent)
 
     @property
     def books(self) -> Books:

@@ -97,7 +97,7 @@ class OfficeLink:
     """One running LibreOffice and the pipe to it. ``close`` it, or its process is ended with this one."""
 
     def __init__(self, installation: Installation, folder: PrivateFolder) -> None:
-        self.folder = folder
+        self.installation, self.folder = installation, folder
         self.office_pid = 0
         self.version = ""
         self._lock = threading.Lock()
@@ -116,10 +116,10 @@ class OfficeLink:
         self._to, self._from = self._server.stdin.fileno(), self._server.stdout.fileno()
 
     @classmethod
-    def start(cls, installation: Installation, folder: PrivateFolder | None = None) -> OfficeLink:
+    def start(cls, installation: Installation, folder: PrivateFolder) -> OfficeLink:
         """Starts an office (1-2 s); OperatorError with its last words when it does not come up."""
-        sweep()
-        link = cls(installation, folder or PrivateFolder())
+        sweep(folder.root)
+        link = cls(installation, folder)
         try:
             started = link.call("start")
         except (OfficeError, OfficeGoneError) as error:

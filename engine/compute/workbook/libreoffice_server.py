@@ -192,6 +192,18 @@ class Office:
         lines = (Path(self.folder) / "office.log").read_text(errors="replace").strip().splitlines()
         return lines[-1] if lines else "it said nothing"
 
+    def gone(self) -> bool:
+        """Whether the office is dead. Asked after a failure: a dying one may need a moment to be seen as dead."""
+        if self.process is None or self.desktop is None:
+            return False
+        try:
+            self.desktop.getCurrentFrame()
+        except Exception:  # noqa: BLE001 - UNO's DisposedException: nobody is at the other end any more
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.process.wait(2.0)
+            return True
+        return bool(self.process.poll() is not None)
+
     def kill(self) -> None:
         if self.process is not None and self.process.poll() is None:
             self.process.kill()
@@ -410,7 +422,7 @@ def main() -> None:
         try:
             reply = answer(office, header, payload)
         except Exception as error:  # noqa: BLE001 - the border: every failure is an answer
-            gone = office.process is not None and office.process.poll() is not None
+            gone = office.gone()
             what = "the office is gone" if gone else f"{type(error).__name__}: {error}"
             reply = {"error": what, "gone": gone}, b""
         try:

@@ -14,7 +14,7 @@ from pathlib import Path
 import xlwings as xw
 
 from engine.compute.workbook.layout import FILE_NAME
-from engine.compute.workbook.libreoffice_engine import excel_is_here, register
+from engine.compute.workbook.libreoffice_engine import Place, excel_is_here, register
 from engine.compute.workbook.libreoffice_link import Installation, find_installation
 from engine.compute.workbook.private_folder import PrivateFolder
 from engine.errors import OperatorError
@@ -34,7 +34,7 @@ class Office:
         if self.installation is None:
             _join_com()
             return xw.App(visible=False, add_book=False)
-        return register(self.installation).apps.add(spec=folder, add_book=False, visible=False)
+        return register().apps.add(spec=Place(self.installation, folder), add_book=False, visible=False)
 
 
 def find_office(override: str = "") -> Office:
