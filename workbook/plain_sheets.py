@@ -154,15 +154,14 @@ def write_work(sheet: Worksheet, looks: Looks, sample: list[tuple[float, ...]]) 
         put(sheet, first + number, 1, number + 1, looks.axis)
         for position, value in enumerate(sample[number]):
             put(sheet, first + number, bars.column + position, value, looks.input(FIELD_NUMBERS[position]))
-    age = layout.column_letters(window.column - 2)
     for number in range(layout.WINDOW_ROWS):
         row = first + number
         put(sheet, row, window.column - 2, number, looks.axis)
         put(sheet, row, window.column - 1, layout.WINDOW_ROWS - 1 - number, looks.axis)
         for position in range(len(layout.FIELDS)):
             letters = layout.column_letters(bars.column + position)
-            source = f"{letters}${bars.row}:{letters}${bars.last_row}"
-            formula = f"=INDEX({source},${age}{row}+1+{layout.SHIFT_ROWS.name})"
+            same, older = f"{letters}{bars.row + number}", f"{letters}{bars.row + number + 1}"
+            formula = f"=IF({layout.SHIFT_ROWS.name}=1,{older},{same})"
             put(sheet, row, window.column + position, formula, looks.formula(FIELD_NUMBERS[position]))
         high, low, close = (f"{layout.column_letters(window.column + field)}{row}" for field in (1, 2, 3))
         put(sheet, row, typical.column, f"=({high}+{low}+{close})/3", looks.formula())

@@ -22,8 +22,8 @@ BLOCK = Block(
     shared=(
         Column("up", "high up, $", "{high}-{high.older}", bars=63),
         Column("down", "low down, $", "{low.older}-{low}", bars=63),
-        Column("plus_move", "+DM, $", "IF({up}>0,IF(GESTEP({down},{up})=0,{up},0),0)", bars=63),
-        Column("minus_move", "-DM, $", "IF({down}>0,IF(GESTEP({up},{down})=0,{down},0),0)", bars=63),
+        Column("plus_move", "+DM, $", "IF({up}>0,IF({down}>0,IF(GESTEP({down},{up})=0,{up},0),{up}),0)", bars=63),
+        Column("minus_move", "-DM, $", "IF({down}>0,IF({up}>0,IF(GESTEP({up},{down})=0,{down},0),{down}),0)", bars=63),
     ),
     columns=(
         Column(

@@ -16,6 +16,7 @@ BLOCK = Block(
     lines=(
         Line("mean", "SMA(TP) - TP at t", "{sum.now}/{n}", "$"),
         Line("spread", "0.015*mean deviation at t", "0.015*({deviation.now}/{n})", "$"),
+        Line("end_h", "h+n: end of the bars of t-h", "{h}+{n}", "bars before t"),
         Line("typical_h", "TP at t-h", "INDEX({typical.all},{h}+1)", "$"),
         Line("mean_h", "SMA(TP) - TP at t-h", "INDEX({sum_h.all},{h}+1)/{n}", "$"),
         Line("spread_h", "0.015*mean deviation at t-h", "0.015*(INDEX({deviation_h.all},{h}+1)/{n})", "$"),
@@ -24,14 +25,18 @@ BLOCK = Block(
     columns=(
         Column("sum", "sum of d, $", "IF({age}<{n},{sum.older}+{d},0)", bars=40),
         Column("deviation", "sum of |d - mean|", "IF({age}<{n},{deviation.older}+ABS({d}-{mean}),0)", bars=40),
-        Column("d_h", "TP - TP at t-h, $", "IF(AND({age}>={h},{age}<{h}+{n}),{typical}-{typical_h},0)", bars=44),
-        Column("sum_h", "its sum, $", "IF({age}<{h}+{n},{sum_h.older}+{d_h},0)", bars=44),
+        Column(
+            "sum_h",
+            "sum of d from t-h, $",
+            "IF({age}<{h},0,IF({age}<{end_h},{sum_h.older}+({typical}-{typical_h}),0))",
+            bars=44,
+        ),
         Column(
             "deviation_h",
-            "sum of |it - mean|",
-            "IF(AND({age}>={h},{age}<{h}+{n}),{deviation_h.older}+ABS({d_h}-{mean_h}),0)",
+            "sum of |d - mean|",
+            "IF({age}<{h},0,IF({age}<{end_h},{deviation_h.older}+ABS(({typical}-{typical_h})-{mean_h}),0))",
             bars=44,
         ),
     ),
-    notes=("TP (typical price) is on Work. Sums run from the oldest of the n bars to the newest.",),
+    notes=("TP (typical price) is on Work; d is TP minus the TP of t or of t-h. Sums run from the oldest bar.",),
 )
