@@ -31,6 +31,7 @@ from engine.errors import OperatorError
 from engine.home import Home
 from engine.storage.variation_results_db import VariationResultsDb
 from engine.training.launch import TrainingProcess, TrainingRequest
+from engine.views import TrainingView
 
 SETS = edge_sets(seed=1)
 WINDOWS = seeded_windows(seed=11, tickers=60)
@@ -73,7 +74,7 @@ def stop_server(driver: WorkbookDriver) -> None:
 
 
 @pytest.mark.slow
-def test_an_office_that_is_killed_frozen_or_orphaned_in_a_batch_costs_time_and_no_row(
+def test_an_office_killed_frozen_or_orphaned_in_a_batch_costs_time_and_no_row(
     office: Installation,
 ) -> None:
     settings = WorkbookSettings(instances=2, chunk=3, deadline_s=4.0)
@@ -137,7 +138,7 @@ def test_an_unusable_bar_in_the_sheet_is_refused_by_the_workbook_with_its_ticker
     try:
         driver.open()
         driver.write_blocks(_blocks())
-        with pytest.raises(WorkbookFault, match="ticker 7: .*not positive"):
+        with pytest.raises(WorkbookFault, match=r"ticker 7: .*not positive"):
             driver.run_batch(wrong, "training")
         assert driver.restarts == 0
     finally:
@@ -145,7 +146,7 @@ def test_an_unusable_bar_in_the_sheet_is_refused_by_the_workbook_with_its_ticker
 
 
 def changed_copy(tmp_path: Path, name: str, change: Callable[[str, bytes], bytes | None]) -> Path:
-    """The workbook with something wrong: ``change(part, content)`` gives each part's new content, None drops it."""
+    """The workbook with something wrong: ``change(part, content)`` gives a part's new content, None drops it."""
     target = tmp_path / name
     with zipfile.ZipFile(WORKBOOK_FILE) as source, zipfile.ZipFile(target, "w") as copy:
         for part in source.namelist():
@@ -155,9 +156,7 @@ def changed_copy(tmp_path: Path, name: str, change: Callable[[str, bytes], bytes
     return target
 
 
-def test_a_workbook_that_is_not_the_right_one_is_refused_with_a_remedy(
-    office: Installation, tmp_path: Path
-) -> None:
+def test_a_workbook_that_is_not_ours_is_refused_with_a_remedy(office: Installation, tmp_path: Path) -> None:
     version = re.compile(rb'(<c r="%s"[^>]*><v>)1(</v>)' % layout.PROTOCOL.area.address.encode())
 
     def other_version(part: str, content: bytes) -> bytes:
@@ -200,7 +199,7 @@ def test_a_setting_that_names_no_office_and_an_office_that_does_not_start_say_so
     broken.chmod(0o755)
     with (
         WorkbookEngine(settings=WorkbookSettings(office=str(tmp_path))) as engine,
-        pytest.raises(OperatorError, match="does not start.*code 3.*this office is broken"),
+        pytest.raises(OperatorError, match=r"does not start.*code 3.*this office is broken"),
     ):
         engine.warm_up(lambda *_: None)
 
@@ -249,14 +248,20 @@ async def test_a_training_worker_killed_in_a_batch_leaves_no_office_no_file_and_
     await process.start(TrainingRequest.of(home, settings))
     assert process.pid is not None
     worker, offices = process.pid, list[int]()
-    with pytest.raises(OperatorError, match="signal 9"):
+    seen: list[TrainingView] = []
+
+    async def watch() -> None:
         async for view in process.views():
             if view.tickers_per_s and not offices:
-                assert view.office.startswith("LibreOffice")
-                assert view.instances == 2
-                offices = [child.pid for child in offices_of(worker)]
+                seen.append(view)
+                offices.extend(child.pid for child in offices_of(worker))
                 assert len(folders_of(worker)) == 2
                 os.kill(worker, signal.SIGKILL)
+
+    with pytest.raises(OperatorError, match="signal 9"):
+        await watch()
+    assert seen[0].office.startswith("LibreOffice")
+    assert seen[0].instances == 2
     await process.close()
     assert len(offices) == 2
     await asyncio.to_thread(assert_nothing_is_left, worker, *offices)

@@ -185,8 +185,8 @@ class WorkbookDriver:
                 fruitless = fruitless + 1 if len(rows) == before else 0
                 if fruitless >= FRUITLESS_RESTARTS:
                     raise OperatorError(
-                        f"{self.plan.office.name} failed {fruitless} times in a row at ticker {len(rows) + 1} of a "
-                        f"batch ({error}): see whether the machine is overloaded, raise workbook.deadline_s "
+                        f"{self.plan.office.name} failed {fruitless} times in a row at ticker {len(rows) + 1} of "
+                        f"a batch ({error}): see whether the machine is overloaded, raise workbook.deadline_s "
                         f"({self.plan.deadline_s:g} s now), or set training.backend to 'native'"
                     ) from error
                 self._restart(f"the office failed at ticker {len(rows) + 1} of {count} ({error})")
