@@ -14,7 +14,10 @@ import zipfile
 from datetime import datetime
 from pathlib import Path
 
-import xlsxwriter
+try:
+    import xlsxwriter
+except ImportError:
+    sys.exit("building the workbook needs XlsxWriter: pip install -e '.[workbook]'")
 
 from engine.compute.algorithms import ALGORITHMS
 from engine.compute.workbook import layout
@@ -50,7 +53,7 @@ def modules() -> list[Module]:
     return documents + sources
 
 
-def sample_bars() -> list[tuple[float, ...]]:
+def sample_bars() -> list[plain_sheets.Bar]:
     """65 invented bars, newest first: something to look at before the first batch."""
     bars = []
     close = 40.0
@@ -95,9 +98,12 @@ def build() -> bytes:
 def _stored(compressed: bytes) -> bytes:
     """The same archive, its files in the same order, without compression and without times."""
     out = io.BytesIO()
-    with zipfile.ZipFile(io.BytesIO(compressed)) as source, zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as target:
+    with (
+        zipfile.ZipFile(io.BytesIO(compressed)) as source,
+        zipfile.ZipFile(out, "w", zipfile.ZIP_STORED) as target,
+    ):
         for name in source.namelist():
-            entry = zipfile.ZipInfo(name, ZIP_DATE)
+            entry = zipfile.ZipInfo(name, ZIP_DATE)  # stored, not compressed
             entry.create_system = 0  # the same on every system
             target.writestr(entry, source.read(name))
     return out.getvalue()
@@ -105,13 +111,15 @@ def _stored(compressed: bytes) -> bytes:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m workbook.build", description="Builds tsh_engine.xlsm.")
-    parser.add_argument("--output", type=Path, default=TARGET, help="where to write it (default: next to its sources)")
-    parser.add_argument("--check", action="store_true", help="write nothing; fail when the file is not what the sources give")
+    parser.add_argument("--output", type=Path, default=TARGET, help="default: beside its sources")
+    parser.add_argument("--check", action="store_true", help="write nothing; 1 when the file is out of date")
     options = parser.parse_args(arguments)
     content = build()
     if options.check:
         if not options.output.exists() or options.output.read_bytes() != content:
-            print(f"{options.output} is not what its sources give: run 'python -m workbook.build'", file=sys.stderr)
+            print(
+                f"{options.output} is not what its sources give: run 'python -m workbook.build'", file=sys.stderr
+            )
             return 1
         print(f"{options.output} is what its sources give ({len(content):,} bytes)")
         return 0

@@ -40,9 +40,7 @@ class _Entry:
         name = self.name.encode("utf-16-le") + b"\0\0"
         if len(name) > 64:
             raise ValueError(f"'{self.name}' is too long for a compound file: at most 31 characters")
-        head = struct.pack(
-            "<64sHBBIII", name, len(name), self.kind, self.color, self.left, self.right, self.child
-        )
+        head = struct.pack("<64sHBBIII", name, len(name), self.kind, self.color, self.left, self.right, self.child)
         # class id, state bits, two times: all zero
         return head + bytes(16 + 4 + 8 + 8) + struct.pack("<IQ", self.start, self.size)
 

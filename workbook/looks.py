@@ -37,7 +37,13 @@ class Looks:
     @property
     def heading(self) -> Format:
         return self.make(
-            bold=True, font_color="#FFFFFF", bg_color=HEADING, align="center", valign="vcenter", text_wrap=True, border=1
+            bold=True,
+            font_color="#FFFFFF",
+            bg_color=HEADING,
+            align="center",
+            valign="vcenter",
+            text_wrap=True,
+            border=1,
         )
 
     @property

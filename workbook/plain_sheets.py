@@ -5,12 +5,15 @@ Addresses come from the layout; what stands here is text, formulas and looks.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from xlsxwriter.worksheet import Worksheet
 
 from engine.brackets import DEFAULT_BRACKETS
 from engine.compute.workbook import layout
 from workbook.looks import LEGEND, Looks
 
+Bar = tuple[float, float, float, float, float]  # open, high, low, close, volume
 PRICE, SHARES = "0.00##", "#,##0"
 FIELD_NUMBERS = (PRICE, PRICE, PRICE, PRICE, SHARES)
 BUTTONS = (  # caption, macro
@@ -24,7 +27,8 @@ BUTTONS = (  # caption, macro
     ("Reset", layout.RESET_ENGINE),
 )
 WRITTEN_BY_MACROS = (
-    layout.STATE, layout.LAST_FINISHED, layout.LAST_ERROR, layout.PING_ENGINE, layout.PING_CONTROL, layout.PROTOCOL,
+    layout.STATE, layout.LAST_FINISHED, layout.LAST_ERROR,
+    layout.PING_ENGINE, layout.PING_CONTROL, layout.PROTOCOL,
 )  # fmt: skip
 
 
@@ -40,7 +44,7 @@ def put_area(sheet: Worksheet, area: layout.Area, content: object, look: object)
 def write_control(sheet: Worksheet, looks: Looks) -> None:
     """Helper cells, buttons, legend."""
     put(sheet, 1, 1, "Control: helper cells of the cycling macro", looks.title)
-    put(sheet, 2, 1, "Each cell has the name in column A. Calculation is manual: the macros calculate.", looks.note)
+    put(sheet, 2, 1, "Each value has the name in column A. Calculation is manual: macros calculate.", looks.note)
     first = layout.HELPER_CELLS[0].row
     for column, heading in enumerate(("name", "value", "meaning"), start=1):
         put(sheet, first - 1, column, heading, looks.heading)
@@ -81,7 +85,7 @@ def _allow(sheet: Worksheet, cell: layout.HelperCell, kind: str, low: int, high:
     )  # fmt: skip
 
 
-def write_data(sheet: Worksheet, looks: Looks, sample: list[tuple[float, ...]]) -> None:
+def write_data(sheet: Worksheet, looks: Looks, sample: Sequence[Bar]) -> None:
     """The empty batch with its row numbers, and one invented ticker to look at."""
     put(sheet, 1, 1, "Data: one batch, at most 250 tickers of 65 rows, newest row first", looks.title)
     put(
@@ -119,7 +123,7 @@ def write_data(sheet: Worksheet, looks: Looks, sample: list[tuple[float, ...]]) 
     sheet.freeze_panes(heading, layout.DATA_FIRST_COLUMN - 1)
 
 
-def write_work(sheet: Worksheet, looks: Looks, sample: list[tuple[float, ...]]) -> None:
+def write_work(sheet: Worksheet, looks: Looks, sample: Sequence[Bar]) -> None:
     """One ticker: the rows as copied from Data, and the window that the blocks look at."""
     first = layout.BAR_FIRST_ROW
     put(sheet, 1, 1, "Work: the ticker that the blocks look at now", looks.title)

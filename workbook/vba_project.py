@@ -51,7 +51,7 @@ class Module:
         if self.kind is not ModuleKind.STANDARD:
             lines = [*_document_attributes(self.name, self.kind), *lines]
         elif not lines or lines[0] != f'Attribute VB_Name = "{self.name}"':
-            raise ValueError(f"{self.name}.bas must open with: Attribute VB_Name = \"{self.name}\"")
+            raise ValueError(f'{self.name}.bas must open with: Attribute VB_Name = "{self.name}"')
         return "".join(f"{line}\r\n" for line in lines).encode(CODE_PAGE)
 
 

@@ -4,6 +4,12 @@ from __future__ import annotations
 
 from workbook.block_sheet import Block, Column, Line, Test
 
+
+def _movement(this: str, other: str) -> str:
+    """``this`` when it is positive and above ``other``, else 0; compared bit by bit where both are positive."""
+    return f"IF({{{this}}}>0,IF({{{other}}}>0,IF(GESTEP({{{other}}},{{{this}}})=0,{{{this}}},0),{{{this}}}),0)"
+
+
 BLOCK = Block(
     algorithm="adx",
     title="a trend of enough strength that has just turned up",
@@ -22,8 +28,8 @@ BLOCK = Block(
     shared=(
         Column("up", "high up, $", "{high}-{high.older}", bars=63),
         Column("down", "low down, $", "{low.older}-{low}", bars=63),
-        Column("plus_move", "+DM, $", "IF({up}>0,IF({down}>0,IF(GESTEP({down},{up})=0,{up},0),{up}),0)", bars=63),
-        Column("minus_move", "-DM, $", "IF({down}>0,IF({up}>0,IF(GESTEP({up},{down})=0,{down},0),{down}),0)", bars=63),
+        Column("plus_move", "+DM, $", _movement("up", "down"), bars=63),
+        Column("minus_move", "-DM, $", _movement("down", "up"), bars=63),
     ),
     columns=(
         Column(

@@ -7,7 +7,7 @@ from workbook.block_sheet import Block, Line, Test
 BLOCK = Block(
     algorithm="donch",
     title="a close above the Donchian channel, on volume",
-    rule="Buy when C > the highest high of the n bars before t, and V > v times the mean V of the m bars before t.",
+    rule="Buy when C > the highest high of the n bars before t, and V > v * mean V of the m bars before t.",
     units={"n": "bars", "m": "bars", "v": "times"},
     tests=(
         Test("C at t > highest high of n bars", "{close.now}", ">", "{top}"),

@@ -11,7 +11,12 @@ BLOCK = Block(
     units={"n": "bars", "m": "bars", "k": "ATRs"},
     tests=(
         Test("C at t > channel at t", "{close.now}", ">", "{average.now}+{k}*{atr.now}"),
-        Test("C at t-1 <= channel at t-1", "INDEX({close.all},2)", "<=", "INDEX({average.all},2)+{k}*INDEX({atr.all},2)"),
+        Test(
+            "C at t-1 <= channel at t-1",
+            "INDEX({close.all},2)",
+            "<=",
+            "INDEX({average.all},2)+{k}*INDEX({atr.all},2)",
+        ),
     ),
     lines=(
         Line("weight", "2/(n+1)", "2/({n}+1)"),

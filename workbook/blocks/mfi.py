@@ -7,7 +7,7 @@ from workbook.block_sheet import Block, Column, Line, Test
 BLOCK = Block(
     algorithm="mfi",
     title="money has flowed out, and the close is above that of h bars ago",
-    rule="Buy when MFI(n) < lo and C > C at t-h. MFI = 100*inflow/(inflow + outflow), 0 when the total is below 1.",
+    rule="Buy when MFI(n) < lo and C > C at t-h. MFI = 100*inflow/(inflow + outflow), 0 when the sum is below 1.",
     units={"n": "bars", "lo": "MFI", "h": "bars"},
     tests=(
         Test("MFI(n) at t < lo", "IF({total}>=1,100*({positive.now}/{total}),0)", "<", "{lo}"),
@@ -25,5 +25,5 @@ BLOCK = Block(
         Column("positive", "inflow of n, $", "IF({age}<{n},{positive.older}+{inflow},0)", bars=24),
         Column("negative", "outflow of n, $", "IF({age}<{n},{negative.older}+{outflow},0)", bars=24),
     ),
-    notes=("TP (typical price) is on Work. A move of TP smaller than the column 'counts as none' moves no money.",),
+    notes=("TP (typical price) is on Work. A move of TP within the column 'counts as none' moves no money.",),
 )

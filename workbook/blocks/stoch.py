@@ -11,6 +11,11 @@ def _mean_of_last_d(name: str) -> str:
     return f"({older}{{{name}.older}}+{{{name}}})/{{d}}"
 
 
+def _extreme(function: str, field: str) -> str:
+    """Of the n bars that end at the row's own."""
+    return f"{function}(INDEX({{{field}.all}},{{age}}+1):INDEX({{{field}.all}},{{age}}+{{n}}))"
+
+
 BLOCK = Block(
     algorithm="stoch",
     title="the slow stochastic has just crossed above its average, low in its range",
@@ -22,8 +27,8 @@ BLOCK = Block(
         Test("slowD at t < lo", "{slow_d.now}", "<", "{lo}"),
     ),
     columns=(
-        Column("lowest", "lowest low, $", "MIN(INDEX({low.all},{age}+1):INDEX({low.all},{age}+{n}))", bars=12),
-        Column("highest", "highest high, $", "MAX(INDEX({high.all},{age}+1):INDEX({high.all},{age}+{n}))", bars=12),
+        Column("lowest", "lowest low, $", _extreme("MIN", "low"), bars=12),
+        Column("highest", "highest high, $", _extreme("MAX", "high"), bars=12),
         Column(
             "fast_k",
             "fastK, %",
