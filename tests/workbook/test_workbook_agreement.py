@@ -17,6 +17,11 @@ from engine.compute.workbook.libreoffice_link import Installation
 from engine.config import WorkbookSettings
 from engine.errors import DataError, UsageError
 from engine.model import LOOKBACK, TRAINING_ROWS, ExitModel, Floats
+from engine.storage.variation_results_db import VariationResultsDb
+from engine.training.cross_check import CrossCheck
+from engine.training.mp1_loop import LoopPlan, Mp1Loop
+from engine.training.mp1_p1_variation_tester import VariationTester
+from engine.views import TrainingView
 
 REAL_BARS = Path(__file__).parents[2].parent / "shared" / "market" / "daily_2016-04_2017-03.parquet"
 NATIVE = NativeEngine()
@@ -124,3 +129,32 @@ def test_no_windows_or_no_sets_are_answered_with_empty_arrays(engine: WorkbookEn
     unasked = engine.evaluate(windows, [])
     assert unasked.buys.shape == (4, 0)
     assert np.array_equal(unasked.pp, NATIVE.evaluate(windows, []).pp)
+
+
+@pytest.mark.slow
+async def test_a_native_cycle_checked_by_the_workbook_agrees(engine: WorkbookEngine, tmp_path: Path) -> None:
+    from synthetic_week import week  # beside the unit tests, see conftest
+
+    days, spaces = week(seed=11), list(ALGORITHMS.values())
+    symbols = [f"S{i:04d}" for i in range(1000)]
+    check = CrossCheck(engine, "native", symbols, days, count=1, seed=1)
+    results = await VariationResultsDb.open(tmp_path / "results.db", spaces=spaces)
+    views: list[TrainingView] = []
+    try:
+        loop = Mp1Loop(
+            VariationTester(NATIVE, days),
+            results,
+            spaces,
+            LoopPlan(cycles=1, slots=8, seed=2),
+            "{}",
+            views.append,
+            office=engine.status,
+            check=check,
+        )
+        report = await loop.run()
+    finally:
+        await results.close()
+    assert (report.verified, report.cycle) == (1, 1)
+    assert check.cells == 250 * 80
+    assert views[-1].office.startswith("LibreOffice")
+    assert views[-1].instances == 2
