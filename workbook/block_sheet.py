@@ -26,7 +26,7 @@ from xlsxwriter.worksheet import Worksheet
 
 from engine.compute.workbook import layout
 from engine.spaces import ParameterSpace
-from workbook.looks import SPARSE, Looks
+from workbook.looks import NOTE, NUMBER, SPARSE, WHOLE, Looks
 
 FIRST, BARS = layout.BAR_FIRST_ROW, layout.WINDOW_ROWS
 SLOT_COLUMN = layout.SLOT_COLUMN
@@ -54,6 +54,10 @@ class Line:
     label: str
     formula: str
     unit: str = ""
+
+    @property
+    def number_format(self) -> str:
+        return WHOLE if self.unit.startswith("bar") else NUMBER
 
 
 @dataclass(frozen=True)
@@ -181,13 +185,14 @@ class _BlockWriter:
         for slot in range(layout.SLOTS):
             self._put(HEADING_ROW, SLOT_COLUMN + slot, slot + 1, looks.heading)
         self._put(layout.VALID_ROW, 1, "parameters allowed", looks.label)
+        self._put(layout.VALID_ROW, 2, "TRUE or FALSE", looks.note)
         self._put(layout.BUY_ROW, 1, "BUY", looks.make(bold=True))
         self._put(layout.BUY_ROW, 2, f"1, 0 or {layout.ERROR_MARK}", looks.note)
         for number, test in enumerate(block.tests):
             row = layout.TEST_ROW + number * layout.TEST_ROWS
             left, right = (side.strip() for side in test.label.split(f" {test.sign} "))
-            self._put(row, 1, left, looks.label)
-            self._put(row, 2, f"test {number + 1}: left side", looks.note)
+            self._put(row, 1, left, looks.make(top=1))
+            self._put(row, 2, f"test {number + 1}: left side", looks.make(top=1, italic=True, font_color=NOTE))
             self._put(row + 1, 1, right, looks.label)
             self._put(row + 1, 2, "right side", looks.note)
             self._put(row + 2, 1, "left - right", looks.note)
@@ -249,7 +254,7 @@ class _BlockWriter:
             compared = COMPARISONS[test.sign].format(left=left, right=right)
             if test.unless:
                 compared = f"IF({test.unless.format_map(self._names(slot, FIRST))},1,{compared})"
-            self._put(row, column, self._formula(test.left, slot), looks.formula())
+            self._put(row, column, self._formula(test.left, slot), looks.formula(ruled=True))
             self._put(row + 1, column, self._formula(test.right, slot), looks.formula())
             self._put(row + 2, column, f"={left}-{right}", looks.formula("0.00E+00"))
             self._put(row + 3, column, f"={compared}", looks.formula("0"))
@@ -261,7 +266,8 @@ class _BlockWriter:
             layout.BUY_ROW, column, f'=IFERROR(IF({valid},{"*".join(met)},"{mark}"),"{mark}")', looks.output("0")
         )
         for position, line in enumerate(block.lines):
-            self._put(DERIVED_ROW + position, column, self._formula(line.formula, slot), looks.formula())
+            look = looks.formula(line.number_format)
+            self._put(DERIVED_ROW + position, column, self._formula(line.formula, slot), look)
 
     def _bars(self) -> None:
         looks, block = self._looks, self._block

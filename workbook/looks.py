@@ -13,7 +13,8 @@ LEGEND = (
     ("formula", "white: formulas, do not overwrite"),
     ("output", "green: answers"),
 )
-NUMBER = "0.0000####"
+NUMBER = "0.0000"
+WHOLE = "0"
 SPARSE = '0.0000;-0.0000;"-"'  # a zero in a long column is only a dash
 
 
@@ -70,8 +71,9 @@ class Looks:
     def input(self, number: str = "General") -> Format:
         return self.make(bg_color=INPUT, num_format=number, border=1, border_color="#BFBFBF", locked=False)
 
-    def formula(self, number: str = NUMBER) -> Format:
-        return self.make(bg_color=FORMULA, num_format=number)
+    def formula(self, number: str = NUMBER, *, ruled: bool = False) -> Format:
+        """``ruled``: with a line above, where something new begins."""
+        return self.make(bg_color=FORMULA, num_format=number, **({"top": 1} if ruled else {}))
 
     def output(self, number: str = "General") -> Format:
         return self.make(bg_color=OUTPUT, num_format=number, bold=True, align="center", border=1)

@@ -52,7 +52,7 @@ def write_control(sheet: Worksheet, looks: Looks) -> None:
         look = looks.output() if cell in WRITTEN_BY_MACROS else looks.input()
         put(sheet, cell.row, 1, cell.name, looks.make(bold=True))
         put_area(sheet, cell.area, cell.start, look)
-        put(sheet, cell.row, 3, cell.meaning, looks.label)
+        put(sheet, cell.row, 3, cell.meaning, looks.make(indent=1))
     _allow(sheet, layout.CHUNK_SIZE, "integer", 1, layout.BATCH_TICKERS)
     _allow(sheet, layout.TICKER_COUNT, "integer", 0, layout.BATCH_TICKERS)
     _allow(sheet, layout.NEXT_TICKER, "integer", 1, layout.BATCH_TICKERS + 1)
@@ -132,7 +132,7 @@ def write_work(sheet: Worksheet, looks: Looks, sample: Sequence[Bar]) -> None:
         (layout.WORK_SYMBOL, "symbol", "SAMPLE", looks.input()),
         (layout.WORK_CHECK, "usable", _usable(), looks.output()),
     ):
-        put(sheet, area.row, area.column - 1, label, looks.label)
+        put(sheet, area.row, area.column - 1, label, looks.make(align="right"))
         put_area(sheet, area, content, look)
     for line, text in enumerate(
         (
@@ -171,6 +171,7 @@ def write_work(sheet: Worksheet, looks: Looks, sample: Sequence[Bar]) -> None:
         put(sheet, row, typical.column, f"=({high}+{low}+{close})/3", looks.formula())
     sheet.set_column(0, 0, 9)
     sheet.set_column(1, typical.column - 1, 11)
+    sheet.set_row(first - 2, 30)
     sheet.freeze_panes(first - 1, 1)
 
 
@@ -286,7 +287,7 @@ def write_out(sheet: Worksheet, looks: Looks) -> None:
             flag = row.cell(0, layout.FLAGS_POSITION + layout.flag_position(algorithm, slot))
             source = layout.buy_area(algorithm).cell(0, slot).absolute
             put_area(sheet, flag, f"={source}", looks.output("0"))
-            put(sheet, table + number, 2 + slot, f"={flag.address}", looks.formula("0"))
+            put(sheet, table + number, 2 + slot, f"={flag.address}", looks.make(num_format="0", align="center"))
     sheet.set_column(0, 2, 12)
     sheet.set_column(3, layout.OUT_COLUMNS - 1, 8)
     sheet.freeze_panes(row.row - 1, 1)
