@@ -126,6 +126,7 @@ def weekend(
     search_tests: Annotated[int | None, typer.Option(help="Fixed tests an anchor: reproducible.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training proposals.")] = None,
     backend: Annotated[str | None, typer.Option(help="native or workbook.")] = None,
+    verify: Annotated[int | None, typer.Option(help="Batches a cycle computed by the other backend too.")] = None,
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Every parameter set of every space.")] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace a live selection or an unfinished run.")
@@ -141,6 +142,7 @@ def weekend(
         "tests": search_tests,
         "seed": seed,
         "backend": backend,
+        "verify": verify,
         "exhaustive": exhaustive or None,
         "replace": replace,
     }

@@ -54,9 +54,12 @@ class WeekendCycle:
         """Checks that a weekend may run now, and begins or resumes it: (run, resumed).
 
         RefusedError with open positions, or inside the week of a live selection without
-        ``replace``: what is being traded must not change under the trader.
+        ``replace``: what is being traded must not change under the trader. OperatorError when
+        the settings ask for the workbook and this machine has no office.
         """
         room = self._room
+        if settings.training.backend == "workbook" or settings.training.verify:
+            await asyncio.to_thread(_office_or_refusal, settings)
         positions = await room.rest.positions()
         if positions:
             symbols = ", ".join(sorted(p.symbol for p in positions))
@@ -294,6 +297,13 @@ class WeekendCycle:
             )
         )
         return summary
+
+
+def _office_or_refusal(settings: Settings) -> None:
+    """Before the data is built, not after it: which office would compute. OperatorError when there is none."""
+    from engine.compute.workbook.offices import find_office  # xlwings loads only where it is wanted
+
+    find_office(settings.workbook.office)
 
 
 def _payload(week: date, settings: Settings) -> dict[str, Any]:
