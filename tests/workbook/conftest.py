@@ -20,6 +20,7 @@ from engine.config import WorkbookSettings
 from engine.errors import OperatorError
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))  # the seeded weeks of the unit tests
+sys.path.insert(0, str(Path(__file__).parents[2]))  # the sources of the workbook, which are not installed
 
 
 @pytest.fixture(scope="session")

@@ -15,6 +15,7 @@ from engine.compute.protocol import EvaluationMode
 from engine.compute.workbook.engine import WorkbookEngine
 from engine.compute.workbook.libreoffice_link import Installation
 from engine.config import WorkbookSettings
+from engine.daily.mp2_p3_executor import fires
 from engine.errors import DataError, UsageError
 from engine.model import LOOKBACK, TRAINING_ROWS, ExitModel, Floats
 from engine.storage.variation_results_db import VariationResultsDb
@@ -158,3 +159,14 @@ async def test_a_native_cycle_checked_by_the_workbook_agrees(engine: WorkbookEng
     assert check.cells == 250 * 80
     assert views[-1].office.startswith("LibreOffice")
     assert views[-1].instances == 2
+
+
+def test_the_executor_finds_the_same_candidates_with_the_workbook(engine: WorkbookEngine) -> None:
+    from synthetic_week import panel
+
+    bars, sets = panel(seed=4, tickers=40, sessions=LOOKBACK + 3), edge_sets(seed=5)
+    groups = [[s] for s in sets[::9]] + [[sets[8], sets[40]]]
+    ends = [LOOKBACK, LOOKBACK + 2]
+    ours, theirs = (fires(bars, ends, groups, backend) for backend in (engine, NATIVE))
+    assert all(np.array_equal(a, b) for a, b in zip(ours, theirs, strict=True))
+    assert any(found.any() for found in ours)
