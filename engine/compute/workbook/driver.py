@@ -118,33 +118,35 @@ class WorkbookDriver:
 
     def close(self) -> None:
         """Ends the office without saving; leaves no process and no file."""
-        app, self._app, self._book, self._pid = self._app, None, None, 0
+        app, pid = self._forget()
         if app is not None:
             try:
                 app.quit()
             except Exception as error:  # noqa: BLE001 - every bridge has its own exceptions; kill() follows anyway
                 log.info("workbook instance %d did not quit in order: %s", self.number, error)
-        self._discard(app)
+        self._discard(app, pid)
+
+    def _forget(self) -> tuple[xw.App | None, int]:
+        app, pid = self._app, self._pid
+        self._app, self._book, self._pid = None, None, 0
+        return app, pid
 
     def kill(self) -> None:
         """Ends the office by force, from any thread; a request that waits on it then fails at once."""
-        with contextlib.suppress(psutil.Error):
-            if self._pid:
-                psutil.Process(self._pid).kill()
-
-    def _discard(self, app: xw.App | None) -> None:
+        app = self._app
         if app is not None:
-            with contextlib.suppress(Exception):  # it is dead or dying: nothing of it is needed any more
-                app.kill()
+            self.plan.office.kill(app, self._pid)
+
+    def _discard(self, app: xw.App | None, pid: int) -> None:
+        if app is not None:
+            self.plan.office.kill(app, pid)
         if self._folder is not None:
             self._folder.remove()
             self._folder = None
 
     def _restart(self, why: str) -> None:
         log.warning("workbook instance %d: %s; starting another office", self.number, why)
-        self.kill()
-        app, self._app, self._book, self._pid = self._app, None, None, 0
-        self._discard(app)
+        self._discard(*self._forget())
         self.restarts += 1
         self.open()
 

@@ -86,7 +86,10 @@ class _Rate:
 
 
 class WorkbookEngine:
-    """The workbook as a ``ComputeEngine``. ``warm_up`` or the first call starts offices; ``close`` ends them."""
+    """The workbook as a ``ComputeEngine``, for one thread at a time (``status`` for any).
+
+    ``warm_up`` or the first call starts the offices; ``close`` ends them.
+    """
 
     name = "workbook"
 
@@ -114,7 +117,7 @@ class WorkbookEngine:
         if self._closed:
             raise OperatorError("the workbook engine is closed: open another")
         if not self._instances:
-            wanted = self.settings.instances
+            wanted = min(self.settings.instances, self._plan.office.most_instances)
             self._instances = [_Instance(self._plan, number) for number in range(1, wanted + 1)]
             opening = [instance.submit(_opened) for instance in self._instances]
             try:

@@ -195,7 +195,7 @@ class OfficeLink:
         self._closed = True
         for pid in (self.office_pid, self._server.pid):
             with contextlib.suppress(psutil.Error):
-                if pid and pid in (self._server.pid, self.office_pid) and _runs(pid):
+                if pid and _runs(pid):
                     psutil.Process(pid).kill()
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._server.wait(5.0)

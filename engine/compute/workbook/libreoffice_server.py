@@ -121,8 +121,9 @@ def unpack(shape: dict[str, Any], payload: bytes) -> tuple[tuple[Cell, ...], ...
 
 
 def die_with_parent() -> None:
-    """In the child, before exec: the office ends when this process does, kill -9 included."""
-    ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    """In the child, before exec: the office ends when this process does, kill -9 included (Linux alone has it)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 class Office:

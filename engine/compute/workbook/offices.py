@@ -6,11 +6,13 @@ Everything above this file knows only xlwings' public API; what differs between 
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import xlwings as xw
 
 from engine.compute.workbook.layout import FILE_NAME
@@ -35,6 +37,19 @@ class Office:
             _join_com()
             return xw.App(visible=False, add_book=False)
         return register().apps.add(spec=Place(self.installation, folder), add_book=False, visible=False)
+
+    def kill(self, app: xw.App, pid: int) -> None:
+        """Ends an instance by force, from any thread: what waits on it then fails."""
+        if self.installation is not None:
+            app.kill()
+        else:  # by its pid: Excel's own objects belong to the thread that made them
+            with contextlib.suppress(psutil.Error):
+                psutil.Process(pid).kill()
+
+    @property
+    def most_instances(self) -> int:
+        """Excel for the Mac is one program, however often it is asked to start."""
+        return 1 if self.installation is None and sys.platform == "darwin" else 32
 
 
 def find_office(override: str = "") -> Office:

@@ -34,9 +34,15 @@ class PrivateFolder:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or instances_root()
         self.root.mkdir(parents=True, exist_ok=True, mode=0o700)
-        self.path = self.root / f"{os.getpid()}-{next(_numbers)}"
-        self._lock = FileLock(self.path / "owner.lock")
-        self._lock.acquire()
+        for number in _numbers:
+            self.path = self.root / f"{os.getpid()}-{number}"
+            self._lock = FileLock(self.path / "owner.lock")
+            try:
+                self.path.mkdir(mode=0o700)
+            except FileExistsError:
+                continue  # left by an earlier process with our pid: for a sweep to take
+            if self._lock.acquire():
+                break
 
     def remove(self) -> None:
         """Deletes it with everything inside; a missing one is fine."""
@@ -52,12 +58,12 @@ def sweep(root: Path | None = None) -> int:
         lock = FileLock(folder / "owner.lock")
         if not (folder / "owner.lock").exists() or not lock.acquire():
             continue
-        try:
+        try:  # under the lock: nobody can move in meanwhile
             _end_office(folder)
+            shutil.rmtree(folder, ignore_errors=True)
+            swept += 1
         finally:
             lock.release()
-        shutil.rmtree(folder, ignore_errors=True)
-        swept += 1
     return swept
 
 
