@@ -44,15 +44,15 @@ Failed:
     Application.ScreenUpdating = True
 End Sub
 
-' For a person: the whole batch, with its progress in the status bar and a Stop button that works.
+' For a person: the whole batch. LastFinished on Control counts, the Stop button works between
+' chunks. (The status bar would be the place to count, but it can bring a LibreOffice without
+' a window down.)
 Public Sub RunBatch()
     On Error GoTo Failed
     Do
         StepBatch
-        Application.StatusBar = "TSH: ticker " & HelperCell("LastFinished").Value & " of " & HelperCell("TickerCount").Value
         DoEvents
     Loop While HelperCell("EngineState").Value = "RUNNING"
-    Application.StatusBar = False
     Exit Sub
 Failed:
     RecordError "RunBatch", Err.Description
