@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -21,7 +22,7 @@ from engine.compute.protocol import OfficeEngine
 from engine.config import Settings
 from engine.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from engine.home import Home
-from engine.model import DAYS, LOOKBACK, MICRO, TICKERS, Floats
+from engine.model import DAYS, LOOKBACK, MICRO, Floats
 from engine.storage.stocks_data_db import StocksDataDb
 
 SOURCES = Path(__file__).parents[1]
@@ -32,6 +33,7 @@ SHOWN = 20  # differences printed in full
 @dataclass(frozen=True)
 class _Material:
     windows: Floats  # [tickers, 65, 5]
+    labels: tuple[str, ...]  # how a report calls each of them
     what: str
 
 
@@ -48,19 +50,20 @@ def check(options: Options, tickers: int, seed: int) -> int:
 
 
 async def _material(home: Home, tickers: int, seed: int) -> _Material:
-    """Real windows from the home's week, day1 first, topped up with seeded ones when it holds too few."""
+    """Real windows from the home's training week, day1 first; seeded ones when it has none."""
     if home.stocks_data.exists():
         stocks = await StocksDataDb.open(home.stocks_data, read_only=True)
         try:
             if await stocks.sessions():
-                import numpy as np
-
-                days = [(await stocks.day_windows(day))[1] for day in range(1, DAYS + 1)]
-                real = np.concatenate(days)[:tickers] if tickers > TICKERS else days[0][:tickers]
-                return _Material(real, f"{len(real):,} windows of the training week in {home.folder}")
+                days = [await stocks.day_windows(day) for day in range(1, DAYS + 1)]
+                real = np.concatenate([windows for _, windows in days])[:tickers]
+                called = [f"{symbol}, day {day}" for day, (symbols, _) in enumerate(days, 1) for symbol in symbols]
+                what = f"{len(real):,} windows of the training week in {home.folder}"
+                return _Material(real, tuple(called[:tickers]), what)
         finally:
             await stocks.close()
-    return _Material(seeded_windows(seed, tickers), f"{tickers:,} seeded windows (seed {seed})")
+    labels = tuple(f"window {number}" for number in range(1, tickers + 1))
+    return _Material(seeded_windows(seed, tickers), labels, f"{tickers:,} seeded windows (seed {seed})")
 
 
 def _compared(settings: Settings, material: _Material, seed: int, *, quiet: bool) -> tuple[Agreement, str]:
@@ -108,7 +111,8 @@ def _plain(account: Agreement, material: _Material, office: str) -> dict[str, An
             "largest_difference_pct": account.largest_pp / MICRO,
         },
         "differences": [
-            {"ticker": d.ticker, "tie": d.tie, "text": d.text(account.names)} for d in account.found[:SHOWN]
+            {"where": material.labels[d.ticker], "tie": d.tie, "text": d.text(account.names)}
+            for d in account.found[:SHOWN]
         ],
     }
 
@@ -127,7 +131,7 @@ def _print(account: Agreement, material: _Material, office: str) -> None:
     Console().print(table, highlight=False)
     for difference in account.found[:SHOWN]:
         kind = "tie" if difference.tie else "DISAGREEMENT"
-        say(f"{kind}: window {difference.ticker}: {difference.text(account.names)}")
+        say(f"{kind}: {material.labels[difference.ticker]}: {difference.text(account.names)}")
     if len(account.found) > SHOWN:
         say(f"and {len(account.found) - SHOWN} more")
     say("the backends agree" if account.agree else "THE BACKENDS DISAGREE: do not train on either")

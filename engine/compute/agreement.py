@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -87,15 +87,22 @@ class Agreement:
         return not self.pp_disagreements and not sum(self.disagreements.values())
 
     def add(
-        self, windows: Floats, sets: Sequence[ParameterSet], first: Evaluation, second: Evaluation
+        self,
+        windows: Floats,
+        sets: Sequence[ParameterSet],
+        first: Evaluation,
+        second: Evaluation,
+        *,
+        start: int = 0,
     ) -> list[Difference]:
-        """Compares one more part; its differences."""
+        """Compares one more part, whose first window is number ``start`` of all; its differences."""
         for tested in sets:
             self.cells[tested.algorithm] += len(windows)
         if first.pp is not None and second.pp is not None and len(first.pp):
             self.pp_cells += len(windows)
             self.largest_pp = max(self.largest_pp, int(np.abs(first.pp - second.pp).max()))
-        fresh = differences(windows, sets, first, second)
+        found = differences(windows, sets, first, second)
+        fresh = [replace(difference, ticker=start + difference.ticker) for difference in found]
         for difference in fresh:
             if difference.tested is None:
                 self.pp_disagreements += 1
@@ -120,6 +127,6 @@ def compare_engines(
     for start in range(0, len(windows), BATCH_TICKERS):
         part = windows[start : start + BATCH_TICKERS]
         answers = [engine.evaluate(part, sets, mode=mode) for engine in (first, second)]
-        account.add(part, sets, answers[0], answers[1])
+        account.add(part, sets, answers[0], answers[1], start=start)
         if progress is not None:
             progress(len(part))

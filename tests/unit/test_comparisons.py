@@ -88,6 +88,8 @@ def test_another_bracket_table_is_found_in_the_pp_and_nowhere_else() -> None:
     assert not account.disagreements
     assert not account.agree
     assert account.pp_cells == 300
+    first, second = (engine.evaluate(windows, SETS).pp for engine in (NativeEngine(), other))
+    assert [d.ticker for d in account.found] == np.flatnonzero(first != second).tolist()
     assert sum(account.cells.values()) == 300 * len(SETS)
 
 
