@@ -44,6 +44,7 @@ BLOCK = Block(
             "ATR(m), $",
             "IF({bar}>{m},({atr.older}*{previous}+{range})*{share},"
             "IF({bar}={m},({atr.older}+{range})*{share},{atr.older}+{range}))",
+            bars=63,
         ),
     ),
     notes=("Before their seed bars (n-1 of the EMA, m of the ATR) the columns hold running sums.",),

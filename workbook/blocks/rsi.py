@@ -34,8 +34,8 @@ BLOCK = Block(
         Column("down", "loss, $", "MAX(-({close}-{close.older}),0)", bars=63),
     ),
     columns=(
-        Column("gain", "average gain, $", _smoothed("gain", "up")),
-        Column("loss", "average loss, $", _smoothed("loss", "down")),
+        Column("gain", "average gain, $", _smoothed("gain", "up"), bars=63),
+        Column("loss", "average loss, $", _smoothed("loss", "down"), bars=63),
     ),
     notes=("Before bar n the averages' columns hold running sums.",),
 )
