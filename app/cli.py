@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from app import cli_engine, cli_qual, cli_runs
+from app import cli_engine, cli_qual, cli_runs, cli_workbook
 from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
@@ -127,6 +127,7 @@ def weekend(
     search_tests: Annotated[int | None, typer.Option(help="Fixed tests an anchor: reproducible.")] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training proposals.")] = None,
     backend: Annotated[str | None, typer.Option(help="native or workbook.")] = None,
+    verify: Annotated[int | None, typer.Option(help="Batches a cycle computed by the other backend too.")] = None,
     exhaustive: Annotated[bool, typer.Option("--exhaustive", help="Every parameter set of every space.")] = False,
     replace: Annotated[
         bool, typer.Option("--replace", help="Replace a live selection or an unfinished run.")
@@ -142,6 +143,7 @@ def weekend(
         "tests": search_tests,
         "seed": seed,
         "backend": backend,
+        "verify": verify,
         "exhaustive": exhaustive or None,
         "replace": replace,
     }
@@ -306,6 +308,29 @@ def engine_logs(
 ) -> None:
     """Prints the end of the engine's log."""
     raise typer.Exit(cli_engine.logs(_options(context, home, False, None), lines))
+
+
+workbook = typer.Typer(help="The workbook backend.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(workbook, name="workbook")
+
+
+@workbook.command("check")
+def workbook_check(
+    context: typer.Context,
+    tickers: Annotated[int, typer.Option(min=1, help="How many tickers are compared, in each mode.")] = 1000,
+    seed: Annotated[int, typer.Option(help="Seed of the synthetic bars and of the random parameter sets.")] = 1,
+    home: HomeOption = None,
+    settings: Set = None,
+    as_json: Json = False,
+) -> None:
+    """Compares the workbook with the native kernels, cell by cell. Exit code 1 on a disagreement."""
+    raise typer.Exit(cli_workbook.check(_options(context, home, as_json, settings), tickers, seed))
+
+
+@workbook.command("build")
+def workbook_build(context: typer.Context) -> None:
+    """Makes workbook/tsh_engine.xlsm from its sources."""
+    raise typer.Exit(cli_workbook.build())
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -134,6 +134,8 @@ async def doctor(options: Options) -> int:
         _checked("kernel cache", lambda: _cache_text(prepare_kernel_cache())),
     ]
     checks += [await _database(name, kind, path) for name, kind, path in _databases(options)]
+    checks.append(("native engine", True, "numba kernels, always here"))
+    checks.append(("workbook engine", True, _office_text(effective.settings.workbook.office)))
     running = engine_record(options.home)
     checks.append(("engine", True, f"pid {running['pid']}" if running else "not running"))
     if effective.settings.broker.mode is not Mode.SIM:
@@ -193,6 +195,17 @@ def _checked(name: str, check: Any) -> tuple[str, bool, str]:
         return name, True, str(check())
     except OperatorError as error:
         return name, False, str(error)
+
+
+def _office_text(override: str) -> str:
+    """Which office the workbook backend would use. None is not a fault: the native backend needs none."""
+    from engine.compute.workbook.offices import find_office  # xlwings loads only where it is wanted
+
+    try:
+        office = find_office(override)
+    except OperatorError as error:
+        return f"not on this machine: {error}"
+    return office.name if office.installation is None else office.installation.text
 
 
 def _writable(home: Home) -> str:

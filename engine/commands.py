@@ -31,6 +31,7 @@ WEEKEND_SETTINGS = {
     "cycles": "training.cycles",
     "seed": "training.seed",
     "backend": "training.backend",
+    "verify": "training.verify",
     "exhaustive": "training.exhaustive",
     "budget_s": "search.budget_s",
     "tests": "search.tests",

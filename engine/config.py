@@ -104,6 +104,15 @@ class TrainingSettings(Section):
     exit_model: ExitModel = ExitModel.TARGET_OR_CLOSE
 
 
+class WorkbookSettings(Section):
+    """The workbook backend; used when training.backend is workbook, and by cross-checks."""
+
+    instances: int = Field(2, ge=1, le=32)  # offices at once
+    chunk: int = Field(25, ge=1, le=250)  # tickers a macro call works through
+    deadline_s: Duration = 60.0  # wall seconds for one such call; then the office is replaced
+    office: str = ""  # path of soffice; "" finds Excel or LibreOffice by itself
+
+
 class PrunerSettings(Section):
     """Percentages are percentage points of mean excess unless named otherwise."""
 
@@ -226,6 +235,7 @@ class Settings(Section):
     sim: SimSettings = SimSettings()
     data: DataSettings = DataSettings()
     training: TrainingSettings = TrainingSettings()
+    workbook: WorkbookSettings = WorkbookSettings()
     pruner: PrunerSettings = PrunerSettings()
     search: SearchSettings = SearchSettings()
     daily: DailySettings = DailySettings()

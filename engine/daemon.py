@@ -123,7 +123,8 @@ class Engine:
             bus=bus,
             board=board,
             desk=desk,
-            compute=self._compute,
+            compute=lambda: self._compute("native"),
+            executor_compute=lambda: self._compute(self.settings.training.backend),
             kernels_ready=warmup.ready,
             attended=lambda: control.people > 0,
         )
@@ -167,10 +168,13 @@ class Engine:
         sim = self.settings.sim
         return SimulatedPace(clock, venue.control, speed=sim.speed, entry_speed=sim.entry_speed)
 
-    def _compute(self) -> ComputeEngine:
-        execution = self.settings.execution
+    def _compute(self, backend: str) -> ComputeEngine:
+        settings = self.settings
         return open_engine(
-            "native", brackets=execution.bracket_table(), exit_model=self.settings.training.exit_model
+            backend,
+            brackets=settings.execution.bracket_table(),
+            exit_model=settings.training.exit_model,
+            workbook=settings.workbook,
         )
 
     def request_stop(self, reason: str) -> None:

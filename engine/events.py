@@ -226,6 +226,17 @@ class Progress(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class BackendTie(Event):
+    """Both compute backends are right: an indicator lies within rounding of its threshold."""
+
+    what: str  # ticker, day, algorithm, parameters, both values
+
+    @property
+    def text(self) -> str:
+        return f"backends tie: {self.what}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class AlgorithmPruned(Event):
     algorithm: str
     kept: int

@@ -121,6 +121,14 @@ class TrainingView(View):
     batches: tuple[tuple[bool, ...], ...] = ()  # [day][batch] done in the present cycle
     algorithms: tuple[AlgorithmRow, ...] = ()
     detail: str = ""
+    # The workbook backend: which office, how many of it, how fast, how many had to be replaced.
+    office: str = ""
+    instances: int = 0
+    tickers_per_s: float | None = None
+    restarts: int = 0
+    # Cross-checks of the two backends (training.verify).
+    verified: int = 0  # batches computed by both
+    ties: tuple[str, ...] = ()  # differences that rounding explains, each in one line
 
 
 class LaneView(View):

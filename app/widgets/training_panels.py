@@ -65,7 +65,22 @@ class LoopPanel(Box):
             first,
             between(state_line(view.state, view.detail), self._costs(), width),
             *([between(batches, volume, width)] if together else [batches, volume]),
+            *([office] if (office := self._office()) else []),
         ]
+
+    def _office(self) -> Line:
+        """The workbook backend: office, instances, speed, restarts, cross-checks. Empty for the native one."""
+        view, parts = self._view, list[Line]()
+        if view.office:
+            parts.append(((view.office, "strong"), (f" x {view.instances}", "dim")))
+            if view.tickers_per_s is not None:
+                parts.append(((f"{view.tickers_per_s:.1f}", "strong"), (" tickers/s", "dim")))
+            ink = "warn" if view.restarts else "dim"
+            parts.append(((f"{f.count(view.restarts)} restarts", ink),))
+        if view.verified:
+            ties = f", {len(view.ties)} ties" if view.ties else ""
+            parts.append(((f"{f.count(view.verified)} batches agree with the other backend{ties}", "dim"),))
+        return joined(parts, "   ")
 
     def _costs(self) -> Line:
         parts: list[Line] = []

@@ -9,7 +9,8 @@ from __future__ import annotations
 from engine.brackets import DEFAULT_BRACKETS, BracketTable
 from engine.compute.algorithms import ALGORITHMS
 from engine.compute.native import NativeEngine
-from engine.compute.protocol import ComputeEngine, PreparingEngine
+from engine.compute.protocol import ComputeEngine, OfficeEngine, OfficeStatus, PreparingEngine
+from engine.config import WorkbookSettings
 from engine.errors import UsageError
 from engine.model import Evaluation, ExitModel, ParameterSet
 
@@ -18,8 +19,11 @@ __all__ = [
     "ComputeEngine",
     "Evaluation",
     "NativeEngine",
+    "OfficeEngine",
+    "OfficeStatus",
     "ParameterSet",
     "PreparingEngine",
+    "close_engine",
     "open_engine",
 ]
 
@@ -29,10 +33,23 @@ def open_engine(
     *,
     brackets: BracketTable = DEFAULT_BRACKETS,
     exit_model: ExitModel = ExitModel.TARGET_OR_CLOSE,
+    workbook: WorkbookSettings | None = None,
 ) -> ComputeEngine:
-    """The backend called ``name``; UsageError when this build has none of that name."""
+    """The backend called ``name``; ``workbook`` means something to the workbook only.
+
+    UsageError when there is none of that name, OperatorError when this machine has no
+    office for it. What is an ``OfficeEngine`` wants to be closed (``close_engine``).
+    """
     if name == "native":
         return NativeEngine(brackets, exit_model)
     if name == "workbook":
-        raise UsageError("the workbook backend is not part of this build: set training.backend to 'native'")
+        from engine.compute.workbook.engine import WorkbookEngine  # xlwings loads only where it is wanted
+
+        return WorkbookEngine(brackets, exit_model, workbook)
     raise UsageError(f"unknown compute backend '{name}': the valid ones are 'native' and 'workbook'")
+
+
+def close_engine(engine: ComputeEngine) -> None:
+    """Ends what the engine started; nothing for one that starts nothing."""
+    if isinstance(engine, OfficeEngine):
+        engine.close()

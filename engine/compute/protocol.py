@@ -82,3 +82,27 @@ class PreparingEngine(Protocol):
 
     def prepare(self, days: Sequence[Floats]) -> PreparedWeek:
         """``days``: five arrays float64[1000, 65, 5]; errors as ``evaluate``."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfficeStatus:
+    """How an engine that computes in office programs is doing."""
+
+    office: str  # with its version
+    instances: int
+    tickers: int  # worked through in all
+    tickers_per_s: float | None  # lately, all instances together
+    restarts: int  # offices replaced because they crashed or hung
+
+
+@runtime_checkable
+class OfficeEngine(Protocol):
+    """A compute engine whose formulas live in a workbook."""
+
+    def write_blocks(self, parameter_sets: Sequence[ParameterSet]) -> None:
+        """Puts the next variations into the workbook's blocks."""
+
+    def status(self) -> OfficeStatus: ...
+
+    def close(self) -> None:
+        """Ends the offices; nothing is left behind."""

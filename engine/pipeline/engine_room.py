@@ -39,7 +39,8 @@ class EngineRoom:
     bus: EventBus
     board: ViewBoard
     desk: ExecutionDesk
-    compute: Callable[[], ComputeEngine]  # opens the backend on first use
+    compute: Callable[[], ComputeEngine]  # the native backend: nothing to close
+    executor_compute: Callable[[], ComputeEngine]  # the chosen backend; its user closes it (close_engine)
     kernels_ready: Callable[[], Awaitable[None]]  # returns when the kernels are compiled
     attended: Callable[[], bool]  # whether a person with a commanding console is attached
 

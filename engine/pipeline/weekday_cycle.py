@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
+from engine.compute import close_engine
 from engine.daily.mp2_p3_executor import ExecutorOutcome, shortlist
 from engine.daily.trade_list import TradeList, build
 from engine.data.daily_snapshot import daily_snapshot
@@ -166,17 +167,21 @@ class WeekdayCycle:
 
     async def _shortlist(self, selection: FrozenSelection, names: dict[str, str]) -> ExecutorOutcome:
         room, settings = self._room, self._room.settings
-        return await shortlist(
-            selection.first,
-            selection.second,
-            room.stocks,
-            room.compute(),
-            settings.daily,
-            settings.execution.bracket_table(),
-            settings.training.exit_model,
-            room.bus,
-            names,
-        )
+        engine = await asyncio.to_thread(room.executor_compute)
+        try:
+            return await shortlist(
+                selection.first,
+                selection.second,
+                room.stocks,
+                engine,
+                settings.daily,
+                settings.execution.bracket_table(),
+                settings.training.exit_model,
+                room.bus,
+                names,
+            )
+        finally:
+            await asyncio.to_thread(close_engine, engine)
 
     async def _trade_list(
         self, stage: Stage, day: ExecutorOutcome, dates: WeekdayDates

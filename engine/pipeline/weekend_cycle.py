@@ -21,7 +21,7 @@ from engine.data.wipe_weekly_results import wipe_weekly_results
 from engine.decision.mp1_p3_pruner import prune
 from engine.decision.mp2_p2_group_discovery import DiscoveryPlan, GroupDiscovery, members_text
 from engine.errors import OperatorError, RefusedError
-from engine.events import GroupsSelected
+from engine.events import BackendTie, GroupsSelected
 from engine.pipeline.engine_room import EngineRoom, next_session
 from engine.pipeline.runs import RunBook, Stage, StopRequestedError, open_run
 from engine.pipeline.selection_record import frozen_payload
@@ -54,9 +54,12 @@ class WeekendCycle:
         """Checks that a weekend may run now, and begins or resumes it: (run, resumed).
 
         RefusedError with open positions, or inside the week of a live selection without
-        ``replace``: what is being traded must not change under the trader.
+        ``replace``: what is being traded must not change under the trader. OperatorError when
+        the settings ask for the workbook and this machine has no office.
         """
         room = self._room
+        if settings.training.backend == "workbook" or settings.training.verify:
+            await asyncio.to_thread(_office_or_refusal, settings)
         positions = await room.rest.positions()
         if positions:
             symbols = ", ".join(sorted(p.symbol for p in positions))
@@ -161,8 +164,14 @@ class WeekendCycle:
         process = TrainingProcess()
         self._training = process
 
+        told_ties = 0
+
         def show(view: TrainingView) -> None:
+            nonlocal told_ties
             room.board.training = view
+            for tie in view.ties[told_ties:]:
+                room.bus.publish(BackendTie(what=tie))
+            told_ties = len(view.ties)
             done = view.cycle / view.cycles if view.cycles else None
             book.show(stage, done, view.detail if not view.cycle else f"cycle {view.cycle} of {view.cycles}")
 
@@ -182,7 +191,14 @@ class WeekendCycle:
                 "'tshc weekend' goes on from there"
             )
         stage.summary = report.summary()
-        stage.counts = {"cycles": report.cycle, "distinct": report.distinct, "tested": report.tested}
+        stage.counts = {
+            "cycles": report.cycle,
+            "distinct": report.distinct,
+            "tested": report.tested,
+            "verified_batches": report.verified,
+            "ties": len(report.ties),
+            "offices_replaced": report.restarts,
+        }
 
     async def _prune(self, book: RunBook, stage: Stage, settings: Settings) -> None:
         room = self._room
@@ -284,6 +300,13 @@ class WeekendCycle:
             )
         )
         return summary
+
+
+def _office_or_refusal(settings: Settings) -> None:
+    """Before the data is built, not after it: which office would compute. OperatorError when there is none."""
+    from engine.compute.workbook.offices import find_office  # xlwings loads only where it is wanted
+
+    find_office(settings.workbook.office)
 
 
 def _payload(week: date, settings: Settings) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from engine.brackets import Bracket, BracketTable
-from engine.config import Settings
+from engine.config import Settings, WorkbookSettings
 from engine.home import Home
 from engine.model import ExitModel
 from engine.training.report import TrainingReport
@@ -39,6 +39,8 @@ class TrainingRequest(BaseModel):
     exhaustive: bool
     exit_model: ExitModel
     brackets: tuple[Bracket, ...]
+    verify: int = 0  # batches a cycle computed by the other backend too
+    workbook: WorkbookSettings = WorkbookSettings()
     lock_wait_s: float = 15.0  # wall seconds for a predecessor that is finishing its cycle
 
     @classmethod
@@ -55,6 +57,8 @@ class TrainingRequest(BaseModel):
             exhaustive=training.exhaustive,
             exit_model=training.exit_model,
             brackets=settings.execution.brackets,
+            verify=training.verify,
+            workbook=settings.workbook,
         )
 
     def line(self) -> dict[str, Any]:

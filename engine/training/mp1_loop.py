@@ -25,11 +25,13 @@ from typing import Literal
 import numpy as np
 
 from engine.brackets import BracketTable
+from engine.compute import OfficeStatus
 from engine.errors import RefusedError
 from engine.model import BATCHES, DAYS, TICKERS, ExitModel, Floats, ParameterSet
 from engine.records import VariationResult
 from engine.spaces import ParameterSpace
 from engine.storage.variation_results_db import VariationResultsDb
+from engine.training.cross_check import CrossCheck
 from engine.training.mp1_p1_variation_tester import VariationTester
 from engine.training.mp1_p2_optimizer import propose
 from engine.training.report import TrainingReport
@@ -143,6 +145,7 @@ class Mp1Loop:
     """One run of the training loop. Build it, ``await run()``; command it from the same event loop.
 
     ``on_progress`` gets the latest view at most 4 times a second and at every change of state.
+    ``office`` says how a workbook engine is doing; ``check`` compares batches with the other backend.
     """
 
     def __init__(
@@ -153,7 +156,11 @@ class Mp1Loop:
         plan: LoopPlan,
         key: str,
         on_progress: Callable[[TrainingView], None] | None = None,
+        *,
+        office: Callable[[], OfficeStatus] | None = None,
+        check: CrossCheck | None = None,
     ) -> None:
+        self._office, self._check = office, check
         self._tester, self._results, self._plan, self._key = tester, results, plan, key
         self._books = {space.algorithm: ResultsBook(space) for space in spaces}
         self._on_progress = on_progress
@@ -222,6 +229,9 @@ class Mp1Loop:
             tested={a: book.tested for a, book in self._books.items()},
             exhausted=exhausted,
             seconds=time.monotonic() - started,
+            verified=self._check.batches if self._check else 0,
+            ties=tuple(self._check.ties) if self._check else (),
+            restarts=self._office().restarts if self._office else 0,
         )
 
     async def _restore(self) -> None:
@@ -276,7 +286,13 @@ class Mp1Loop:
                 self._go.wait()
                 self._clock.forget(time.monotonic() - held)
 
-        measured = self._tester.test(sets, cycle=cycle, on_batch=batch_done)
+        if self._check is None:
+            measured = self._tester.test(sets, cycle=cycle, on_batch=batch_done)
+        else:
+            chosen = self._check.chosen(cycle)
+            measured = self._tester.test(
+                sets, cycle=cycle, on_batch=batch_done, check=self._check.compare, checked=chosen
+            )
         by_algorithm: dict[str, list[VariationResult]] = {}
         for result in measured:
             by_algorithm.setdefault(result.algorithm, []).append(result)
@@ -312,6 +328,7 @@ class Mp1Loop:
             details.append(f"resumed after cycle {self._resumed_at}")
         if exhausted:
             details.append(f"every set tested: {', '.join(exhausted)}")
+        office, check = self._office() if self._office else None, self._check
         return TrainingView(
             state=self._state,
             backend=self._plan.backend,
@@ -325,7 +342,17 @@ class Mp1Loop:
             batches=tuple(tuple(day) for day in self._grid),
             algorithms=self._rows,
             detail="; ".join(details),
+            office=office.office if office else "",
+            instances=office.instances if office else 0,
+            tickers_per_s=office.tickers_per_s if office else None,
+            restarts=office.restarts if office else 0,
+            verified=check.batches if check else 0,
+            ties=tuple(check.ties) if check else (),
         )
+
+    def refresh(self) -> None:
+        """Tells the present view again: a batch in an office takes seconds, and no screen should stand still."""
+        self._tell()
 
     def _become(self, state: State) -> None:
         self._state = state

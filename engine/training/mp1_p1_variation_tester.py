@@ -9,12 +9,12 @@ mean, so the excess of b buys is their PP minus b times that mean, exactly.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from engine.compute import ComputeEngine, PreparingEngine
+from engine.compute import ComputeEngine, OfficeEngine, PreparingEngine
 from engine.compute.protocol import PreparedWeek, WeekCounts, WeekTest
 from engine.decision.overlap import jaccard_with, stored_picks
 from engine.decision.scoring import variation_score
@@ -24,14 +24,18 @@ from engine.model import (
     BATCHES,
     DAYS,
     TICKERS,
+    Evaluation,
     Floats,
     ParameterSet,
     excess_of,
     pack_picks,
+    unpack_picks,
 )
 from engine.records import VariationResult, picks_bytes
 
 BatchDone = Callable[[int, int], None]  # (day 1..5, batch 1..4)
+# (day, batch, the sets, what the engine said of that batch): a second look, which may raise
+BatchCheck = Callable[[int, int, Sequence[ParameterSet], Evaluation], None]
 
 
 class VariationTester:
@@ -61,20 +65,30 @@ class VariationTester:
         *,
         cycle: int,
         on_batch: BatchDone | None = None,
+        check: BatchCheck | None = None,
+        checked: Collection[tuple[int, int]] = (),
     ) -> list[VariationResult]:
         """One result a parameter set, in the order given; slots count from 1 within each algorithm.
 
         Overlaps are 0: they need the cycles before (``with_overlaps``). ``on_batch`` is
         called after each of the 20 batches and may raise to abandon the cycle: nothing is
-        kept of it.
+        kept of it. ``check`` gets the answers of the batches in ``checked`` (day, batch).
         """
         test = self._week.begin(parameter_sets)
         for day in range(DAYS):
             for batch in range(BATCHES):
                 test.run_batch(day, batch)
+                if check is not None and (day + 1, batch + 1) in checked:
+                    check(day + 1, batch + 1, parameter_sets, _answer(test.counts, day, batch))
                 if on_batch is not None:
                     on_batch(day + 1, batch + 1)
         return _results(parameter_sets, test.counts, cycle)
+
+
+def _answer(counts: WeekCounts, day: int, batch: int) -> Evaluation:
+    """What the engine said of one batch, read back from the counts."""
+    part = slice(batch * BATCH_TICKERS, (batch + 1) * BATCH_TICKERS)
+    return Evaluation(unpack_picks(counts.picks[:, day])[:, part].T, counts.pp[day, part])
 
 
 def _results(sets: Sequence[ParameterSet], counts: WeekCounts, cycle: int) -> list[VariationResult]:
@@ -142,6 +156,8 @@ class _UnpreparedWeek:
         self.engine, self.days = engine, days
 
     def begin(self, parameter_sets: Sequence[ParameterSet]) -> WeekTest:
+        if isinstance(self.engine, OfficeEngine):
+            self.engine.write_blocks(parameter_sets)
         return _UnpreparedTest(self, parameter_sets, WeekCounts.empty(len(parameter_sets)))
 
 

@@ -19,6 +19,9 @@ class TrainingReport:
     tested: dict[str, int]
     exhausted: tuple[str, ...]  # algorithms without an untested set
     seconds: float  # wall time of this run, pauses included
+    verified: int = 0  # batches computed by both backends in this run
+    ties: tuple[str, ...] = ()  # differences that rounding explains, each in one line
+    restarts: int = 0  # offices replaced in this run
 
     def summary(self) -> str:
         text = f"{self.cycle} of {self.cycles} cycles, {self.distinct:,} distinct sets tested"
@@ -26,12 +29,16 @@ class TrainingReport:
             text += f" (resumed after cycle {self.resumed_at})"
         if self.exhausted:
             text += f"; every set tested of {', '.join(self.exhausted)}"
+        if self.verified:
+            text += f"; {self.verified} batches agree on both backends, {len(self.ties)} ties"
+        if self.restarts:
+            text += f"; {self.restarts} offices replaced"
         return text + ("; stopped by command" if self.stopped else "")
 
     def plain(self) -> dict[str, Any]:
         """JSON-safe; ``of`` is the inverse."""
-        return asdict(self) | {"exhausted": list(self.exhausted)}
+        return asdict(self) | {"exhausted": list(self.exhausted), "ties": list(self.ties)}
 
     @classmethod
     def of(cls, plain: Mapping[str, Any]) -> TrainingReport:
-        return cls(**{**plain, "exhausted": tuple(plain["exhausted"])})
+        return cls(**{**plain, "exhausted": tuple(plain["exhausted"]), "ties": tuple(plain["ties"])})

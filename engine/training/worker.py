@@ -8,24 +8,29 @@ windows read-only, runs the loop beside the pipe to the engine, and ends with it
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from engine.compute import ALGORITHMS, ComputeEngine, open_engine
+from engine.compute import ALGORITHMS, ComputeEngine, OfficeEngine, close_engine, open_engine
 from engine.decision import overlap
 from engine.errors import DataError, RefusedError
 from engine.home import FileLock, Home
 from engine.model import DAYS, Floats
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.storage.variation_results_db import VariationResultsDb
+from engine.training.cross_check import OTHER, CrossCheck
 from engine.training.launch import TrainingRequest
 from engine.training.mp1_loop import LoopPlan, Mp1Loop, run_key
 from engine.training.mp1_p1_variation_tester import VariationTester
+from engine.training.report import TrainingReport
 from engine.views import TrainingView
 from engine.worker_pipe import WorkerServer, serve
+
+REFRESH_S = 1.0
 
 
 async def acquire(lock: FileLock, wait_s: float) -> None:
@@ -56,8 +61,24 @@ async def load_week(path: Path) -> tuple[tuple[str, ...], list[Floats]]:
 
 
 def _warm_up(engine: ComputeEngine, tell: Callable[[str], None]) -> None:
-    engine.warm_up(lambda done, total, name: tell(f"compiling kernels {done}/{total}: {name}"))
+    what = "starting offices" if isinstance(engine, OfficeEngine) else "compiling kernels"
+    engine.warm_up(lambda done, total, name: tell(f"{what} {done}/{total}: {name}"))
     overlap.warm_up(lambda done, total, name: tell(f"compiling kernels {done}/{total}: {name}"))
+
+
+async def _run_telling(mp1: Mp1Loop) -> TrainingReport:
+    """The run, with a view a second in between: a batch in an office takes several."""
+
+    async def tell() -> None:
+        while True:
+            await asyncio.sleep(REFRESH_S)
+            mp1.refresh()
+
+    telling = asyncio.create_task(tell())
+    try:
+        return await mp1.run()
+    finally:
+        telling.cancel()
 
 
 async def work(server: WorkerServer) -> dict[str, Any]:
@@ -79,24 +100,43 @@ async def work(server: WorkerServer) -> dict[str, Any]:
     await acquire(lock, request.lock_wait_s)
     try:
         brackets = request.bracket_table()
-        engine = open_engine(request.backend, brackets=brackets, exit_model=request.exit_model)
         loop = asyncio.get_running_loop()
 
         def tell_detail(detail: str) -> None:
             loop.call_soon_threadsafe(tell, state.model_copy(update={"detail": detail}))
 
-        await asyncio.to_thread(_warm_up, engine, tell_detail)
-        symbols, days = await load_week(Path(request.stocks_db))
-        tester = await asyncio.to_thread(VariationTester, engine, days)
-        spaces = list(ALGORITHMS.values())
-        key = run_key(symbols, days, spaces, plan, brackets, request.exit_model)
-        results = await VariationResultsDb.open(Path(request.results_db), spaces=spaces)
-        try:
-            mp1 = Mp1Loop(tester, results, spaces, plan, key, tell)
-            server.listen(lambda command: {"pause": mp1.pause, "resume": mp1.resume, "stop": mp1.stop}[command]())
-            report = await mp1.run()
-        finally:
-            await results.close()
+        with contextlib.ExitStack() as engines:
+
+            def opened(name: str) -> ComputeEngine:
+                engine = open_engine(
+                    name, brackets=brackets, exit_model=request.exit_model, workbook=request.workbook
+                )
+                engines.callback(close_engine, engine)
+                _warm_up(engine, tell_detail)
+                return engine
+
+            engine = await asyncio.to_thread(opened, request.backend)
+            symbols, days = await load_week(Path(request.stocks_db))
+            check = None
+            if request.verify:
+                other = await asyncio.to_thread(opened, OTHER[request.backend])
+                check = CrossCheck(other, request.backend, symbols, days, count=request.verify, seed=request.seed)
+            tester = await asyncio.to_thread(VariationTester, engine, days)
+            spaces = list(ALGORITHMS.values())
+            key = run_key(symbols, days, spaces, plan, brackets, request.exit_model)
+            results = await VariationResultsDb.open(Path(request.results_db), spaces=spaces)
+            engines_used: list[object] = [engine, check.other] if check else [engine]
+            offices = [used.status for used in engines_used if isinstance(used, OfficeEngine)]
+            try:
+                mp1 = Mp1Loop(
+                    tester, results, spaces, plan, key, tell, office=offices[0] if offices else None, check=check
+                )
+                server.listen(
+                    lambda command: {"pause": mp1.pause, "resume": mp1.resume, "stop": mp1.stop}[command]()
+                )
+                report = await _run_telling(mp1)
+            finally:
+                await results.close()
     finally:
         lock.release()
     return report.plain()

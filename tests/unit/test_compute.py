@@ -137,8 +137,6 @@ def test_parameter_sets_outside_the_spaces_are_refused(wanted: ParameterSet, sai
 def test_an_unknown_backend_names_the_valid_ones() -> None:
     with pytest.raises(UsageError, match="'native' and 'workbook'"):
         open_engine("excel")
-    with pytest.raises(UsageError, match="not part of this build"):
-        open_engine("workbook")
 
 
 def test_a_week_needs_five_days_of_a_thousand_tickers() -> None:

@@ -1,0 +1,42 @@
+"""The training screen's line about the offices."""
+
+from __future__ import annotations
+
+from textual.app import App, ComposeResult
+
+from app.widgets.training_panels import LoopPanel
+from engine.views import TrainingView
+
+RUNNING = TrainingView(
+    state="running", backend="workbook", cycle=1, cycles=2, kernel_ms=80_000.0, cycle_ms=81_000.0
+)
+OFFICES = {"office": "LibreOffice 7.4.7.2", "instances": 2, "tickers_per_s": 61.25, "restarts": 1}
+
+
+class Host(App[None]):
+    def compose(self) -> ComposeResult:
+        yield LoopPanel(id="loop")
+
+
+async def shown(view: TrainingView, width: int = 100) -> str:
+    host = Host()
+    async with host.run_test(size=(width + 2, 20)):
+        panel = host.query_one(LoopPanel)
+        panel.show(view)
+        return "\n".join("".join(text for text, _ in line) for line in panel.draw(width))
+
+
+async def test_the_workbook_backend_shows_its_office_instances_speed_and_restarts() -> None:
+    said = await shown(RUNNING.model_copy(update=OFFICES))
+    assert "LibreOffice 7.4.7.2 x 2   61.2 tickers/s   1 restarts" in said
+
+
+async def test_cross_checks_show_how_many_batches_agree_and_the_ties() -> None:
+    said = await shown(RUNNING.model_copy(update={"backend": "native", "verified": 12, "ties": ("a", "b")}))
+    assert "12 batches agree with the other backend, 2 ties" in said
+    assert "LibreOffice" not in said
+
+
+async def test_the_native_backend_has_no_such_line() -> None:
+    plain, offices = await shown(RUNNING), await shown(RUNNING.model_copy(update=OFFICES))
+    assert len(offices.splitlines()) == len(plain.splitlines()) + 1
