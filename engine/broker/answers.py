@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -10,6 +11,8 @@ from typing import Any
 from engine.broker import wire
 from engine.broker.broker_types import BrokerOrder, BrokerPosition
 from engine.model import NEW_YORK, Asset, DailyBar, NewsArticle, Quote, Session, Tick
+
+log = logging.getLogger(__name__)
 
 
 def sessions(raw: Any) -> list[Session]:
@@ -83,22 +86,28 @@ def tick(symbol: str, row: Mapping[str, Any], seen: float) -> Tick:
 
 
 def articles(raw: Any) -> list[NewsArticle]:
+    """A page of news. An article without a number or a date proves nothing: it is dropped, the page is kept."""
     found = []
     for row in wire.records(wire.record(raw, "page").get("news"), "news"):
-        number = row.get("id")
-        if not isinstance(number, int):
-            raise wire.MalformedAnswer("a news id is not a number")
-        found.append(
-            NewsArticle(
-                id=number,
-                headline=str(row.get("headline") or "")[:2000],
-                summary=str(row.get("summary") or "")[:10_000],
-                source=str(row.get("source") or "")[:200],
-                symbols=tuple(str(s) for s in row.get("symbols") or ()),
-                created_at=wire.instant(row.get("created_at"), "created_at"),
-            )
-        )
+        try:
+            found.append(_article(row))
+        except wire.MalformedAnswer as error:
+            log.warning("an article was skipped: %s", error)
     return found
+
+
+def _article(row: Mapping[str, Any]) -> NewsArticle:
+    number = row.get("id")
+    if not isinstance(number, int):
+        raise wire.MalformedAnswer("a news id is not a number")
+    return NewsArticle(
+        id=number,
+        headline=str(row.get("headline") or "")[:2000],
+        summary=str(row.get("summary") or "")[:10_000],
+        source=str(row.get("source") or "")[:200],
+        symbols=tuple(str(s) for s in row.get("symbols") or ()),
+        created_at=wire.instant(row.get("created_at"), "created_at"),
+    )
 
 
 def orders(raw: Any) -> list[BrokerOrder]:

@@ -36,9 +36,11 @@ from engine.execution.entry_latch import UNWRITABLE
 from engine.execution.exits import ExitRunner
 from engine.execution.gates import GateReport
 from engine.execution.live_prices import LivePrices
+from engine.execution.order_ids import STOP
 from engine.execution.orders import OrderDesk
 from engine.execution.positions_book import Change, ClosedTrade, PositionsBook, trades_of
 from engine.execution.positions_view import positions_view
+from engine.execution.protective_stops import ProtectiveStops
 from engine.execution.real_trader import account_board
 from engine.execution.reconcile import Reconciler, ReconcileReport
 from engine.execution.trading_calendar import TradingCalendar
@@ -109,6 +111,14 @@ class ExecutionDesk:
         self._rest, self._journal, self._rules, self._broker = rest, journal, rules, broker
         self._calendar = TradingCalendar(rest, clock)
         self._live = LivePrices(rest, self.prices, clock, broker, rules)
+        self._stops = ProtectiveStops(
+            self.desk,
+            self.book,
+            clock,
+            self._calendar.session_day,
+            paused=lambda: self.flattening,
+            give_up=self._unprotected,
+        )
         self._entries = Entries(
             rest,
             self.desk,
@@ -121,9 +131,10 @@ class ExecutionDesk:
             events,
             reconciled=lambda: self._reconciled,
             day_pnl=self.day_pnl,
+            stops=self._stops,
         )
         self._exits = ExitRunner(
-            rest, self.desk, self.book, clock, self._live.fresh_quote, self._calendar.session_day
+            rest, self.desk, self.book, clock, self._live.fresh_quote, self._calendar.session_day, self.reconcile
         )
         self._flatten = EngineFlatten(
             rest, self.desk, clock, self._calendar, journal, home, events, self._silence_sellers
@@ -159,7 +170,8 @@ class ExecutionDesk:
         await self._calendar.read()
         today = self._calendar.session_day()
         for fill, intent in await self.desk.restore(today):
-            self.book.on_fill(fill, intent.session, self._calendar.close_of(intent.session, fill.at))
+            close = self._calendar.close_of(intent.session, fill.at)
+            self.book.on_fill(fill, intent.session, close, reason=_told_by(intent))
         leaving = self.book.restore_levels(await self._journal.get(_LEVELS, {}))
         await self._entries.restore(today)
         self._started = True
@@ -184,6 +196,7 @@ class ExecutionDesk:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
         await self._flatten.stop()
+        await self._stops.halt()
         await self._exits.halt()
         if self._started:
             await self._save_levels()
@@ -335,6 +348,7 @@ class ExecutionDesk:
             now_s=time.monotonic(),
             stale_after_s=self._rules.stale_after_s,
             market_open=self.clock.is_open,
+            resting_stop=self._stops.resting,
         )
 
     def flatten_view(self) -> FlattenView:
@@ -379,12 +393,13 @@ class ExecutionDesk:
 
     async def _on_fill(self, fill: Fill, intent: OrderIntent) -> None:
         close = self._calendar.close_of(intent.session, fill.at)
-        change = self.book.on_fill(fill, intent.session, close, time.monotonic())
+        change = self.book.on_fill(fill, intent.session, close, time.monotonic(), _told_by(intent))
         if change is None:
             log.warning("%s: a sell of %d shares without a position", fill.symbol, fill.shares)
             return
         self._dirty = True
         self._tell(change)
+        self._stops.review()
         await self.prices.subscribe([fill.symbol])
 
     def _on_link(self, name: str, state: LinkState, detail: str) -> None:
@@ -425,8 +440,17 @@ class ExecutionDesk:
         if not self.flattening:  # flatten sells everything itself; two sellers would fight over the shares
             self._exits.start(symbol, reason)
 
+    def _unprotected(self, symbol: str, why: str) -> None:
+        """No protective stop can rest at the broker: the position is sold now, while it can be."""
+        words = f"{symbol}: no protective stop at the broker ({why}); the position is sold now"
+        self.events.publish(AlertRaised(key=f"unprotected-{symbol}", message=words))
+        change = self.book.request_exit(symbol, ExitReason.UNPROTECTED)
+        if change is not None:
+            self._tell(change)
+
     async def _silence_sellers(self) -> None:
         """Flatten takes over: nobody else sells, and every position knows that it is leaving."""
+        await self._stops.halt()
         await self._exits.halt()
         for holding in self.book.open_holdings():
             change = self.book.request_exit(holding.symbol, ExitReason.FLATTEN)
@@ -461,6 +485,7 @@ class ExecutionDesk:
         """Turns market time into exits; waits for nobody."""
         for change in self.book.on_clock(self.clock.now(), self.clock.rate, self.session()):
             self._tell(change)
+        self._stops.review()
         if not self.clock.is_open:
             return
         for holding in self.book.open_holdings():
@@ -512,6 +537,11 @@ class ExecutionDesk:
         if (text := repr(levels)) != self._levels_written:
             await self.desk.keep("the positions' levels", self._journal.put(_LEVELS, levels))
             self._levels_written = text
+
+
+def _told_by(intent: OrderIntent) -> ExitReason | None:
+    """Why a fill sold, when the machine itself has not asked for it: the stop at the broker did."""
+    return ExitReason.PROTECTIVE if intent.leg == STOP else None
 
 
 def _link_view(link: StreamLink) -> LinkView:

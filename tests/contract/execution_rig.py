@@ -115,6 +115,13 @@ class Rig:
         picks = [(name, place) for place, name in enumerate(chosen, start=1)]
         return await self.desk.enter(self.session, LIST_HASH, picks, closes, atr)
 
+    async def protected(self) -> None:
+        """Returns when every open position has its stop at the broker."""
+        await until(
+            lambda: all(row.resting_stop for row in self.desk.views().rows if row.state in ("WATCH", "ARMED")),
+            "a resting stop for every position",
+        )
+
     def sent(self) -> list[dict[str, Any]]:
         """Order requests that the simulator's own log received."""
         return [line for line in self.sim.log() if line["kind"] == "request"]
@@ -130,7 +137,8 @@ class Rig:
     def kill_desk(self) -> None:
         """Cuts everything off in the middle, as kill -9 would: no farewell to the journal."""
         desk = self.desk
-        for task in (*desk._tasks, desk.prices._task, desk.trades._task, desk._flatten._task):
+        keepers = (*desk._stops._tasks.values(), *desk._exits._tasks.values())
+        for task in (*desk._tasks, *keepers, desk.prices._task, desk.trades._task, desk._flatten._task):
             if task is not None:
                 task.cancel()
 

@@ -248,3 +248,9 @@ def test_addresses_follow_the_mode_and_sim_needs_a_simulator() -> None:
 
 def test_decimal_sums_survive_the_border() -> None:
     assert wire.number("51.44", "p") * 437 == Decimal("22479.28")
+
+
+def test_an_article_without_a_date_is_dropped_and_the_page_is_kept() -> None:
+    row = {"id": 1, "headline": "h", "symbols": ["A"], "created_at": "2026-11-20T12:00:00Z"}
+    undated = {key: value for key, value in row.items() if key != "created_at"}
+    assert [a.id for a in answers.articles({"news": [{**undated, "id": 2}, row, {**row, "id": "x"}]})] == [1]
