@@ -94,6 +94,7 @@ def run_simulator(options: Options, speed: float) -> int:
         cash=wanted.cash,
         speed=speed,
         folder=options.home.folder / "simulator",
+        faults=wanted.faults,
     )
     try:
         facts = {

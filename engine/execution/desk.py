@@ -47,7 +47,7 @@ from engine.execution.trading_calendar import TradingCalendar
 from engine.execution.tsh_trade_management import ExitReason, Phase, TshRules
 from engine.home import Home
 from engine.journal import JournalDb
-from engine.model import Session, Tick
+from engine.model import NEW_YORK, Session, Tick
 from engine.orders_model import Approval, Fill, OrderIntent
 from engine.views import FlattenView, LinkView, PositionsView
 
@@ -173,6 +173,8 @@ class ExecutionDesk:
             close = self._calendar.close_of(intent.session, fill.at)
             self.book.on_fill(fill, intent.session, close, reason=_told_by(intent))
         leaving = self.book.restore_levels(await self._journal.get(_LEVELS, {}))
+        for session in self._calendar.sessions:
+            self.book.close_moved(session)
         await self._entries.restore(today)
         self._started = True
         self.trades.start()
@@ -511,6 +513,18 @@ class ExecutionDesk:
         if self.clock.reading_age_s > every:
             await self.clock.refresh()
             await self._calendar.keep()
+        if self._calendar.outdated():
+            await self._calendar.read()
+            self._follow_closes()
+
+    def _follow_closes(self) -> None:
+        """The calendar is the broker's: an early close moves the end-of-day exits with it."""
+        for session in self._calendar.moved:
+            self.book.close_moved(session)
+            words = (
+                f"the session of {session.day} now closes at {session.close.astimezone(NEW_YORK):%H:%M} New York"
+            )
+            self.events.publish(AlertRaised(key=f"close-{session.close.isoformat()}", message=words))
 
     async def _watch_levels(self) -> None:
         if self._dirty or time.monotonic() - self._levels_at > LEVELS_S:
