@@ -144,7 +144,9 @@ class Rig:
 
 
 @asynccontextmanager
-async def rig(folder: Path, *, sim: dict[str, Any] | None = None, **execution: Any) -> AsyncIterator[Rig]:
+async def rig(
+    folder: Path, *, sim: dict[str, Any] | None = None, broker: dict[str, Any] | None = None, **execution: Any
+) -> AsyncIterator[Rig]:
     """A started desk with ``execution`` settings; market time stands at 16:30 on Friday."""
     with start(
         date=MARKET_DATE,
@@ -154,9 +156,10 @@ async def rig(folder: Path, *, sim: dict[str, Any] | None = None, **execution: A
         **{"trading_limit": 100_000, **(sim or {})},
     ) as simulator:
         settings = Settings(
-            broker=BrokerSettings(requests_per_minute=10_000), execution=ExecutionSettings(**execution)
+            broker=BrokerSettings(**{"requests_per_minute": 10_000, **(broker or {})}),
+            execution=ExecutionSettings(**execution),
         )
-        rest = rest_of(simulator)
+        rest = rest_of(simulator, **(broker or {}))
         clock = MarketClock(rest.clock)
         control = SimulatorControl(simulator.rest_url, credentials(simulator))
         home = Home(folder / "home")
