@@ -118,6 +118,7 @@ class ExecutionDesk:
             self._calendar.session_day,
             paused=lambda: self.flattening,
             give_up=self._unprotected,
+            caught_up=self._caught_up,
         )
         self._entries = Entries(
             rest,
@@ -253,6 +254,9 @@ class ExecutionDesk:
                 self.account = await self._rest.account()
             self._reconciled = report
             return report
+
+    async def _caught_up(self) -> bool:
+        return (await self.reconcile()).clean
 
     async def enter(
         self,

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import date
 from decimal import Decimal
@@ -42,7 +42,8 @@ class StopWanted:
 class ProtectiveStops:
     """One keeper task a symbol, alive only while book and broker differ.
 
-    ``paused`` is true while flatten sells; ``give_up`` sells a position that cannot be protected.
+    ``paused`` is true while flatten sells; ``give_up`` sells a position that cannot be protected;
+    ``caught_up`` reconciles and tells whether book and broker agree.
     """
 
     def __init__(
@@ -54,9 +55,10 @@ class ProtectiveStops:
         *,
         paused: Callable[[], bool],
         give_up: Callable[[str, str], None],
+        caught_up: Callable[[], Awaitable[bool]],
     ) -> None:
         self._desk, self._book, self._clock, self._session = desk, book, clock, session
-        self._paused, self._give_up = paused, give_up
+        self._paused, self._give_up, self._caught_up = paused, give_up, caught_up
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._making_way: set[str] = set()  # an entry order is about to be sent, or open
 
@@ -141,6 +143,10 @@ class ProtectiveStops:
                     await asyncio.sleep(UNWANTED_PAUSE_S)
                 continue
             if wanted is None or self._open(symbol):
+                continue
+            if self._desk.latch.another_was_here() and not await self._caught_up():
+                # Somebody else may have sold these shares: a stop for them would sell what is not there.
+                await asyncio.sleep(UNWANTED_PAUSE_S)
                 continue
             reason = self._rejected(symbol)
             if not reason:
