@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -27,19 +27,21 @@ from engine.broker.price_stream import HaltNotice, PriceStream
 from engine.broker.stream_link import LinkState, StreamLink
 from engine.broker.trade_stream import TradeStream
 from engine.config import Settings
-from engine.errors import OperatorError, RefusedError
+from engine.errors import RefusedError
 from engine.events import AlertRaised, EventSink, LinkChanged, PositionClosed, TshChanged
 from engine.execution import gates
+from engine.execution.duties import Duties
 from engine.execution.engine_flatten import EngineFlatten
 from engine.execution.entries import Entries, EntryReport
 from engine.execution.entry_latch import UNWRITABLE
 from engine.execution.exits import ExitRunner
 from engine.execution.gates import GateReport
+from engine.execution.levels_keeper import LevelsKeeper
 from engine.execution.live_prices import LivePrices
 from engine.execution.order_ids import STOP
 from engine.execution.orders import OrderDesk
 from engine.execution.positions_book import Change, ClosedTrade, PositionsBook, trades_of
-from engine.execution.positions_view import positions_view
+from engine.execution.positions_view import flatten_preview, positions_view
 from engine.execution.protective_stops import ProtectiveStops
 from engine.execution.real_trader import account_board
 from engine.execution.reconcile import Reconciler, ReconcileReport
@@ -57,9 +59,7 @@ BEAT_S = 0.1  # the heartbeat, wall seconds
 FAST_CLOCK_READ_S = 1.0  # how often the broker's clock is read while market time runs fast
 CLOCK_READ_S = 30.0
 REST_PRICE_S = 1.0  # how often REST stands in for a silent stream
-LEVELS_S = 1.0  # how often highs and stops are written; a new phase is written at the next beat
 UNCLEAN_RECONCILE_S = 2.0
-_LEVELS = "tsh_levels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +108,7 @@ class ExecutionDesk:
             on_state=self._on_link,
             on_connected=self._after_connect,
         )
-        self._rest, self._journal, self._rules, self._broker = rest, journal, rules, broker
+        self._rest, self._rules, self._broker = rest, rules, broker
         self._calendar = TradingCalendar(rest, clock)
         self._live = LivePrices(rest, self.prices, clock, broker, rules)
         self._stops = ProtectiveStops(
@@ -155,8 +155,8 @@ class ExecutionDesk:
         self._reconciled: ReconcileReport | None = None
         self._reconciling = asyncio.Lock()
         self._reconciled_at = 0.0
-        self._levels_written, self._levels_at, self._dirty = "", 0.0, False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._levels = LevelsKeeper(journal, self.desk, self.book)
+        self._duties = Duties()
         self._started = False
 
     # --- life ----------------------------------------------------------------------------------
@@ -173,7 +173,7 @@ class ExecutionDesk:
         for fill, intent in await self.desk.restore(today):
             close = self._calendar.close_of(intent.session, fill.at)
             self.book.on_fill(fill, intent.session, close, reason=_told_by(intent))
-        leaving = self.book.restore_levels(await self._journal.get(_LEVELS, {}))
+        leaving = self.book.restore_levels(await self._levels.read())
         for session in self._calendar.sessions:
             self.book.close_moved(session)
         await self._entries.restore(today)
@@ -185,24 +185,22 @@ class ExecutionDesk:
         await self.reconcile()
         for symbol in leaving:
             self._start_exit(symbol, self.book.holdings[symbol].tsh.reason or ExitReason.MANUAL)
-        self._run_always("heartbeat", self._beat)
-        self._run_always("clock", self._watch_clock)
-        self._run_always("levels", self._watch_levels)
-        self._run_always("prices from REST", self._stand_in, REST_PRICE_S)
-        self._run_always("reconcile", self._watch_reconcile)
+        self._duties.repeat("heartbeat", self._beat, BEAT_S)
+        self._duties.repeat("clock", self._watch_clock, BEAT_S)
+        self._duties.repeat("levels", self._levels.watch, BEAT_S)
+        self._duties.repeat("prices from REST", self._stand_in, REST_PRICE_S)
+        self._duties.repeat("reconcile", self._watch_reconcile, BEAT_S)
         await self._flatten.resume()
 
     async def stop(self) -> None:
         """Ends streams and tasks; positions and sent orders stay as they are at the broker."""
         self._entries.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._duties.stop()
         await self._flatten.stop()
         await self._stops.halt()
         await self._exits.halt()
         if self._started:
-            await self._save_levels()
+            await self._levels.save()
         await self.prices.stop()
         await self.trades.stop()
 
@@ -283,7 +281,7 @@ class ExecutionDesk:
             if not left or all(h.tsh.phase is Phase.CARRIED for h in left):
                 break
             await asyncio.sleep(BEAT_S)
-        await self._save_levels()
+        await self._levels.save()
         await self.prices.unsubscribe(self.prices.symbols - {h.symbol for h in left})
         trades = tuple(trades_of(self.book.closed, session))
         pnl = sum((t.pnl for t in trades), Decimal(0))
@@ -361,17 +359,11 @@ class ExecutionDesk:
         """What flatten does or did last; before one, what it would close and what crossing the spread may cost."""
         if self._flatten.view.state != "idle":
             return self._flatten.view
-        holdings = self.book.open_holdings()
-        quotes = [self.prices.quotes.get(h.symbol) for h in holdings]
-        halves = [
-            (q.ask - q.bid) / 2 * h.tsh.shares for q, h in zip(quotes, holdings, strict=True) if q is not None
-        ]
-        return FlattenView(
-            exposure=self.exposure(),
-            positions=len(holdings),
+        return flatten_preview(
+            self.book.open_holdings(),
+            self.prices.quotes,
             orders=len(self.desk.open_orders()),
             market_open=self.clock.is_open,
-            expected_cost=sum(halves, Decimal(0)) if len(halves) == len(holdings) else None,
             foreign=self._foreign(),
         )
 
@@ -403,7 +395,7 @@ class ExecutionDesk:
         if change is None:
             log.warning("%s: a sell of %d shares without a position", fill.symbol, fill.shares)
             return
-        self._dirty = True
+        self._levels.phase_changed()
         self._tell(change)
         self._stops.review()
         await self.prices.subscribe([fill.symbol])
@@ -422,7 +414,7 @@ class ExecutionDesk:
         if change.exit is not None:
             self._start_exit(tsh.symbol, change.exit.reason)
         if change.phase_changed:
-            self._dirty = True
+            self._levels.phase_changed()
             self.events.publish(
                 TshChanged(symbol=tsh.symbol, state=tsh.phase.value, price=tsh.last, why_next=tsh.why_next)
             )
@@ -465,28 +457,6 @@ class ExecutionDesk:
 
     # --- what time brings ----------------------------------------------------------------------
 
-    def _run_always(self, name: str, duty: Callable[[], Awaitable[None]], every_s: float = BEAT_S) -> None:
-        """Repeats ``duty``, each on its own: one that waits for a slow answer holds up no other."""
-
-        async def run() -> None:
-            while True:
-                await asyncio.sleep(every_s)
-                try:
-                    await duty()
-                except OperatorError as error:
-                    log.warning("execution, %s: %s", name, error)
-                except Exception:  # a duty must go on: the next turn may work
-                    log.exception("execution, %s failed", name)
-
-        self._follow(run(), f"execution {name}")
-
-    def _follow(self, work: Awaitable[None], name: str) -> None:
-        task = asyncio.ensure_future(work)
-        if isinstance(task, asyncio.Task):
-            task.set_name(name)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
     async def _beat(self) -> None:
         """Turns market time into exits; waits for nobody."""
         for change in self.book.on_clock(self.clock.now(), self.clock.rate, self.session()):
@@ -503,7 +473,7 @@ class ExecutionDesk:
 
     def _day_loss(self) -> None:
         if not self.latched:
-            self._follow(self.latch(f"daily loss: {self._entries.loss_gate().numbers}"), "latch after a loss")
+            self._duties.once(self.latch(f"daily loss: {self._entries.loss_gate().numbers}"), "latch after a loss")
         self._entries.stop()
         for holding in self.book.open_holdings():
             if not holding.tsh.leaving and holding.tsh.phase is not Phase.CARRIED:
@@ -530,10 +500,6 @@ class ExecutionDesk:
             )
             self.events.publish(AlertRaised(key=f"close-{session.close.isoformat()}", message=words))
 
-    async def _watch_levels(self) -> None:
-        if self._dirty or time.monotonic() - self._levels_at > LEVELS_S:
-            await self._save_levels()
-
     async def _watch_reconcile(self) -> None:
         age = time.monotonic() - self._reconciled_at
         if age > (self._broker.reconcile_s if self.is_clean else UNCLEAN_RECONCILE_S):
@@ -548,13 +514,6 @@ class ExecutionDesk:
             change = self.book.on_tick(tick, "rest")
             if change is not None:
                 self._tell(change)
-
-    async def _save_levels(self) -> None:
-        self._dirty, self._levels_at = False, time.monotonic()
-        levels = self.book.levels()
-        if (text := repr(levels)) != self._levels_written:
-            await self.desk.keep("the positions' levels", self._journal.put(_LEVELS, levels))
-            self._levels_written = text
 
 
 def _told_by(intent: OrderIntent) -> ExitReason | None:

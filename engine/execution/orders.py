@@ -16,7 +16,7 @@ import logging
 import sqlite3
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
 from engine.broker import capability
@@ -44,6 +44,7 @@ from engine.execution.desk_order import DeskOrder
 from engine.execution.entry_latch import EntryLatch
 from engine.execution.order_ids import ENTRY, FLATTEN, is_foreign, parse
 from engine.execution.order_news import adopted_intent, refused_state, unbooked
+from engine.execution.our_orders import OurOrders
 from engine.home import Home
 from engine.journal import IntentExistsError, JournalDb
 from engine.model import UTC
@@ -54,13 +55,12 @@ log = logging.getLogger(__name__)
 LOOKUPS_S = (0.1, 0.3, 0.7, 1.5, 3.0)  # pauses before each look-up of an ambiguous order, wall seconds
 CANCEL_AGAIN_S = 3.0
 POLL_S = 1.0  # how often a wait for an order asks REST, in case the stream is silent
-RESTORE_DAYS = 10
 
 
 OnFill = Callable[[Fill, OrderIntent], Awaitable[None]]
 
 
-class OrderDesk:
+class OrderDesk(OurOrders):
     """Sends and follows this home's orders. ``on_fill`` books each new execution, once."""
 
     def __init__(
@@ -71,9 +71,7 @@ class OrderDesk:
         events: EventSink,
         on_fill: OnFill,
     ) -> None:
-        self.orders: dict[str, DeskOrder] = {}  # by client order id
-        self.foreign: dict[str, BrokerOrder] = {}  # open orders of others, by broker id
-        self._alive: dict[str, DeskOrder] = {}  # those that had not ended when last looked at
+        super().__init__()
         self.journal_problem = ""
         self.latch = EntryLatch(journal, home, events)
         self._rest, self._journal = rest, journal
@@ -92,34 +90,9 @@ class OrderDesk:
     async def restore(self, today: date) -> list[tuple[Fill, OrderIntent]]:
         """Rebuilds the orders of the last days from the journal; their fills, oldest first."""
         await self.latch.restore()
-        first = today - timedelta(days=RESTORE_DAYS)
-        for intent in await self._journal.intents_since(first):
-            self.orders[intent.client_order_id] = DeskOrder(intent)
-        fills: list[tuple[Fill, OrderIntent]] = []
-        for fill in await self._journal.fills_since(first):
-            order = self.orders[fill.client_order_id]
-            order.filled += fill.shares
-            order.cost += fill.price * fill.shares
-            fills.append((fill, order.intent))
-        self._alive = dict(self.orders)
-        known = list(self.orders)
-        for start in range(0, len(known), 500):
-            for state in await self._journal.orders(known[start : start + 500]):
-                self.orders[state.client_order_id].state = state
-        return sorted(fills, key=lambda pair: (pair[0].at, pair[0].side == "sell"))
+        return await self._restore(self._journal, today)
 
     # --- sending -------------------------------------------------------------------------------
-
-    def of_session(self, session: date) -> list[DeskOrder]:
-        return [order for order in self.orders.values() if order.intent.session == session]
-
-    def open_orders(self, symbol: str | None = None) -> list[DeskOrder]:
-        for ended in [name for name, order in self._alive.items() if order.ended]:
-            del self._alive[ended]
-        return [o for o in self._alive.values() if symbol in (None, o.intent.symbol)]
-
-    def unresolved(self) -> list[DeskOrder]:
-        return [order for order in self.open_orders() if order.unresolved]
 
     async def send(
         self,
@@ -151,14 +124,7 @@ class OrderDesk:
         if is_exit:
             await self.latch.yield_to_other_seller()
         async with self._sending[symbol]:
-            attempt = 1 + max(
-                (
-                    o.intent.attempt
-                    for o in self.orders.values()
-                    if (o.intent.session, o.intent.symbol, o.intent.leg) == (session, symbol, leg)
-                ),
-                default=0,
-            )
+            attempt = self.next_attempt(session, symbol, leg)
             intent = OrderIntent(
                 client_order_id=client_order_id(self._home8, session, symbol, leg, attempt),
                 session=session,
@@ -183,7 +149,7 @@ class OrderDesk:
                 order.problem = f"refused: {refusal}"
                 self._changed(order, f"not sent, the broker would refuse it: {refusal}")
                 return order
-            self.orders[intent.client_order_id] = self._alive[intent.client_order_id] = order
+            self._add(order)
             try:
                 await self._journal.record_intent(intent)
             except IntentExistsError:
@@ -334,7 +300,7 @@ class OrderDesk:
             # Memory changes in one step: who waits for the end of the order must see its shares with it.
             if later:
                 order.state, order.problem = state, ""
-                self._alive[found.client_order_id] = order  # one that counted as absent may turn up
+                self._add(order)
             if fill is not None:
                 order.filled += fill.shares
                 order.cost += fill.price * fill.shares
@@ -372,7 +338,7 @@ class OrderDesk:
                         message=f"{found.client_order_id} was not in the journal; it is managed from now on",
                     )
                 )
-        return self.orders.setdefault(found.client_order_id, DeskOrder(intent))
+        return self.orders.get(found.client_order_id) or self._add(DeskOrder(intent))
 
     # --- following -----------------------------------------------------------------------------
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -10,7 +10,8 @@ from engine.broker.broker_types import BrokerOrder
 from engine.execution.desk_order import DeskOrder
 from engine.execution.positions_book import Holding, PositionsBook
 from engine.execution.tsh_trade_management import Phase
-from engine.views import OrderRow, PositionRow, PositionsView
+from engine.model import Quote
+from engine.views import FlattenView, OrderRow, PositionRow, PositionsView
 
 CENT, HUNDREDTH = Decimal("0.01"), Decimal("0.0001")
 
@@ -128,6 +129,27 @@ def positions_view(
         realised=book.realised(session).quantize(CENT),
         unrealised=book.unrealised().quantize(CENT),
         allocation=allocation,
+    )
+
+
+def flatten_preview(
+    holdings: Sequence[Holding],
+    quotes: Mapping[str, Quote],
+    *,
+    orders: int,
+    market_open: bool,
+    foreign: Sequence[str],
+) -> FlattenView:
+    """What flatten would close, and what crossing half of each spread may cost (None without every quote)."""
+    known = [quotes.get(h.symbol) for h in holdings]
+    halves = [(q.ask - q.bid) / 2 * h.tsh.shares for q, h in zip(known, holdings, strict=True) if q is not None]
+    return FlattenView(
+        exposure=sum((h.tsh.last * h.tsh.shares for h in holdings), Decimal(0)),
+        positions=len(holdings),
+        orders=orders,
+        market_open=market_open,
+        expected_cost=sum(halves, Decimal(0)) if len(halves) == len(holdings) else None,
+        foreign=tuple(foreign),
     )
 
 

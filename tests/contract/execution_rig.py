@@ -138,7 +138,7 @@ class Rig:
         """Cuts everything off in the middle, as kill -9 would: no farewell to the journal."""
         desk = self.desk
         keepers = (*desk._stops._tasks.values(), *desk._exits._tasks.values())
-        for task in (*desk._tasks, *keepers, desk.prices._task, desk.trades._task, desk._flatten._task):
+        for task in (*desk._duties.tasks, *keepers, desk.prices._task, desk.trades._task, desk._flatten._task):
             if task is not None:
                 task.cancel()
 

@@ -173,7 +173,7 @@ async def test_a_desk_that_died_while_selling_sells_on_and_not_twice(tmp_path: P
         r.sim.fault("answer", method="POST", path="/v2/orders", status=403, times=1)
         await r.desk.exit_one(r.names[0], "anna")
         await until(lambda: r.desk.book.holdings[r.names[0]].trouble, "the refusal")
-        await r.desk._save_levels()
+        await r.desk._levels.save()
         await r.desk._exits.halt()
         r.kill_desk()
         desk = await r.restarted()
