@@ -130,8 +130,6 @@ class StatusViews:
 
     async def _paint(self) -> None:
         room, board = self._room, self._room.board
-        if room.bus.failed and not room.desk.latched:
-            await room.desk.latch(room.bus.failed)  # what cannot be journalled must not be begun
         board.positions = room.desk.views()
         board.flatten = room.desk.flatten_view()
         now = room.clock.now()

@@ -23,12 +23,12 @@ from engine.broker.broker_types import Account
 from engine.broker.clock import MarketClock
 from engine.broker.credentials import Credentials
 from engine.broker.errors import BrokerError
-from engine.broker.price_stream import HaltNotice, PriceStream
+from engine.broker.price_stream import PriceStream
 from engine.broker.stream_link import LinkState, StreamLink
 from engine.broker.trade_stream import TradeStream
 from engine.config import Settings
 from engine.errors import RefusedError
-from engine.events import AlertRaised, EventSink, LinkChanged, PositionClosed, TshChanged
+from engine.events import AlertRaised, EventSink, LinkChanged
 from engine.execution import gates
 from engine.execution.duties import Duties
 from engine.execution.engine_flatten import EngineFlatten
@@ -40,7 +40,8 @@ from engine.execution.levels_keeper import LevelsKeeper
 from engine.execution.live_prices import LivePrices
 from engine.execution.order_ids import STOP
 from engine.execution.orders import OrderDesk
-from engine.execution.positions_book import Change, ClosedTrade, PositionsBook, trades_of
+from engine.execution.position_watch import PositionWatch
+from engine.execution.positions_book import ClosedTrade, PositionsBook, trades_of
 from engine.execution.positions_view import flatten_preview, positions_view
 from engine.execution.protective_stops import ProtectiveStops
 from engine.execution.real_trader import account_board
@@ -49,7 +50,7 @@ from engine.execution.trading_calendar import TradingCalendar
 from engine.execution.tsh_trade_management import ExitReason, Phase, TshRules
 from engine.home import Home
 from engine.journal import JournalDb
-from engine.model import NEW_YORK, Session, Tick
+from engine.model import NEW_YORK, Session
 from engine.orders_model import Approval, Fill, OrderIntent
 from engine.views import FlattenView, LinkView, PositionsView
 
@@ -96,8 +97,8 @@ class ExecutionDesk:
             rest.endpoints.price_stream_url,
             credentials,
             on_state=self._on_link,
-            on_tick=self._on_tick,
-            on_halt=self._on_halt,
+            on_tick=lambda tick: self._watch.on_tick(tick),
+            on_halt=lambda notice: self._watch.on_halt(notice),
             expects_data=lambda: clock.known and clock.is_open,
             stale_after_s=rules.stale_after_s,
         )
@@ -117,7 +118,7 @@ class ExecutionDesk:
             clock,
             self._calendar.session_day,
             paused=lambda: self.flattening,
-            give_up=self._unprotected,
+            give_up=lambda symbol, why: self._watch.unprotected(symbol, why),
             caught_up=self._caught_up,
         )
         self._entries = Entries(
@@ -157,6 +158,9 @@ class ExecutionDesk:
         self._reconciled_at = 0.0
         self._levels = LevelsKeeper(journal, self.desk, self.book)
         self._duties = Duties()
+        self._watch = PositionWatch(
+            self.book, self._exits, clock, self._live, self._levels, events, flattening=lambda: self.flattening
+        )
         self._started = False
 
     # --- life ----------------------------------------------------------------------------------
@@ -184,11 +188,11 @@ class ExecutionDesk:
         await self.trades.wait_live(self._broker.timeout_s)
         await self.reconcile()
         for symbol in leaving:
-            self._start_exit(symbol, self.book.holdings[symbol].tsh.reason or ExitReason.MANUAL)
+            self._watch.start_exit(symbol, self.book.holdings[symbol].tsh.reason or ExitReason.MANUAL)
         self._duties.repeat("heartbeat", self._beat, BEAT_S)
         self._duties.repeat("clock", self._watch_clock, BEAT_S)
         self._duties.repeat("levels", self._levels.watch, BEAT_S)
-        self._duties.repeat("prices from REST", self._stand_in, REST_PRICE_S)
+        self._duties.repeat("prices from REST", self._watch.stand_in, REST_PRICE_S)
         self._duties.repeat("reconcile", self._watch_reconcile, BEAT_S)
         await self._flatten.resume()
 
@@ -247,7 +251,7 @@ class ExecutionDesk:
             self._reconciled_at = time.monotonic()
             report = await self._reconciler.run()
             for change in report.lost:
-                self._tell(change)
+                self._watch.tell(change)
             with suppress(BrokerError):
                 self.account = await self._rest.account()
             self._reconciled = report
@@ -289,11 +293,9 @@ class ExecutionDesk:
 
     async def exit_one(self, symbol: str, by: str) -> None:
         """Sells one TSH position now. RefusedError when there is none."""
-        change = self.book.request_exit(symbol, ExitReason.MANUAL)
-        if change is None:
+        if not self._watch.leave(symbol, ExitReason.MANUAL):
             raise RefusedError(f"no open TSH position in {symbol}; the positions screen lists what there is")
         log.info("%s: exit asked by %s", symbol, by)
-        self._tell(change)
 
     async def latch(self, reason: str) -> None:
         """No entries from now on, over restarts, until a person lifts it."""
@@ -376,19 +378,6 @@ class ExecutionDesk:
 
     # --- what the streams tell -----------------------------------------------------------------
 
-    def _on_tick(self, tick: Tick) -> None:
-        change = self.book.on_tick(tick)
-        if change is not None:
-            self._tell(change)
-
-    def _on_halt(self, notice: HaltNotice) -> None:
-        change = self.book.on_halt(notice.symbol, notice.halted, notice.at)
-        if change is not None:
-            word = "halted" if notice.halted else "trades again"
-            key = f"halt-{notice.symbol}-{notice.at.isoformat()}"
-            self.events.publish(AlertRaised(key=key, message=f"{notice.symbol} {word}: {notice.reason}"))
-            self._tell(change)
-
     async def _on_fill(self, fill: Fill, intent: OrderIntent) -> None:
         close = self._calendar.close_of(intent.session, fill.at)
         change = self.book.on_fill(fill, intent.session, close, time.monotonic(), _told_by(intent))
@@ -396,7 +385,7 @@ class ExecutionDesk:
             log.warning("%s: a sell of %d shares without a position", fill.symbol, fill.shares)
             return
         self._levels.phase_changed()
-        self._tell(change)
+        self._watch.tell(change)
         self._stops.review()
         await self.prices.subscribe([fill.symbol])
 
@@ -408,65 +397,22 @@ class ExecutionDesk:
     async def _after_connect(self) -> None:
         await self.reconcile()
 
-    def _tell(self, change: Change) -> None:
-        """Publishes what changed and starts the exit that was asked for."""
-        tsh, trade = change.holding.tsh, change.closed
-        if change.exit is not None:
-            self._start_exit(tsh.symbol, change.exit.reason)
-        if change.phase_changed:
-            self._levels.phase_changed()
-            self.events.publish(
-                TshChanged(symbol=tsh.symbol, state=tsh.phase.value, price=tsh.last, why_next=tsh.why_next)
-            )
-        if change.phase_changed and tsh.phase is Phase.CARRIED:
-            key = f"carried-{tsh.symbol}-{tsh.session_close.date()}"
-            words = f"{tsh.symbol}: {tsh.shares} shares missed the close, sold at the next open"
-            self.events.publish(AlertRaised(key=key, message=words))
-        if trade is not None:
-            self.events.publish(
-                PositionClosed(
-                    symbol=trade.symbol,
-                    shares=trade.shares,
-                    entry=trade.entry.quantize(Decimal("0.0001")),
-                    exit=trade.exit.quantize(Decimal("0.0001")),
-                    pnl=trade.pnl.quantize(Decimal("0.01")),
-                    reason=trade.reason,
-                )
-            )
-
-    def _start_exit(self, symbol: str, reason: ExitReason) -> None:
-        if not self.flattening:  # flatten sells everything itself; two sellers would fight over the shares
-            self._exits.start(symbol, reason)
-
-    def _unprotected(self, symbol: str, why: str) -> None:
-        """No protective stop can rest at the broker: the position is sold now, while it can be."""
-        words = f"{symbol}: no protective stop at the broker ({why}); the position is sold now"
-        self.events.publish(AlertRaised(key=f"unprotected-{symbol}", message=words))
-        change = self.book.request_exit(symbol, ExitReason.UNPROTECTED)
-        if change is not None:
-            self._tell(change)
-
     async def _silence_sellers(self) -> None:
         """Flatten takes over: nobody else sells, and every position knows that it is leaving."""
         await self._stops.halt()
         await self._exits.halt()
         for holding in self.book.open_holdings():
-            change = self.book.request_exit(holding.symbol, ExitReason.FLATTEN)
-            if change is not None:
-                self._tell(change)
+            self._watch.leave(holding.symbol, ExitReason.FLATTEN)
 
     # --- what time brings ----------------------------------------------------------------------
 
     async def _beat(self) -> None:
         """Turns market time into exits; waits for nobody."""
-        for change in self.book.on_clock(self.clock.now(), self.clock.rate, self.session()):
-            self._tell(change)
+        self._watch.on_clock(self.session())
         self._stops.review()
         if not self.clock.is_open:
             return
-        for holding in self.book.open_holdings():
-            if holding.tsh.phase is Phase.EXITING and not self._exits.running(holding.symbol):
-                self._start_exit(holding.symbol, holding.tsh.reason or ExitReason.MANUAL)
+        self._watch.sell_on()
         if self.book.open_holdings() and not self._entries.loss_gate().passed:
             self._day_loss()
         self._flatten.market_opened()
@@ -477,9 +423,7 @@ class ExecutionDesk:
         self._entries.stop()
         for holding in self.book.open_holdings():
             if not holding.tsh.leaving and holding.tsh.phase is not Phase.CARRIED:
-                change = self.book.request_exit(holding.symbol, ExitReason.DAY_LOSS)
-                if change is not None:
-                    self._tell(change)
+                self._watch.leave(holding.symbol, ExitReason.DAY_LOSS)
 
     async def _watch_clock(self) -> None:
         busy = bool(self.book.open_holdings() or self._entries.entering)
@@ -504,16 +448,6 @@ class ExecutionDesk:
         age = time.monotonic() - self._reconciled_at
         if age > (self._broker.reconcile_s if self.is_clean else UNCLEAN_RECONCILE_S):
             await self.reconcile()
-
-    async def _stand_in(self) -> None:
-        """REST prices for positions whose stream is silent in regular hours."""
-        silent = self._live.silent(self.book.open_holdings()) if self.clock.is_open else []
-        if not silent:
-            return
-        for tick in await self._live.from_rest(silent):
-            change = self.book.on_tick(tick, "rest")
-            if change is not None:
-                self._tell(change)
 
 
 def _told_by(intent: OrderIntent) -> ExitReason | None:
