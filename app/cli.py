@@ -232,6 +232,7 @@ def sim(
     market: Annotated[str | None, typer.Option(help="'synthetic' or a daily-bar parquet file.")] = None,
     date: Annotated[str | None, typer.Option(help="Last closed session (YYYY-MM-DD).")] = None,
     speed: Annotated[float, typer.Option(help="Market seconds a wall second.")] = 1.0,
+    faults: Annotated[str | None, typer.Option(help="A TOML script of what goes wrong when.")] = None,
     home: HomeOption = None,
     settings: Set = None,
     as_json: Json = False,
@@ -242,6 +243,8 @@ def sim(
         options.overrides["sim.market"] = market
     if date is not None:
         options.overrides["sim.date"] = date
+    if faults is not None:
+        options.overrides["sim.faults"] = faults
     raise typer.Exit(cli_engine.run_simulator(options, speed))
 
 

@@ -98,6 +98,7 @@ def run_simulator(options: Options, speed: float) -> int:
         cash=wanted.cash,
         speed=speed,
         folder=options.home.folder / "simulator",
+        faults=wanted.faults,
     )
     try:
         facts = {

@@ -76,6 +76,7 @@ class SimSettings(Section):
     cash: int = Field(100_000, ge=1000)  # dollars
     speed: float = Field(300.0, ge=1, le=1000)  # market seconds per wall second with open positions
     entry_speed: float = Field(20.0, ge=1, le=300)  # during the entry window
+    faults: str = ""  # path of a TOML script of what goes wrong when (engine.simulator.fault_script)
 
 
 class DataSettings(Section):

@@ -110,6 +110,7 @@ class Engine:
         bus.start()
         self._cleanup.push_async_callback(bus.stop)
         desk = ExecutionDesk(rest, venue.credentials, clock, journal, self.home, self.settings, bus)
+        bus.on_failure(desk.latch)  # what cannot be journalled must not be begun
         warmup = KernelWarmup()
         room = EngineRoom(
             home=self.home,

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
@@ -33,11 +33,16 @@ class EventBus:
         self._listeners: list[Listener] = []
         self._writer: asyncio.Task[None] | None = None
         self._open_alerts: set[str] = set()
+        self._stop_entries: Callable[[str], Awaitable[None]] | None = None
         self.failed: str = ""  # why the journal could not be written; entries must stop then
 
     def listen(self, listener: Listener) -> None:
         """``listener`` is called for each journalled event, in order, in the engine's loop."""
         self._listeners.append(listener)
+
+    def on_failure(self, stop_entries: Callable[[str], Awaitable[None]]) -> None:
+        """``stop_entries`` is awaited once, with the reason, when the journal can first not be written."""
+        self._stop_entries = stop_entries
 
     def publish(self, event: Event) -> None:
         """Takes an event. Progress is shown by the views alone; a repeated open alert is dropped."""
@@ -77,10 +82,12 @@ class EventBus:
         log.log(logging.WARNING if event.level in (Level.WARNING, Level.ALERT) else logging.INFO, "%s", text)
         try:
             seq = await self._journal.append(event, market_at)
-        except (sqlite3.Error, OperatorError, OSError) as error:
+        except (sqlite3.Error, OperatorError, OSError, ValueError) as error:
             # Any storage failure ends trading, not the engine: exits go on without the journal.
-            self.failed = f"the journal cannot be written ({error})"
+            first, self.failed = not self.failed, f"the journal cannot be written ({error})"
             log.critical("%s; event lost from the journal: %s", self.failed, text)
+            if first and self._stop_entries is not None:
+                await self._stop_entries(self.failed)
             return
         view = EventView(
             seq=seq,

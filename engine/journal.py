@@ -213,6 +213,11 @@ class JournalDb(RunLog, QualLog):
         rows = await self.rows("SELECT * FROM intents WHERE session = ? ORDER BY rowid", (session.isoformat(),))
         return [_intent(row) for row in rows]
 
+    async def intents_since(self, session: date) -> list[OrderIntent]:
+        """The intents of ``session`` and all later ones, in the order they were written."""
+        rows = await self.rows("SELECT * FROM intents WHERE session >= ? ORDER BY rowid", (session.isoformat(),))
+        return [_intent(row) for row in rows]
+
     async def intent(self, client_order_id: str) -> OrderIntent | None:
         row = await self.row("SELECT * FROM intents WHERE client_order_id = ?", (client_order_id,))
         return None if row is None else _intent(row)
@@ -262,6 +267,15 @@ class JournalDb(RunLog, QualLog):
         rows = await self.rows(
             """SELECT f.* FROM fills f JOIN intents i ON i.client_order_id = f.client_order_id
                WHERE i.session = ? ORDER BY f.at, f.order_id, f.execution_id""",
+            (session.isoformat(),),
+        )
+        return [_fill(row) for row in rows]
+
+    async def fills_since(self, session: date) -> list[Fill]:
+        """Executions of the intents of ``session`` and all later ones, in the venue's time order."""
+        rows = await self.rows(
+            """SELECT f.* FROM fills f JOIN intents i ON i.client_order_id = f.client_order_id
+               WHERE i.session >= ? ORDER BY f.at, f.order_id, f.execution_id""",
             (session.isoformat(),),
         )
         return [_fill(row) for row in rows]

@@ -79,6 +79,7 @@ async def open_venue(home: Home, settings: Settings) -> Venue:
         folder=home.folder / "simulator",
         trading_limit=SIM_REQUESTS_A_MINUTE,
         linger_s=LINGER_S,
+        faults=sim.faults,
     )
     endpoints = Endpoints.of_simulator(simulator.rest_url, simulator.trade_stream_url, simulator.price_stream_url)
     keys = Credentials(simulator.key, simulator.secret, "simulator")

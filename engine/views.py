@@ -270,6 +270,7 @@ class PositionRow(View):
     source: str = "stream"  # stream or rest
     high: Decimal | None = None
     stop: Decimal | None = None  # trailing stop when armed, else None
+    resting_stop: Decimal | None = None  # protective stop that is open at the broker: works without the engine
     arm: Decimal | None = None
     target: Decimal | None = None
     state: str = ""  # ENTERING, WATCH, ARMED, EXITING, CLOSED, REFUSED, CARRIED

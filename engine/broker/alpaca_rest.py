@@ -143,8 +143,8 @@ class AlpacaRest:
 
     # --- orders and positions ------------------------------------------------------------------
 
-    async def submit(self, order: OrderToSend) -> BrokerOrder:
-        """Sends one order, once.
+    async def submit(self, order: OrderToSend, *, last_look: Callable[[], None] = lambda: None) -> BrokerOrder:
+        """Sends one order, once. ``last_look`` runs in the sending thread right before and may raise.
 
         Raises OrderRefused (it does not exist), DuplicateOrderId, OrderUnknown (look it up),
         RateLimited or BrokerUnavailable (it did not leave), AuthRefused.
@@ -161,9 +161,14 @@ class AlpacaRest:
             body["limit_price"] = f"{order.limit_price:f}"
         if order.stop_price is not None:
             body["stop_price"] = f"{order.stop_price:f}"
+
+        def post() -> BrokerOrder:
+            last_look()
+            return BrokerOrder.parse(wire.record(self._trading_client.post("/orders", body), "order"))
+
         call = Call(
             f"the order {order.client_order_id}",
-            lambda: BrokerOrder.parse(wire.record(self._trading_client.post("/orders", body), "order")),
+            post,
             is_read=False,
             sends_order=True,
             is_exit=order.side == "sell",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Mapping
 from datetime import UTC, date, datetime
@@ -10,6 +11,8 @@ from typing import Any
 from engine.broker import wire
 from engine.broker.broker_types import BrokerOrder, BrokerPosition
 from engine.model import NEW_YORK, Asset, DailyBar, NewsArticle, Quote, Session, Tick
+
+log = logging.getLogger(__name__)
 
 
 def sessions(raw: Any) -> list[Session]:
@@ -83,26 +86,32 @@ def tick(symbol: str, row: Mapping[str, Any], seen: float) -> Tick:
 
 
 def articles(raw: Any) -> list[NewsArticle]:
+    """A page of news. An article without a number is dropped: one must not cost the page."""
     found = []
     for row in wire.records(wire.record(raw, "page").get("news"), "news"):
-        number = row.get("id")
-        if not isinstance(number, int) or not 0 <= number < 2**63:
-            raise wire.MalformedAnswer("a news id is not a number")
-        found.append(
-            NewsArticle(
-                id=number,
-                headline=str(row.get("headline") or "")[:2000],
-                summary=str(row.get("summary") or "")[:10_000],
-                source=str(row.get("source") or "")[:200],
-                symbols=tuple(str(s) for s in row.get("symbols") or ()),
-                created_at=_dated(row.get("created_at")),
-            )
-        )
+        try:
+            found.append(_article(row))
+        except wire.MalformedAnswer as error:
+            log.warning("an article was skipped: %s", error)
     return found
 
 
+def _article(row: Mapping[str, Any]) -> NewsArticle:
+    number = row.get("id")
+    if not isinstance(number, int) or not 0 <= number < 2**63:
+        raise wire.MalformedAnswer("a news id is not a number")
+    return NewsArticle(
+        id=number,
+        headline=str(row.get("headline") or "")[:2000],
+        summary=str(row.get("summary") or "")[:10_000],
+        source=str(row.get("source") or "")[:200],
+        symbols=tuple(str(s) for s in row.get("symbols") or ()),
+        created_at=_dated(row.get("created_at")),
+    )
+
+
 def _dated(value: Any) -> datetime:
-    """An article without a usable date gets the feeds' own "no date", their zero: one must not cost all others."""
+    """An article without a usable date gets the feeds' own "no date", their zero: qual drops and counts it."""
     try:
         return wire.instant(value, "created_at")
     except wire.MalformedAnswer:

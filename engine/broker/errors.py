@@ -59,3 +59,7 @@ class DuplicateOrderId(OrderRefused):
 
 class OrderUnknown(BrokerError):
     """The order may or may not exist: the connection broke, or the server failed, after it was sent."""
+
+
+class AnotherSellerActs(BrokerError):
+    """The request was held back in the last moment; nothing left this machine."""

@@ -8,20 +8,17 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_DOWN, ROUND_FLOOR, Decimal
 
-CENT, HUNDREDTH_CENT = Decimal("0.01"), Decimal("0.0001")
+from engine.broker.capability import price_grid
 
-
-def price_step(price: Decimal) -> Decimal:
-    """The grid a price must lie on: a cent from one dollar, a hundredth of a cent below."""
-    return CENT if price >= 1 else HUNDREDTH_CENT
+CENT = Decimal("0.01")
 
 
 def up_to_grid(price: Decimal) -> Decimal:
-    return price.quantize(price_step(price), ROUND_CEILING)
+    return price.quantize(price_grid(price), ROUND_CEILING)
 
 
 def down_to_grid(price: Decimal) -> Decimal:
-    return price.quantize(price_step(price), ROUND_FLOOR)
+    return price.quantize(price_grid(price), ROUND_FLOOR)
 
 
 def allocation(equity: Decimal, buying_power: Decimal, *, share: float, advised_size: float) -> Decimal:

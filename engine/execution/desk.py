@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
@@ -23,29 +23,34 @@ from engine.broker.broker_types import Account
 from engine.broker.clock import MarketClock
 from engine.broker.credentials import Credentials
 from engine.broker.errors import BrokerError
-from engine.broker.price_stream import HaltNotice, PriceStream
+from engine.broker.price_stream import PriceStream
 from engine.broker.stream_link import LinkState, StreamLink
 from engine.broker.trade_stream import TradeStream
 from engine.config import Settings
-from engine.errors import OperatorError, RefusedError
-from engine.events import AlertRaised, EventSink, LinkChanged, PositionClosed, TshChanged
+from engine.errors import RefusedError
+from engine.events import AlertRaised, EventSink, LinkChanged
 from engine.execution import gates
+from engine.execution.duties import Duties
 from engine.execution.engine_flatten import EngineFlatten
 from engine.execution.entries import Entries, EntryReport
 from engine.execution.entry_latch import UNWRITABLE
 from engine.execution.exits import ExitRunner
 from engine.execution.gates import GateReport
+from engine.execution.levels_keeper import LevelsKeeper
 from engine.execution.live_prices import LivePrices
+from engine.execution.order_ids import STOP
 from engine.execution.orders import OrderDesk
-from engine.execution.positions_book import Change, ClosedTrade, PositionsBook, trades_of
-from engine.execution.positions_view import positions_view
+from engine.execution.position_watch import PositionWatch
+from engine.execution.positions_book import ClosedTrade, PositionsBook, trades_of
+from engine.execution.positions_view import flatten_preview, positions_view
+from engine.execution.protective_stops import ProtectiveStops
 from engine.execution.real_trader import account_board
 from engine.execution.reconcile import Reconciler, ReconcileReport
 from engine.execution.trading_calendar import TradingCalendar
 from engine.execution.tsh_trade_management import ExitReason, Phase, TshRules
 from engine.home import Home
 from engine.journal import JournalDb
-from engine.model import Session, Tick
+from engine.model import NEW_YORK, Session
 from engine.orders_model import Approval, Fill, OrderIntent
 from engine.views import FlattenView, LinkView, PositionsView
 
@@ -55,9 +60,7 @@ BEAT_S = 0.1  # the heartbeat, wall seconds
 FAST_CLOCK_READ_S = 1.0  # how often the broker's clock is read while market time runs fast
 CLOCK_READ_S = 30.0
 REST_PRICE_S = 1.0  # how often REST stands in for a silent stream
-LEVELS_S = 1.0  # how often highs and stops are written; a new phase is written at the next beat
 UNCLEAN_RECONCILE_S = 2.0
-_LEVELS = "tsh_levels"
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,8 +97,8 @@ class ExecutionDesk:
             rest.endpoints.price_stream_url,
             credentials,
             on_state=self._on_link,
-            on_tick=self._on_tick,
-            on_halt=self._on_halt,
+            on_tick=lambda tick: self._watch.on_tick(tick),
+            on_halt=lambda notice: self._watch.on_halt(notice),
             expects_data=lambda: clock.known and clock.is_open,
             stale_after_s=rules.stale_after_s,
         )
@@ -106,9 +109,18 @@ class ExecutionDesk:
             on_state=self._on_link,
             on_connected=self._after_connect,
         )
-        self._rest, self._journal, self._rules, self._broker = rest, journal, rules, broker
+        self._rest, self._rules, self._broker = rest, rules, broker
         self._calendar = TradingCalendar(rest, clock)
         self._live = LivePrices(rest, self.prices, clock, broker, rules)
+        self._stops = ProtectiveStops(
+            self.desk,
+            self.book,
+            clock,
+            self._calendar.session_day,
+            paused=lambda: self.flattening,
+            give_up=lambda symbol, why: self._watch.unprotected(symbol, why),
+            caught_up=self._caught_up,
+        )
         self._entries = Entries(
             rest,
             self.desk,
@@ -121,9 +133,10 @@ class ExecutionDesk:
             events,
             reconciled=lambda: self._reconciled,
             day_pnl=self.day_pnl,
+            stops=self._stops,
         )
         self._exits = ExitRunner(
-            rest, self.desk, self.book, clock, self._live.fresh_quote, self._calendar.session_day
+            rest, self.desk, self.book, clock, self._live.fresh_quote, self._calendar.session_day, self.reconcile
         )
         self._flatten = EngineFlatten(
             rest, self.desk, clock, self._calendar, journal, home, events, self._silence_sellers
@@ -143,8 +156,11 @@ class ExecutionDesk:
         self._reconciled: ReconcileReport | None = None
         self._reconciling = asyncio.Lock()
         self._reconciled_at = 0.0
-        self._levels_written, self._levels_at, self._dirty = "", 0.0, False
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._levels = LevelsKeeper(journal, self.desk, self.book)
+        self._duties = Duties()
+        self._watch = PositionWatch(
+            self.book, self._exits, clock, self._live, self._levels, events, flattening=lambda: self.flattening
+        )
         self._started = False
 
     # --- life ----------------------------------------------------------------------------------
@@ -159,8 +175,11 @@ class ExecutionDesk:
         await self._calendar.read()
         today = self._calendar.session_day()
         for fill, intent in await self.desk.restore(today):
-            self.book.on_fill(fill, intent.session, self._calendar.close_of(intent.session, fill.at))
-        leaving = self.book.restore_levels(await self._journal.get(_LEVELS, {}))
+            close = self._calendar.close_of(intent.session, fill.at)
+            self.book.on_fill(fill, intent.session, close, reason=_told_by(intent))
+        leaving = self.book.restore_levels(await self._levels.read())
+        for session in self._calendar.sessions:
+            self.book.close_moved(session)
         await self._entries.restore(today)
         self._started = True
         self.trades.start()
@@ -169,24 +188,23 @@ class ExecutionDesk:
         await self.trades.wait_live(self._broker.timeout_s)
         await self.reconcile()
         for symbol in leaving:
-            self._start_exit(symbol, self.book.holdings[symbol].tsh.reason or ExitReason.MANUAL)
-        self._run_always("heartbeat", self._beat)
-        self._run_always("clock", self._watch_clock)
-        self._run_always("levels", self._watch_levels)
-        self._run_always("prices from REST", self._stand_in, REST_PRICE_S)
-        self._run_always("reconcile", self._watch_reconcile)
+            self._watch.start_exit(symbol, self.book.holdings[symbol].tsh.reason or ExitReason.MANUAL)
+        self._duties.repeat("heartbeat", self._beat, BEAT_S)
+        self._duties.repeat("clock", self._watch_clock, BEAT_S)
+        self._duties.repeat("levels", self._levels.watch, BEAT_S)
+        self._duties.repeat("prices from REST", self._watch.stand_in, REST_PRICE_S)
+        self._duties.repeat("reconcile", self._watch_reconcile, BEAT_S)
         await self._flatten.resume()
 
     async def stop(self) -> None:
         """Ends streams and tasks; positions and sent orders stay as they are at the broker."""
         self._entries.stop()
-        for task in self._tasks:
-            task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._duties.stop()
         await self._flatten.stop()
+        await self._stops.halt()
         await self._exits.halt()
         if self._started:
-            await self._save_levels()
+            await self._levels.save()
         await self.prices.stop()
         await self.trades.stop()
 
@@ -233,11 +251,14 @@ class ExecutionDesk:
             self._reconciled_at = time.monotonic()
             report = await self._reconciler.run()
             for change in report.lost:
-                self._tell(change)
+                self._watch.tell(change)
             with suppress(BrokerError):
                 self.account = await self._rest.account()
             self._reconciled = report
             return report
+
+    async def _caught_up(self) -> bool:
+        return (await self.reconcile()).clean
 
     async def enter(
         self,
@@ -266,7 +287,7 @@ class ExecutionDesk:
             if not left or all(h.tsh.phase is Phase.CARRIED for h in left):
                 break
             await asyncio.sleep(BEAT_S)
-        await self._save_levels()
+        await self._levels.save()
         await self.prices.unsubscribe(self.prices.symbols - {h.symbol for h in left})
         trades = tuple(trades_of(self.book.closed, session))
         pnl = sum((t.pnl for t in trades), Decimal(0))
@@ -274,11 +295,9 @@ class ExecutionDesk:
 
     async def exit_one(self, symbol: str, by: str) -> None:
         """Sells one TSH position now. RefusedError when there is none."""
-        change = self.book.request_exit(symbol, ExitReason.MANUAL)
-        if change is None:
+        if not self._watch.leave(symbol, ExitReason.MANUAL):
             raise RefusedError(f"no open TSH position in {symbol}; the positions screen lists what there is")
         log.info("%s: exit asked by %s", symbol, by)
-        self._tell(change)
 
     async def latch(self, reason: str) -> None:
         """No entries from now on, over restarts, until a person lifts it."""
@@ -337,23 +356,18 @@ class ExecutionDesk:
             now_s=time.monotonic(),
             stale_after_s=self._rules.stale_after_s,
             market_open=self.clock.is_open,
+            resting_stop=self._stops.resting,
         )
 
     def flatten_view(self) -> FlattenView:
         """What flatten does or did last; before one, what it would close and what crossing the spread may cost."""
         if self._flatten.view.state != "idle":
             return self._flatten.view
-        holdings = self.book.open_holdings()
-        quotes = [self.prices.quotes.get(h.symbol) for h in holdings]
-        halves = [
-            (q.ask - q.bid) / 2 * h.tsh.shares for q, h in zip(quotes, holdings, strict=True) if q is not None
-        ]
-        return FlattenView(
-            exposure=self.exposure(),
-            positions=len(holdings),
+        return flatten_preview(
+            self.book.open_holdings(),
+            self.prices.quotes,
             orders=len(self.desk.open_orders()),
             market_open=self.clock.is_open,
-            expected_cost=sum(halves, Decimal(0)) if len(halves) == len(holdings) else None,
             foreign=self._foreign(),
         )
 
@@ -366,27 +380,15 @@ class ExecutionDesk:
 
     # --- what the streams tell -----------------------------------------------------------------
 
-    def _on_tick(self, tick: Tick) -> None:
-        change = self.book.on_tick(tick)
-        if change is not None:
-            self._tell(change)
-
-    def _on_halt(self, notice: HaltNotice) -> None:
-        change = self.book.on_halt(notice.symbol, notice.halted, notice.at)
-        if change is not None:
-            word = "halted" if notice.halted else "trades again"
-            key = f"halt-{notice.symbol}-{notice.at.isoformat()}"
-            self.events.publish(AlertRaised(key=key, message=f"{notice.symbol} {word}: {notice.reason}"))
-            self._tell(change)
-
     async def _on_fill(self, fill: Fill, intent: OrderIntent) -> None:
         close = self._calendar.close_of(intent.session, fill.at)
-        change = self.book.on_fill(fill, intent.session, close, time.monotonic())
+        change = self.book.on_fill(fill, intent.session, close, time.monotonic(), _told_by(intent))
         if change is None:
             log.warning("%s: a sell of %d shares without a position", fill.symbol, fill.shares)
             return
-        self._dirty = True
-        self._tell(change)
+        self._levels.phase_changed()
+        self._watch.tell(change)
+        self._stops.review()
         await self.prices.subscribe([fill.symbol])
 
     def _on_link(self, name: str, state: LinkState, detail: str) -> None:
@@ -397,90 +399,33 @@ class ExecutionDesk:
     async def _after_connect(self) -> None:
         await self.reconcile()
 
-    def _tell(self, change: Change) -> None:
-        """Publishes what changed and starts the exit that was asked for."""
-        tsh, trade = change.holding.tsh, change.closed
-        if change.exit is not None:
-            self._start_exit(tsh.symbol, change.exit.reason)
-        if change.phase_changed:
-            self._dirty = True
-            self.events.publish(
-                TshChanged(symbol=tsh.symbol, state=tsh.phase.value, price=tsh.last, why_next=tsh.why_next)
-            )
-        if change.phase_changed and tsh.phase is Phase.CARRIED:
-            key = f"carried-{tsh.symbol}-{tsh.session_close.date()}"
-            words = f"{tsh.symbol}: {tsh.shares} shares missed the close, sold at the next open"
-            self.events.publish(AlertRaised(key=key, message=words))
-        if trade is not None:
-            self.events.publish(
-                PositionClosed(
-                    symbol=trade.symbol,
-                    shares=trade.shares,
-                    entry=trade.entry.quantize(Decimal("0.0001")),
-                    exit=trade.exit.quantize(Decimal("0.0001")),
-                    pnl=trade.pnl.quantize(Decimal("0.01")),
-                    reason=trade.reason,
-                )
-            )
-
-    def _start_exit(self, symbol: str, reason: ExitReason) -> None:
-        if not self.flattening:  # flatten sells everything itself; two sellers would fight over the shares
-            self._exits.start(symbol, reason)
-
     async def _silence_sellers(self) -> None:
         """Flatten takes over: nobody else sells, and every position knows that it is leaving."""
+        await self._stops.halt()
         await self._exits.halt()
         for holding in self.book.open_holdings():
-            change = self.book.request_exit(holding.symbol, ExitReason.FLATTEN)
-            if change is not None:
-                self._tell(change)
+            self._watch.leave(holding.symbol, ExitReason.FLATTEN)
 
     # --- what time brings ----------------------------------------------------------------------
 
-    def _run_always(self, name: str, duty: Callable[[], Awaitable[None]], every_s: float = BEAT_S) -> None:
-        """Repeats ``duty``, each on its own: one that waits for a slow answer holds up no other."""
-
-        async def run() -> None:
-            while True:
-                await asyncio.sleep(every_s)
-                try:
-                    await duty()
-                except OperatorError as error:
-                    log.warning("execution, %s: %s", name, error)
-                except Exception:  # a duty must go on: the next turn may work
-                    log.exception("execution, %s failed", name)
-
-        self._follow(run(), f"execution {name}")
-
-    def _follow(self, work: Awaitable[None], name: str) -> None:
-        task = asyncio.ensure_future(work)
-        if isinstance(task, asyncio.Task):
-            task.set_name(name)
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-
     async def _beat(self) -> None:
         """Turns market time into exits; waits for nobody."""
-        for change in self.book.on_clock(self.clock.now(), self.clock.rate, self.session()):
-            self._tell(change)
+        self._watch.on_clock(self.session())
+        self._stops.review()
         if not self.clock.is_open:
             return
-        for holding in self.book.open_holdings():
-            if holding.tsh.phase is Phase.EXITING and not self._exits.running(holding.symbol):
-                self._start_exit(holding.symbol, holding.tsh.reason or ExitReason.MANUAL)
+        self._watch.sell_on()
         if self.book.open_holdings() and not self._entries.loss_gate().passed:
             self._day_loss()
         self._flatten.market_opened()
 
     def _day_loss(self) -> None:
         if not self.latched:
-            self._follow(self.latch(f"daily loss: {self._entries.loss_gate().numbers}"), "latch after a loss")
+            self._duties.once(self.latch(f"daily loss: {self._entries.loss_gate().numbers}"), "latch after a loss")
         self._entries.stop()
         for holding in self.book.open_holdings():
             if not holding.tsh.leaving and holding.tsh.phase is not Phase.CARRIED:
-                change = self.book.request_exit(holding.symbol, ExitReason.DAY_LOSS)
-                if change is not None:
-                    self._tell(change)
+                self._watch.leave(holding.symbol, ExitReason.DAY_LOSS)
 
     async def _watch_clock(self) -> None:
         busy = bool(self.book.open_holdings() or self._entries.entering)
@@ -488,32 +433,28 @@ class ExecutionDesk:
         if self.clock.reading_age_s > every:
             await self.clock.refresh()
             await self._calendar.keep()
+        if self._calendar.outdated():
+            await self._calendar.read()
+            self._follow_closes()
 
-    async def _watch_levels(self) -> None:
-        if self._dirty or time.monotonic() - self._levels_at > LEVELS_S:
-            await self._save_levels()
+    def _follow_closes(self) -> None:
+        """The calendar is the broker's: an early close moves the end-of-day exits with it."""
+        for session in self._calendar.moved:
+            self.book.close_moved(session)
+            words = (
+                f"the session of {session.day} now closes at {session.close.astimezone(NEW_YORK):%H:%M} New York"
+            )
+            self.events.publish(AlertRaised(key=f"close-{session.close.isoformat()}", message=words))
 
     async def _watch_reconcile(self) -> None:
         age = time.monotonic() - self._reconciled_at
         if age > (self._broker.reconcile_s if self.is_clean else UNCLEAN_RECONCILE_S):
             await self.reconcile()
 
-    async def _stand_in(self) -> None:
-        """REST prices for positions whose stream is silent in regular hours."""
-        silent = self._live.silent(self.book.open_holdings()) if self.clock.is_open else []
-        if not silent:
-            return
-        for tick in await self._live.from_rest(silent):
-            change = self.book.on_tick(tick, "rest")
-            if change is not None:
-                self._tell(change)
 
-    async def _save_levels(self) -> None:
-        self._dirty, self._levels_at = False, time.monotonic()
-        levels = self.book.levels()
-        if (text := repr(levels)) != self._levels_written:
-            await self.desk.keep("the positions' levels", self._journal.put(_LEVELS, levels))
-            self._levels_written = text
+def _told_by(intent: OrderIntent) -> ExitReason | None:
+    """Why a fill sold, when the machine itself has not asked for it: the stop at the broker did."""
+    return ExitReason.PROTECTIVE if intent.leg == STOP else None
 
 
 def _link_view(link: StreamLink) -> LinkView:

@@ -8,6 +8,7 @@ from collections.abc import Awaitable, Callable
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder
 from engine.broker.clock import MarketClock
+from engine.broker.errors import BrokerUnavailable
 from engine.events import EventSink, FlattenChanged
 from engine.execution import flatten as flattening
 from engine.execution.flatten import Flattener, FlattenPorts
@@ -80,10 +81,24 @@ class EngineFlatten:
             self._task.cancel()
             await asyncio.gather(self._task, return_exceptions=True)
 
+    async def _settle_doubts(self) -> None:
+        """Returns when no order is on its way and none is in doubt; BrokerUnavailable while one is.
+
+        What may still arrive at the broker may still buy: that is not flat.
+        """
+        for order in self._desk.open_orders():
+            if order.sending:
+                await self._desk.quiet(order.intent.symbol)
+            if order.unresolved:
+                await self._desk.resolve(order)
+            if order.unresolved:
+                raise BrokerUnavailable(f"nobody knows yet whether {order.intent.client_order_id} exists")
+
     async def _run(self, include_foreign: bool) -> FlattenView:
         await self._take_over()
 
         async def look() -> flattening.Seen:
+            await self._settle_doubts()
             seen = await flattening.look(
                 self._rest, self._home8, self._clock.now(), include_foreign=include_foreign
             )
@@ -115,4 +130,5 @@ class EngineFlatten:
         async def pause() -> None:
             await asyncio.sleep(flattening.PAUSE_S)
 
-        return await Flattener(FlattenPorts(look, cancel, sell, market_open, save, report, pause)).run()
+        ports = FlattenPorts(look, cancel, sell, market_open, save, report, pause)
+        return await Flattener(ports).run(keys_proven=True)

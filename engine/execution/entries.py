@@ -22,7 +22,7 @@ from engine.execution.live_prices import LivePrices
 from engine.execution.order_ids import ENTRY
 from engine.execution.orders import OrderDesk
 from engine.execution.positions_book import PositionsBook, trades_of
-from engine.execution.real_trader import EntryDay, EntryOutcome, EntryPlan, RealTrader
+from engine.execution.real_trader import EntryDay, EntryOutcome, EntryPlan, EntryProtection, RealTrader
 from engine.execution.reconcile import ReconcileReport
 from engine.execution.trading_calendar import at_new_york
 from engine.journal import JournalDb
@@ -62,6 +62,7 @@ class Entries:
         *,
         reconciled: Callable[[], ReconcileReport | None],
         day_pnl: Callable[[], Decimal],
+        stops: EntryProtection,
     ) -> None:
         self.allocation: Decimal | None = None
         self.entering: set[str] = set()
@@ -69,7 +70,7 @@ class Entries:
         self._rest, self._desk, self._book, self._clock = rest, desk, book, clock
         self._prices, self._live, self._journal, self._events = prices, live, journal, events
         self._rules, self._mode = settings.execution, settings.broker.mode
-        self._reconciled, self._day_pnl = reconciled, day_pnl
+        self._reconciled, self._day_pnl, self._stops = reconciled, day_pnl, stops
         self._task: asyncio.Task[list[EntryOutcome]] | None = None
 
     async def restore(self, session: date) -> None:
@@ -116,6 +117,7 @@ class Entries:
             self._events,
             self._rules,
             lambda symbol, first: self._account_gates(symbol, first, approval, wanted, session),
+            self._stops,
         )
         self.refused.clear()
         self.entering = {plan.symbol for plan in plans}

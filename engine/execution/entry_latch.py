@@ -51,12 +51,21 @@ class EntryLatch:
         self._reason = None
         self._events.publish(EntriesUnlatched(by=by))
 
+    def another_acts(self) -> bool:
+        """Whether somebody outside this engine sells right now."""
+        file = read_latch(self._path)
+        return file is not None and file.acting
+
+    def another_was_here(self) -> bool:
+        """Whether the file was written outside this engine: the broker may hold less than the book knows."""
+        file = read_latch(self._path)
+        return file is not None and file.foreign
+
     async def yield_to_other_seller(self) -> None:
         """Waits while somebody outside this engine sells behind the file; bounded, because exits go on."""
         waited = 0.0
         while waited < YIELD_S:
-            file = read_latch(self._path)
-            if file is None or not file.acting:
+            if not self.another_acts():
                 return
             await asyncio.sleep(LOOK_S)
             waited += LOOK_S

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import date
 from decimal import Decimal
 from typing import Protocol
@@ -40,7 +40,10 @@ class FreshQuotes(Protocol):
 
 
 class ExitRunner:
-    """One seller a symbol; ``session`` names the session whose ids new orders carry."""
+    """One seller a symbol.
+
+    ``session`` names the session whose ids new orders carry; ``catch_up`` books what the broker knows.
+    """
 
     def __init__(
         self,
@@ -50,9 +53,10 @@ class ExitRunner:
         clock: MarketClock,
         quotes: FreshQuotes,
         session: Callable[[], date],
+        catch_up: Callable[[], Awaitable[object]],
     ) -> None:
         self._rest, self._desk, self._book, self._clock = rest, desk, book, clock
-        self._quotes, self._session = quotes, session
+        self._quotes, self._session, self._catch_up = quotes, session, catch_up
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     def start(self, symbol: str, reason: ExitReason) -> None:
@@ -88,17 +92,28 @@ class ExitRunner:
                 await asyncio.sleep(PAUSES_S[min(attempt, len(PAUSES_S)) - 1])
 
     async def _attempt(self, symbol: str, reason: ExitReason, attempt: int) -> None:
+        latch = self._desk.latch
+        await latch.yield_to_other_seller()
+        await self._desk.quiet(symbol)  # what is on its way must arrive before it can be cancelled
+        stuck = False
         for order in self._desk.open_orders(symbol):
             if order.unresolved:
                 await self._desk.resolve(order)
-            # An open entry would buy on; an open exit already holds the shares.
-            if not await self._desk.cancel(order) and order.unresolved:
-                # Selling beside an order in doubt could sell the same shares twice, and end short.
-                self._book.note_trouble(symbol, f"order {order.intent.client_order_id} is in doubt, looking it up")
-                return
+            # An open entry would buy on; the protective stop or an open exit holds the shares.
+            if not await self._desk.cancel(order):
+                if order.unresolved:
+                    # Selling beside an order in doubt could sell the same shares twice, and end short.
+                    name = order.intent.client_order_id
+                    self._book.note_trouble(symbol, f"order {name} is in doubt, looking it up")
+                    return
+                stuck = True
         shares = self._book.shares(symbol)
-        if attempt > 1:
-            shares = min(shares, await self._available(symbol))
+        if latch.another_was_here():
+            # Somebody else may have sold meanwhile: nothing leaves before the broker has said what is left.
+            await self._catch_up()
+            shares = min(self._book.shares(symbol), await self._available(symbol, otherwise=0))
+        elif attempt > 1 or stuck:
+            shares = min(shares, await self._available(symbol, otherwise=shares))
         if shares <= 0:
             self._book.note_trouble(symbol, "no shares available at the broker; reconciling")
             return
@@ -112,6 +127,7 @@ class ExitRunner:
             limit,
             leg=EXIT,
             why=str(reason),
+            held=self._book.shares(symbol),
         )
         if order.problem:
             self._book.note_trouble(symbol, order.problem)
@@ -121,12 +137,12 @@ class ExitRunner:
         if limit is not None:
             await self._desk.cancel(order)
 
-    async def _available(self, symbol: str) -> int:
+    async def _available(self, symbol: str, *, otherwise: int) -> int:
         try:
             positions = await self._rest.positions()
         except BrokerError as error:
             self._book.note_trouble(symbol, f"positions cannot be asked: {error}")
-            return self._book.shares(symbol)  # a failed query is never "flat"
+            return otherwise  # a failed query is never "flat"
         return int(sum((p.available for p in positions if p.symbol == symbol), Decimal(0)))
 
     def _limit(self, symbol: str) -> Decimal | None:

@@ -117,24 +117,25 @@ class Flattener:
         self._reasons: dict[str, str] = {}
         self._queued: set[str] = set()
 
-    async def run(self, patience_s: float = PATIENCE_S) -> FlattenView:
+    async def run(self, patience_s: float = PATIENCE_S, *, keys_proven: bool = False) -> FlattenView:
         """Works until flat, queued or out of patience; a broker that does not answer is asked again.
 
-        Raises AuthRefused when the keys are refused from the start.
+        Raises AuthRefused when the keys are refused from the start, unless they are ``keys_proven`` already.
         """
         loop = asyncio.get_running_loop()
         deadline = loop.time() + patience_s
-        confirmations, answered = 0, False
+        confirmations, answered = 0, keys_proven
         cancelled_at: dict[str, float] = {}
         await self._say("running", "entries latched, looking at the account", None, 0)
         while loop.time() < deadline:
             try:
                 seen = await self._ports.look()
                 open_market = await self._ports.market_open()
-            except AuthRefused:
+            except AuthRefused as error:
                 if not answered:
                     raise  # wrong keys from the start: nothing here can work
                 confirmations = 0
+                await self._say("running", f"the broker refuses the keys, trying again: {error}", None, 0)
                 await self._ports.pause()
                 continue
             except BrokerError as error:
@@ -155,13 +156,15 @@ class Flattener:
             if waiting:
                 await self._say("running", f"cancelling {len(waiting)} orders", seen, 0, market_open=open_market)
                 await self._cancel(waiting, cancelled_at, loop.time())
-            elif seen.positions:
-                await self._sell(seen, open_market)
-                if not open_market and all(p.symbol in self._queued for p in seen.positions):
-                    names = " ".join(sorted(self._queued))
-                    return await self._say(
-                        "queued", f"the market is closed: sells queued for the open: {names}", seen, 0
-                    )
+            # A symbol whose orders hang must not keep the others: each is sold once nothing of it is open.
+            blocked = {o.symbol for o in waiting}
+            await self._sell(seen, [p for p in seen.positions if p.symbol not in blocked], open_market)
+            nothing_else = bool(seen.positions) and all(p.symbol in self._queued for p in seen.positions)
+            if nothing_else and not waiting and not open_market:
+                names = " ".join(sorted(self._queued))
+                return await self._say(
+                    "queued", f"the market is closed: sells queued for the open: {names}", seen, 0
+                )
             await self._ports.pause()
         reasons = "; ".join(f"{s}: {r}" for s, r in sorted(self._reasons.items()) if r) or "no reason was given"
         return await self._say(
@@ -178,9 +181,11 @@ class Flattener:
             except BrokerError as error:
                 self._reasons[order.symbol] = f"cancel: {error}"
 
-    async def _sell(self, seen: Seen, open_market: bool) -> None:
+    async def _sell(self, seen: Seen, positions: list[BrokerPosition], open_market: bool) -> None:
+        if not positions:
+            return
         selling = {o.symbol for o in seen.orders if _is_flatten(o)}
-        for position in seen.positions:
+        for position in positions:
             symbol, shares = position.symbol, int(position.available)
             if symbol in selling or shares <= 0:
                 if symbol in selling:

@@ -21,6 +21,7 @@ ACTING_S = 10.0  # an actor that has not touched the file for so long is gone (w
 class Latch:
     reason: str
     acting: bool  # somebody sells right now
+    foreign: bool = False  # written by another process than this one
 
 
 def write_latch(path: Path, reason: str, *, acting: bool = False) -> None:
@@ -40,11 +41,12 @@ def read_latch(path: Path) -> Latch | None:
     except FileNotFoundError:
         return None
     except (OSError, ValueError):
-        return Latch(f"the file {path.name} exists", acting=False)
+        return Latch(f"the file {path.name} exists", acting=False, foreign=True)
     if not isinstance(content, dict):
         content = {}
-    acting = bool(content.get("acting")) and content.get("pid") != os.getpid() and age < ACTING_S
-    return Latch(str(content.get("reason") or f"the file {path.name} exists")[:300], acting)
+    foreign = content.get("pid") != os.getpid()
+    acting = bool(content.get("acting")) and foreign and age < ACTING_S
+    return Latch(str(content.get("reason") or f"the file {path.name} exists")[:300], acting, foreign)
 
 
 def lift_latch(path: Path) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from datetime import date
 
 _PATTERN = re.compile(r"tsh-([0-9a-f]{8})-(\d{8})-([A-Z0-9./]+)-([a-z]+)-(\d+)")
-ENTRY, EXIT, FLATTEN = "entry", "exit", "flatten"  # legs
+ENTRY, EXIT, STOP, FLATTEN = "entry", "exit", "stop", "flatten"  # legs
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,12 +16,14 @@ import logging
 import sqlite3
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from datetime import date, datetime, timedelta
+from datetime import date, datetime
 from decimal import Decimal
 
+from engine.broker import capability
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder, TradeUpdate
 from engine.broker.errors import (
+    AnotherSellerActs,
     BrokerError,
     BrokerUnavailable,
     DuplicateOrderId,
@@ -40,23 +42,25 @@ from engine.events import (
 )
 from engine.execution.desk_order import DeskOrder
 from engine.execution.entry_latch import EntryLatch
-from engine.execution.order_ids import ENTRY, is_foreign, parse
+from engine.execution.order_ids import ENTRY, FLATTEN, is_foreign, parse
+from engine.execution.order_news import adopted_intent, refused_state, unbooked
+from engine.execution.our_orders import OurOrders
 from engine.home import Home
 from engine.journal import IntentExistsError, JournalDb
 from engine.model import UTC
-from engine.orders_model import Fill, OrderIntent, OrderKind, OrderState, Side, client_order_id
+from engine.orders_model import Fill, OrderIntent, OrderKind, Side, client_order_id
 
 log = logging.getLogger(__name__)
 
 LOOKUPS_S = (0.1, 0.3, 0.7, 1.5, 3.0)  # pauses before each look-up of an ambiguous order, wall seconds
+CANCEL_AGAIN_S = 3.0
 POLL_S = 1.0  # how often a wait for an order asks REST, in case the stream is silent
-RESTORE_DAYS = 10
 
 
 OnFill = Callable[[Fill, OrderIntent], Awaitable[None]]
 
 
-class OrderDesk:
+class OrderDesk(OurOrders):
     """Sends and follows this home's orders. ``on_fill`` books each new execution, once."""
 
     def __init__(
@@ -67,8 +71,7 @@ class OrderDesk:
         events: EventSink,
         on_fill: OnFill,
     ) -> None:
-        self.orders: dict[str, DeskOrder] = {}  # by client order id
-        self.foreign: dict[str, BrokerOrder] = {}  # open orders of others, by broker id
+        super().__init__()
         self.journal_problem = ""
         self.latch = EntryLatch(journal, home, events)
         self._rest, self._journal = rest, journal
@@ -87,32 +90,9 @@ class OrderDesk:
     async def restore(self, today: date) -> list[tuple[Fill, OrderIntent]]:
         """Rebuilds the orders of the last days from the journal; their fills, oldest first."""
         await self.latch.restore()
-        fills: list[tuple[Fill, OrderIntent]] = []
-        for back in range(RESTORE_DAYS, -1, -1):
-            session = today - timedelta(days=back)
-            for intent in await self._journal.intents(session):
-                self.orders[intent.client_order_id] = DeskOrder(intent)
-            for fill in await self._journal.fills(session):
-                order = self.orders[fill.client_order_id]
-                order.filled += fill.shares
-                order.cost += fill.price * fill.shares
-                fills.append((fill, order.intent))
-        known = list(self.orders)
-        for start in range(0, len(known), 500):
-            for state in await self._journal.orders(known[start : start + 500]):
-                self.orders[state.client_order_id].state = state
-        return sorted(fills, key=lambda pair: (pair[0].at, pair[0].side == "sell"))
+        return await self._restore(self._journal, today)
 
     # --- sending -------------------------------------------------------------------------------
-
-    def of_session(self, session: date) -> list[DeskOrder]:
-        return [order for order in self.orders.values() if order.intent.session == session]
-
-    def open_orders(self, symbol: str | None = None) -> list[DeskOrder]:
-        return [o for o in self.orders.values() if not o.ended and symbol in (None, o.intent.symbol)]
-
-    def unresolved(self) -> list[DeskOrder]:
-        return [order for order in self.orders.values() if order.unresolved]
 
     async def send(
         self,
@@ -125,8 +105,15 @@ class OrderDesk:
         *,
         leg: str,
         why: str,
+        stop_price: Decimal | None = None,
+        held: int | None = None,
+        still_wanted: Callable[[], bool] = lambda: True,
     ) -> DeskOrder:
         """Journals and sends one order; the order with its fate (``problem`` says what went wrong).
+
+        ``held`` (sells): shares that the book knows; what the broker would refuse is refused here first,
+        and then neither an id nor an intent is spent. ``still_wanted`` is asked at the last moment, when no
+        other order of this symbol is on its way; after a no the order counts as "absent".
 
         Raises RefusedError for an entry while latched, StorageError for an entry that the
         journal cannot keep. An exit is sent whatever the latch and the journal say.
@@ -137,14 +124,7 @@ class OrderDesk:
         if is_exit:
             await self.latch.yield_to_other_seller()
         async with self._sending[symbol]:
-            attempt = 1 + max(
-                (
-                    o.intent.attempt
-                    for o in self.orders.values()
-                    if (o.intent.session, o.intent.symbol, o.intent.leg) == (session, symbol, leg)
-                ),
-                default=0,
-            )
+            attempt = self.next_attempt(session, symbol, leg)
             intent = OrderIntent(
                 client_order_id=client_order_id(self._home8, session, symbol, leg, attempt),
                 session=session,
@@ -153,7 +133,7 @@ class OrderDesk:
                 shares=shares,
                 kind=kind,
                 limit_price=limit_price,
-                stop_price=None,
+                stop_price=stop_price,
                 time_in_force="day",
                 leg=leg,
                 attempt=attempt,
@@ -161,7 +141,15 @@ class OrderDesk:
                 at=datetime.now(UTC),
             )
             order = DeskOrder(intent)
-            self.orders[intent.client_order_id] = order
+            if not still_wanted():
+                order.problem = "absent"
+                return order
+            refusal = self._refusal(intent, held)
+            if refusal:
+                order.problem = f"refused: {refusal}"
+                self._changed(order, f"not sent, the broker would refuse it: {refusal}")
+                return order
+            self._add(order)
             try:
                 await self._journal.record_intent(intent)
             except IntentExistsError:
@@ -179,13 +167,30 @@ class OrderDesk:
                     side=side,
                     shares=shares,
                     kind_of_order=kind,
-                    limit_price=limit_price,
+                    limit_price=limit_price if limit_price is not None else stop_price,
                     client_order_id=intent.client_order_id,
                     why=why,
                 )
             )
             await self._submit(order)
             return order
+
+    def _refusal(self, intent: OrderIntent, held: int | None) -> str:
+        """What the broker would say no to, in its words; flatten has just asked the broker itself."""
+        wrong = capability.malformed(intent)
+        if wrong or intent.leg == FLATTEN:
+            return wrong
+        ours = self.open_orders(intent.symbol)
+        working: list[capability.Working] = [*(o.intent for o in ours), *self.foreign.values()]
+        reserved = sum(o.remaining for o in ours if o.intent.side == "sell")
+        return capability.wash_trade(intent, working) or (
+            "" if held is None else capability.short_of_shares(intent, held, reserved)
+        )
+
+    async def quiet(self, symbol: str) -> None:
+        """Returns when no order of ``symbol`` is on its way to the broker."""
+        async with self._sending[symbol]:
+            return
 
     async def _submit(self, order: DeskOrder) -> None:
         order.sending = True
@@ -197,7 +202,10 @@ class OrderDesk:
     async def _send_once(self, order: DeskOrder) -> None:
         intent = order.intent
         try:
-            accepted = await self._rest.submit(intent)
+            accepted = await self._rest.submit(intent, last_look=lambda: self._last_look(intent))
+        except AnotherSellerActs as stop:
+            order.problem = "absent"
+            self._changed(order, f"not sent: {stop}")
         except DuplicateOrderId as refusal:
             order.problem = "unknown"
             await self.resolve(order)
@@ -206,7 +214,7 @@ class OrderDesk:
         except (OrderRefused, RequestRefused) as refusal:
             await self._refused(order, refusal.reason)
         except OrderUnknown as unknown:
-            order.problem = "unknown"
+            order.problem, order.doubted = "unknown", True
             log.warning("%s: %s", intent.client_order_id, unknown)
             await self.resolve(order)
         except (RateLimited, BrokerUnavailable) as error:
@@ -217,26 +225,15 @@ class OrderDesk:
         else:
             await self.apply(accepted)
 
+    def _last_look(self, intent: OrderIntent) -> None:
+        """In the sending thread, right before the request leaves: the LATCH file has the last word."""
+        if self.latch.another_acts() or (intent.side == "buy" and self.latch.reason):
+            raise AnotherSellerActs("the LATCH file appeared in the last moment")
+
     async def _refused(self, order: DeskOrder, reason: str) -> None:
         """The broker said no: kept as ``rejected`` under our own id, so that a restart does not look for it."""
-        intent, now = order.intent, datetime.now(UTC)
-        refused = OrderState(
-            order_id=f"refused-{intent.client_order_id}",
-            client_order_id=intent.client_order_id,
-            symbol=intent.symbol,
-            side=intent.side,
-            kind=intent.kind,
-            shares=intent.shares,
-            filled_shares=0,
-            average_price=None,
-            limit_price=intent.limit_price,
-            stop_price=intent.stop_price,
-            status="rejected",
-            submitted_at=now,
-            updated_at=now,
-        )
         order.problem = f"refused: {reason}"
-        await self.keep("a refusal", self._journal.record_order(refused))
+        await self.keep("a refusal", self._journal.record_order(refused_state(order.intent)))
         self._changed(order, reason)
 
     def _changed(self, order: DeskOrder, detail: str = "") -> None:
@@ -290,7 +287,7 @@ class OrderDesk:
         async with self._applying:
             order = self.orders.get(found.client_order_id) or await self._adopt(found)
             state = found.state()
-            fill = self._new_shares(order, found, update)
+            fill = unbooked(order, found, update)
             later = order.state is None or state.supersedes(order.state)
             news = later and (
                 order.state is None
@@ -303,6 +300,7 @@ class OrderDesk:
             # Memory changes in one step: who waits for the end of the order must see its shares with it.
             if later:
                 order.state, order.problem = state, ""
+                self._add(order)
             if fill is not None:
                 order.filled += fill.shares
                 order.cost += fill.price * fill.shares
@@ -324,33 +322,6 @@ class OrderDesk:
         """The trade stream's callback."""
         await self.apply(update.order, update)
 
-    def _new_shares(self, order: DeskOrder, found: BrokerOrder, update: TradeUpdate | None) -> Fill | None:
-        """The part of the cumulative fill that is not booked yet, priced so that the sums agree."""
-        cumulative = int(found.filled)
-        shares = cumulative - order.filled
-        if shares <= 0:
-            return None
-        told = update is not None and update.shares == shares and update.price is not None
-        if told and update is not None and update.price is not None:
-            price, at = update.price, update.at
-        elif found.average_price is not None:
-            price = (found.average_price * cumulative - order.cost) / shares
-            price = price.quantize(Decimal("0.000001")) if price > 0 else found.average_price
-            at = update.at if update is not None else found.updated_at
-        else:
-            return None  # filled without a price: the next look has one
-        execution = update.execution_id if told and update is not None else None
-        return Fill(
-            order_id=found.id,
-            execution_id=execution or f"cumulative-{cumulative}",
-            client_order_id=found.client_order_id,
-            symbol=found.symbol,
-            side=found.side,
-            shares=shares,
-            price=price,
-            at=at,
-        )
-
     async def _adopt(self, found: BrokerOrder) -> DeskOrder:
         """One of ours that this journal does not know (sent by ``tshc flatten``, or the journal is new)."""
         parts = parse(found.client_order_id)
@@ -358,21 +329,7 @@ class OrderDesk:
         if intent is None:
             if parts is None:
                 raise AssertionError("foreign orders are never adopted")
-            intent = OrderIntent(
-                client_order_id=found.client_order_id,
-                session=parts.session,
-                symbol=found.symbol,
-                side="sell" if found.side == "sell" else "buy",
-                shares=max(1, int(found.shares)),
-                kind="limit" if found.kind == "limit" else "stop" if found.kind == "stop" else "market",
-                limit_price=found.limit_price,
-                stop_price=found.stop_price,
-                time_in_force=found.time_in_force,
-                leg=parts.leg,
-                attempt=parts.attempt,
-                why="found at the broker, not in this journal",
-                at=found.submitted_at,
-            )
+            intent = adopted_intent(found, parts)
             await self.keep("an adopted intent", self._journal.record_intent(intent))
             if parts.leg == ENTRY:
                 self._events.publish(
@@ -381,7 +338,7 @@ class OrderDesk:
                         message=f"{found.client_order_id} was not in the journal; it is managed from now on",
                     )
                 )
-        return self.orders.setdefault(found.client_order_id, DeskOrder(intent))
+        return self.orders.get(found.client_order_id) or self._add(DeskOrder(intent))
 
     # --- following -----------------------------------------------------------------------------
 
@@ -413,17 +370,24 @@ class OrderDesk:
             await self.apply(found)
 
     async def cancel(self, order: DeskOrder, timeout_s: float = 10.0) -> bool:
-        """Asks for a cancel and waits for the terminal status; whether it came (a fill may win the race)."""
-        if order.state is None:
-            await self.look(order)
-        if order.ended or order.state is None:
-            return order.ended
-        try:
-            if not await self._rest.cancel(order.state.order_id):
+        """Asks for a cancel and waits for the terminal status; whether it came (a fill may win the race).
+
+        A request that shows no effect is repeated: cancels get lost.
+        """
+        deadline = asyncio.get_running_loop().time() + timeout_s
+        while True:
+            if order.state is None:
                 await self.look(order)
-        except BrokerError as error:
-            log.warning("%s: the cancel failed: %s", order.intent.client_order_id, error)
-        return await self.settle(order, timeout_s)
+            if order.ended or order.state is None:
+                return order.ended
+            try:
+                if not await self._rest.cancel(order.state.order_id):
+                    await self.look(order)
+            except BrokerError as error:
+                log.warning("%s: the cancel failed: %s", order.intent.client_order_id, error)
+            left = deadline - asyncio.get_running_loop().time()
+            if await self.settle(order, min(left, CANCEL_AGAIN_S)) or left <= CANCEL_AGAIN_S:
+                return order.ended
 
     # --- the journal ---------------------------------------------------------------------------
 

@@ -100,9 +100,17 @@ class PositionsBook:
     # --- fills ---------------------------------------------------------------------------------
 
     def on_fill(
-        self, fill: Fill, session: date, session_close: datetime, seen: float | None = None
+        self,
+        fill: Fill,
+        session: date,
+        session_close: datetime,
+        seen: float | None = None,
+        reason: ExitReason | None = None,
     ) -> Change | None:
-        """Books one execution (``seen`` monotonic: it is a price too); None: a sell without a position."""
+        """Books one execution (``seen`` monotonic: it is a price too); None: a sell without a position.
+
+        ``reason`` is why it was sold when TSH itself has not asked: the stop that rested at the broker.
+        """
         holding = self.holdings.get(fill.symbol)
         if fill.side == "buy":
             if holding is None or holding.tsh.closed:
@@ -113,7 +121,7 @@ class PositionsBook:
             return self._step(holding, Bought(fill.shares, fill.price, fill.at))
         if holding is None or holding.tsh.closed:
             return None
-        return self._sold(holding, Sold(fill.shares, fill.price, fill.at), session)
+        return self._sold(holding, Sold(fill.shares, fill.price, fill.at, reason), session)
 
     def lost(self, symbol: str, shares: int, at: datetime, session: date) -> Change | None:
         """Shares that the broker no longer has and no order of ours sold; booked at the last price."""
@@ -174,6 +182,13 @@ class PositionsBook:
             if change.exit is not None or change.phase_changed:
                 changes.append(change)
         return changes
+
+    def close_moved(self, session: Session) -> None:
+        """The broker's calendar has a new close for ``session`` (an early close)."""
+        for holding in self.open_holdings():
+            if holding.session == session.day and holding.tsh.phase is not Phase.CARRIED:
+                tsh = replace(holding.tsh, session_close=session.close)
+                self.holdings[holding.symbol] = replace(holding, tsh=tsh)
 
     def request_exit(self, symbol: str, reason: ExitReason) -> Change | None:
         holding = self.holdings.get(symbol)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
 
@@ -10,12 +10,20 @@ from engine.broker.broker_types import BrokerOrder
 from engine.execution.desk_order import DeskOrder
 from engine.execution.positions_book import Holding, PositionsBook
 from engine.execution.tsh_trade_management import Phase
-from engine.views import OrderRow, PositionRow, PositionsView
+from engine.model import Quote
+from engine.views import FlattenView, OrderRow, PositionRow, PositionsView
 
 CENT, HUNDREDTH = Decimal("0.01"), Decimal("0.0001")
 
 
-def position_row(holding: Holding, now_s: float, stale_after_s: float, *, market_open: bool) -> PositionRow:
+def position_row(
+    holding: Holding,
+    now_s: float,
+    stale_after_s: float,
+    *,
+    market_open: bool,
+    resting_stop: Decimal | None = None,
+) -> PositionRow:
     """``now_s`` monotonic; a position is stale when regular hours bring no price for ``stale_after_s``."""
     tsh = holding.tsh
     age = None if holding.priced_at is None else max(0.0, now_s - holding.priced_at)
@@ -33,6 +41,7 @@ def position_row(holding: Holding, now_s: float, stale_after_s: float, *, market
         source=holding.source,
         high=tsh.high,
         stop=tsh.stop,
+        resting_stop=resting_stop,
         arm=tsh.arm_price,
         target=tsh.target_price,
         state=tsh.phase.value,
@@ -51,7 +60,9 @@ def order_row(order: DeskOrder) -> OrderRow:
         shares=intent.shares,
         filled=order.filled,
         kind=intent.kind,
-        price=intent.limit_price if not order.filled else (order.cost / order.filled).quantize(HUNDREDTH),
+        price=(intent.limit_price or intent.stop_price)
+        if not order.filled
+        else (order.cost / order.filled).quantize(HUNDREDTH),
         status=order.status,
         client_order_id=intent.client_order_id,
     )
@@ -65,7 +76,7 @@ def foreign_row(order: BrokerOrder) -> OrderRow:
         shares=int(order.shares),
         filled=int(order.filled),
         kind=order.kind,
-        price=order.limit_price,
+        price=order.limit_price or order.stop_price,
         status=order.status,
         client_order_id=order.client_order_id,
         foreign=True,
@@ -85,13 +96,17 @@ def positions_view(
     now_s: float,
     stale_after_s: float,
     market_open: bool,
+    resting_stop: Callable[[str], Decimal | None] = lambda symbol: None,
 ) -> PositionsView:
     """Open positions first, then names on their way in, refused ones, and what was closed this session."""
     shown = [
         h for h in book.holdings.values() if not h.tsh.closed or h.session == session or _left(h, book, session)
     ]
     shown.sort(key=lambda h: (h.tsh.phase is Phase.CLOSED, h.symbol))
-    rows = [position_row(h, now_s, stale_after_s, market_open=market_open) for h in shown]
+    rows = [
+        position_row(h, now_s, stale_after_s, market_open=market_open, resting_stop=resting_stop(h.symbol))
+        for h in shown
+    ]
     present = {row.symbol for row in rows}
     rows += [
         PositionRow(symbol=s, state="ENTERING", why_next="entry orders are out")
@@ -114,6 +129,27 @@ def positions_view(
         realised=book.realised(session).quantize(CENT),
         unrealised=book.unrealised().quantize(CENT),
         allocation=allocation,
+    )
+
+
+def flatten_preview(
+    holdings: Sequence[Holding],
+    quotes: Mapping[str, Quote],
+    *,
+    orders: int,
+    market_open: bool,
+    foreign: Sequence[str],
+) -> FlattenView:
+    """What flatten would close, and what crossing half of each spread may cost (None without every quote)."""
+    known = [quotes.get(h.symbol) for h in holdings]
+    halves = [(q.ask - q.bid) / 2 * h.tsh.shares for q, h in zip(known, holdings, strict=True) if q is not None]
+    return FlattenView(
+        exposure=sum((h.tsh.last * h.tsh.shares for h in holdings), Decimal(0)),
+        positions=len(holdings),
+        orders=orders,
+        market_open=market_open,
+        expected_cost=sum(halves, Decimal(0)) if len(halves) == len(holdings) else None,
+        foreign=tuple(foreign),
     )
 
 

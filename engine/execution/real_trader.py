@@ -62,6 +62,13 @@ class EntryFeed(Protocol):
     def halted(self, symbol: str) -> str | None: ...
 
 
+class EntryProtection(Protocol):
+    """The protective stops, as far as entries meet them: the venue takes no buy beside a resting stop."""
+
+    async def make_way(self, symbol: str) -> bool: ...
+    def entry_ended(self, symbol: str) -> None: ...
+
+
 @dataclass(frozen=True, slots=True)
 class EntryDay:
     """What is the same for all names of one open."""
@@ -86,8 +93,10 @@ class RealTrader:
         events: EventSink,
         settings: ExecutionSettings,
         account_gates: Callable[[str, bool], Sequence[GateReport]],
+        stops: EntryProtection,
     ) -> None:
         self._desk, self._clock, self._feed, self._events = desk, clock, feed, events
+        self._stops = stops
         self._settings, self._account_gates = settings, account_gates
 
     async def enter(self, day: EntryDay, plans: Sequence[EntryPlan]) -> list[EntryOutcome]:
@@ -100,6 +109,8 @@ class RealTrader:
         except (OperatorError, OSError) as error:
             gate = "latch" if isinstance(error, RefusedError) else "engine"
             outcome = EntryOutcome(plan.symbol, 0, None, GateReport(gate, False, str(error)))
+        finally:
+            self._stops.entry_ended(plan.symbol)
         if outcome.refused is not None and outcome.shares == 0:
             self._events.publish(
                 EntryRefused(symbol=plan.symbol, gate=outcome.refused.gate, reason=outcome.refused.text)
@@ -132,6 +143,11 @@ class RealTrader:
                     part = day.allocation / rules.names
                     refusal = GateReport("size", False, f"{part:.2f} $ buys no share at {limit}", "more capital")
                     break
+            if not await self._stops.make_way(plan.symbol):
+                refusal = GateReport(
+                    "broker", False, "the protective stop does not make way for a re-price", "wait"
+                )
+                break
             prices_tried += 1
             order = await self._desk.send(
                 day.session.day,
@@ -149,6 +165,10 @@ class RealTrader:
             if order.unresolved:
                 refusal = GateReport("broker", False, "the order is in doubt; reconcile will tell", "wait")
                 break
+            if order.doubted and order.problem == "absent":
+                # Its request may still arrive: a second one could buy the name twice.
+                refusal = GateReport("broker", False, "the order got no answer and is not at the broker", "wait")
+                break
             if order.problem != "absent":
                 wait_s = min(rules.reprice_wait_s, self._clock.seconds_until(day.window_end))
                 if not await self._desk.settle(order, wait_s) and not await self._desk.cancel(order, CANCEL_S):
@@ -160,6 +180,7 @@ class RealTrader:
             bought, cost = bought + order.filled, cost + order.cost
             if bought >= wanted:
                 break
+            self._stops.entry_ended(plan.symbol)
             refusal = GateReport(
                 "fill", False, f"not filled at {limit} ({prices_tried} prices)", "the ask has moved away"
             )

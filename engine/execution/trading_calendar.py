@@ -18,10 +18,23 @@ class TradingCalendar:
     def __init__(self, rest: AlpacaRest, clock: MarketClock) -> None:
         self._rest, self._clock = rest, clock
         self._sessions: list[Session] = []
+        self.moved: list[Session] = []  # sessions whose close the last read has changed
+
+    @property
+    def sessions(self) -> tuple[Session, ...]:
+        return tuple(self._sessions)
 
     async def read(self) -> None:
-        today = self.today()
+        today, known = self.today(), {s.day: s.close for s in self._sessions}
         self._sessions = await self._rest.calendar(today - AROUND, today + AROUND)
+        self.moved = [s for s in self._sessions if known.get(s.day, s.close) != s.close]
+
+    def outdated(self) -> bool:
+        """Whether the broker's clock names another close for the session in progress than the calendar read."""
+        reading, session = self._clock.reading, self.session()
+        if not reading.is_open or session is None or not session.open <= reading.at < reading.next_close:
+            return False
+        return self._clock.now() < reading.next_close != session.close
 
     async def keep(self) -> None:
         """Reads again when the known sessions run out."""

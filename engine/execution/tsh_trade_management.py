@@ -47,6 +47,7 @@ class ExitReason(StrEnum):
     FLATTEN = "FLATTEN"
     DAY_LOSS = "DAY_LOSS"
     CARRIED = "CARRIED"
+    UNPROTECTED = "UNPROTECTED"  # no protective stop could be placed at the broker
     OUTSIDE = "OUTSIDE"  # sold by somebody else: seen by reconcile, never asked for by TSH
 
 

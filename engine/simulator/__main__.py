@@ -22,6 +22,7 @@ from typing import Any
 
 from engine.errors import OperatorError, UsageError
 from engine.simulator.clock import ClockError
+from engine.simulator.fault_script import ScriptedFault
 from engine.simulator.market import Market
 from engine.simulator.server import serve
 from engine.simulator.venue import Venue, VenueOptions
@@ -60,6 +61,7 @@ def build(request: dict[str, Any]) -> Venue:
         trading_limit=int(request["trading_limit"]),
         data_limit=int(request["data_limit"]),
         partial_fills=float(request["partial_fills"]),
+        faults=tuple(ScriptedFault.parse(row) for row in request.get("faults", ())),
     )
     try:
         return Venue(market, options)

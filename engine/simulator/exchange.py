@@ -164,6 +164,9 @@ class Exchange:
         """The order as accepted, or VenueError. A refused request does not take its client id."""
         if request.client_order_id in self._by_client_id:
             raise VenueError(422, INVALID, "client_order_id must be unique")
+        ordered = self._faults.refusal(request.symbol, f"{request.qty:f}")
+        if ordered is not None:
+            raise ordered
         listing = admission.tradable(request, self.listings.get(request.symbol))
         session = self.tape.sessions.in_progress(now)
         admission.check_auctions(request, self.tape.sessions, now)
@@ -188,6 +191,8 @@ class Exchange:
         order = self.order(order_id)
         if not order.open:
             raise VenueError(422, UNPROCESSABLE, f'order is already in "{order.status.value}" state')
+        if self._faults.take_order("lose_cancel", order.request.symbol):
+            return
         if order.status is not Status.PENDING_CANCEL:
             order.status = Status.PENDING_CANCEL
             self._leaving.append(order)
@@ -364,7 +369,9 @@ class Exchange:
         path = self.tape.path(order.request.symbol, session)
         if path is None:
             return
-        price = exact(path.bar.open if opening else path.bar.close)
+        if self.tape.halted(order.request.symbol, at):
+            return
+        price = exact(path.price(at))
         if reached(order, price) and within_limit(order, price):
             self._fill(order, price, at)
         order.resting = True
@@ -380,7 +387,8 @@ class Exchange:
         session = self.tape.sessions.in_progress(at)
         if order.status is Status.PENDING_NEW or session is None or request.time_in_force in ("opg", "cls"):
             return
-        quote = self.tape.quote(request.symbol, at) if self.tape.trades_in(request.symbol, session) else None
+        trades = self.tape.trades_in(request.symbol, session) and not self.tape.halted(request.symbol, at)
+        quote = self.tape.quote(request.symbol, at) if trades else None
         if quote is not None:
             self._meet(order, quote, at)
         if order.open and request.time_in_force in ("ioc", "fok"):

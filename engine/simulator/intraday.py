@@ -9,7 +9,7 @@ price runs straight, so that a limit is crossed whatever the clock's rate.
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 
 import numpy as np
@@ -106,6 +106,17 @@ class DayPath:
         there = float(self.prices[index + 1])
         between = on_grid(here + (there - here) * part)
         return min(max(between, min(here, there)), max(here, there))
+
+    def halted(self, start: datetime, end: datetime, factor: float) -> DayPath:
+        """The same day with a pause: the price of ``start`` until ``end``, all later ones times ``factor``."""
+        scale = len(self.prices) - 1
+        first = int(self.share(start) * scale) + 1
+        last = max(first, int(np.ceil(self.share(end) * scale - 1e-9)))
+        prices = self.prices.copy()
+        prices[first:last] = self.price(start)
+        prices[last:] = [max(0.01, on_grid(float(price) * factor)) for price in prices[last:]]
+        bar = self.bar._replace(high=float(prices.max()), low=float(prices.min()), close=float(prices[-1]))
+        return replace(self, bar=bar, prices=prices)
 
     def so_far(self, start: datetime, at: datetime) -> Bar:
         """The bar that the points from ``start`` to ``at`` form (both inclusive)."""

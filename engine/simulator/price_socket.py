@@ -49,7 +49,11 @@ _ERRORS = {
     403: "already authenticated",
     404: "auth timeout",
     405: "symbol limit exceeded",
+    406: "connection limit exceeded",
     407: "slow client",
+    409: "insufficient subscription",
+    410: "invalid subscribe action for this feed",
+    500: "internal error",
 }
 
 
@@ -100,6 +104,7 @@ class PriceSocket:
         self._venue = venue
         self._clients: set[_Client] = set()
         self._muted_until = 0.0
+        self._login_errors: list[int] = []  # codes that the next logins meet
         venue.price_listeners.append(self)
 
     @property
@@ -133,7 +138,7 @@ class PriceSocket:
         """What happens in that channel now; None when the symbol does not trade or no bar has ended."""
         tape, session, at = self._venue.tape, moment.session, moment.at
         path = tape.path(symbol, session) if session else None
-        if path is None or session is None:
+        if path is None or session is None or tape.halted(symbol, at):
             return None
         if channel == "quotes":
             quote = tape.quote(symbol, at) if moment.phase is not Phase.CLOSE else None
@@ -148,9 +153,22 @@ class PriceSocket:
     def act(self, fault: Fault) -> None:
         if fault.kind == "mute":
             self._muted_until = time.monotonic() + fault.seconds
-        else:
+            self._login_errors.clear()
+        elif fault.kind in ("drop", "socket_error"):
+            code = fault.status if fault.kind == "socket_error" else 0
             for client in list(self._clients):
-                self._drop(client)
+                self._drop(client, code)
+            if code not in (0, 407):
+                self._login_errors += [code] * fault.times
+
+    def status(self, symbol: str, at: datetime, *, halted: bool) -> None:
+        """Tells subscribers that a symbol halts or trades again (codes of tape C)."""
+        message = {"T": "s", "S": symbol, "t": at, "z": "C"}
+        message |= {"sc": "H", "sm": "Trading Halt"} if halted else {"sc": "T", "sm": "Trading Resumption"}
+        message |= {"rc": "T12", "rm": "halted on order"} if halted else {"rc": "", "rm": ""}
+        for client in list(self._clients):
+            if {symbol, "*"} & client.wants["statuses"]:
+                self._put(client, [message])
 
     def _put(self, client: _Client, messages: list[Json]) -> None:
         try:
@@ -225,6 +243,9 @@ class PriceSocket:
         if hmac.compare_digest(str(key).encode(), options.key.encode()) and hmac.compare_digest(
             str(secret).encode(), options.secret.encode()
         ):
+            if self._login_errors:
+                self._drop(client, self._login_errors.pop(0))
+                return
             client.authenticated = True
             self._put(client, [{"T": "success", "msg": "authenticated"}])
         elif offered:
@@ -260,4 +281,4 @@ def _decoded(data: str | bytes, packed: bool) -> Any:
 
 
 def _error(code: int) -> Json:
-    return {"T": "error", "code": code, "msg": _ERRORS[code]}
+    return {"T": "error", "code": code, "msg": _ERRORS.get(code, "error on order")}

@@ -131,16 +131,19 @@ def start_process(
     data_limit: int = 10_000,
     partial_fills: float = 0.0,
     linger_s: float = 0.0,
+    faults: str | Path = "",
 ) -> Simulator:
     """Starts a simulator whose market stands at 16:30 New York after the session of ``date``.
 
     ``market`` is ``"synthetic"`` or the path of a daily-bar parquet file; ``cash`` dollars;
     ``speed`` market seconds per wall second (at most 1000); limits are requests a minute;
     ``partial_fills`` is the share of orders that fill in two parts; ``linger_s`` wall seconds without a
-    request until the child ends after its owner's death (0: at once). Logs go to ``folder``.
+    request until the child ends after its owner's death (0: at once); ``faults`` is a TOML script of
+    what goes wrong (see ``fault_script``). Logs go to ``folder``.
     Raises OperatorError (DataError for a bad file, UsageError for a bad choice) when the
     child cannot serve.
     """
+    script = _script(Path(faults).expanduser()) if str(faults) else []
     place = Path(folder) if folder is not None else Path(tempfile.mkdtemp(prefix="tsh-sim-"))
     place.mkdir(parents=True, exist_ok=True)
     request = {
@@ -158,6 +161,7 @@ def start_process(
         "data_limit": data_limit,
         "partial_fills": partial_fills,
         "linger_s": linger_s,
+        "faults": script,
     }
     errors = place / "simulator.err"
     with errors.open("ab") as stderr:
@@ -183,6 +187,12 @@ def start_process(
         _process=process,
         lingers=linger_s > 0,
     )
+
+
+def _script(path: Path) -> list[dict[str, Any]]:
+    from engine.simulator.fault_script import read_script  # here: who orders no faults does not pay for it
+
+    return read_script(path)
 
 
 def _first_answer(process: subprocess.Popen[bytes], request: dict[str, Any], errors: Path) -> dict[str, Any]:

@@ -33,7 +33,7 @@ class ControlRoutes:
         ]
 
     async def steer(self, request: web.Request) -> web.Response:
-        """Applies hold_at, then jump_to, then rate. 422: impossible; 409: a jump over orders or positions."""
+        """Applies hold_at, then jump_to, then rate. 422: impossible; 409: a jump over trading."""
         body = _body(await request.read())
         unknown = set(body) - {"rate", "jump_to", "hold_at"} if isinstance(body, dict) else {"(no object)"}
         if unknown:
@@ -46,8 +46,10 @@ class ControlRoutes:
             if body.get("jump_to") is not None:
                 target = moment(body["jump_to"])
                 venue.clock.check_jump(target)
-                if venue.exchange.busy:
-                    raise VenueError(409, None, "no jump while orders are open or positions exist")
+                if venue.exchange.busy and not venue.market_sleeps_until(target):
+                    raise VenueError(
+                        409, None, "no jump over trading hours while orders are open or positions exist"
+                    )
                 venue.jump(target)
             if body.get("rate") is not None:
                 venue.clock.set_rate(float(body["rate"]))
@@ -67,8 +69,12 @@ class ControlRoutes:
             ordered = [Fault.parse(item) for item in (body if isinstance(body, list) else [body])]
         except ValueError as error:
             raise VenueError(422, None, str(error)) from error
-        for fault in ordered:
-            self._venue.order_fault(fault)
+        self._venue.advance()
+        try:
+            for fault in ordered:
+                self._venue.order_fault(fault)
+        except ValueError as error:
+            raise VenueError(422, None, str(error)) from error
         return answer([f.json() for f in self._venue.faults.waiting])
 
     async def clear_faults(self, request: web.Request) -> web.Response:

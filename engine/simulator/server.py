@@ -82,15 +82,23 @@ class Border:
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if not self._known(request):
             return _failure(401)
-        faults = self._venue.faults
-        slow = faults.take_answer("slow", request.method, request.path)
+        faults, asked = self._venue.faults, (request.method, request.path)
+        slow = faults.take_answer("slow", *asked)
         if slow is not None:
             await asyncio.sleep(slow.seconds)
-        wrong = faults.take_answer("answer", request.method, request.path)
+        wrong = faults.take_answer("answer", *asked)
         if wrong is not None:
             return _failure(wrong.status)
-        lost = faults.take_answer("answer_after_accept", request.method, request.path)
+        if faults.take_answer("hang_up", *asked) is not None:
+            return _hung_up(request)
+        lost = faults.take_answer("answer_after_accept", *asked)
+        late = faults.take_answer("slow_after_accept", *asked)
+        cut = faults.take_answer("hang_up_after_accept", *asked)
         response = await self._handled(request, handler)
+        if late is not None:
+            await asyncio.sleep(late.seconds)
+        if cut is not None:
+            return _hung_up(request)
         return response if lost is None else _failure(lost.status)
 
     def _known(self, request: web.Request) -> bool:
@@ -111,6 +119,13 @@ class Border:
         except Exception:  # one broken answer must not end the venue; the log has the rest
             log.exception("%s %s failed", request.method, request.path)
             return _failure(500)
+
+
+def _hung_up(request: web.Request) -> web.Response:
+    """Ends the connection; what is returned reaches nobody."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=500)
 
 
 def _failure(status: int) -> web.Response:

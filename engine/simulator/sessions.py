@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from enum import StrEnum
 
@@ -47,6 +47,9 @@ class Sessions:
     def __init__(self, sessions: Sequence[Session]) -> None:
         if not sessions:
             raise ValueError("a calendar needs at least one session")
+        self._set(sessions)
+
+    def _set(self, sessions: Sequence[Session]) -> None:
         self.all = tuple(sessions)
         self._opens = [s.open for s in sessions]
         self._closes = [s.close for s in sessions]
@@ -54,6 +57,12 @@ class Sessions:
         flat = [t for s in sessions for t in (s.open, s.close)]
         if flat != sorted(set(flat)):
             raise ValueError("sessions must be distinct and in order")
+
+    def close_early(self, session: Session, at: datetime) -> None:
+        """The session in progress ends at ``at``; ValueError when that is not inside it."""
+        if not session.open < at <= session.close:
+            raise ValueError(f"{at.isoformat()} is not inside the session of {session.day}")
+        self._set([replace(s, close=at) if s.day == session.day else s for s in self.all])
 
     def on(self, day: date) -> Session | None:
         position = bisect_left(self.days, day)

@@ -17,6 +17,7 @@ from decimal import Decimal
 from engine.model import Session
 from engine.simulator.intraday import DayPath, day_path, seeded
 from engine.simulator.market import Bar, DayBar, Market
+from engine.simulator.sessions import STEP_SECONDS
 
 _PATHS_KEPT = 3000  # about 13 kB each
 _LIQUIDITY_SESSIONS = 20
@@ -54,10 +55,14 @@ class Tape:
         self.sessions = market.sessions
         self._seed = seed
         self._paths: OrderedDict[tuple[str, date], DayPath | None] = OrderedDict()
+        self._altered: dict[tuple[str, date], DayPath] = {}  # paths that a halt has changed
+        self._halts: dict[tuple[str, date], list[tuple[datetime, datetime]]] = {}
 
     def path(self, symbol: str, session: Session) -> DayPath | None:
         """The symbol's path in that session; None when it does not trade then."""
         key = (symbol, session.day)
+        if key in self._altered:
+            return self._altered[key]
         if key in self._paths:
             self._paths.move_to_end(key)
             return self._paths[key]
@@ -84,10 +89,39 @@ class Tape:
         while session is not None:
             path = self.path(symbol, session)
             if path is not None:
-                return path, min(at, session.close)
+                return path, self._traded_until(symbol, session, min(at, session.close))
             earlier = self.market.bars(symbol, session.day - timedelta(days=30), session.day)
             session = self.sessions.on(earlier[-1].day) if earlier else None
         return None
+
+    # --- halts -------------------------------------------------------------------------------
+
+    def halt(
+        self, symbol: str, session: Session, start: datetime, seconds: float, gap_pct: float
+    ) -> datetime | None:
+        """Stops a symbol from ``start`` for market ``seconds``, then goes on ``gap_pct`` away; when it resumes.
+
+        None when the symbol does not trade in ``session``. What was traded before stays as it was; the
+        daily bar that the market tells later is the old one.
+        """
+        path = self.path(symbol, session)
+        if path is None:
+            return None
+        points = -(-(start - session.open + timedelta(seconds=seconds)) // timedelta(seconds=STEP_SECONDS))
+        end = session.open + points * timedelta(seconds=STEP_SECONDS)  # resumes on a point of the path
+        self._altered[symbol, session.day] = path.halted(start, end, 1 + gap_pct / 100)
+        end = min(end, session.close)
+        self._halts.setdefault((symbol, session.day), []).append((start, end))
+        return end
+
+    def halted(self, symbol: str, at: datetime) -> bool:
+        session = self.sessions.in_progress(at)
+        return session is not None and self._traded_until(symbol, session, at) < at
+
+    def _traded_until(self, symbol: str, session: Session, at: datetime) -> datetime:
+        """``at``, or the moment at which the halt began that is in force then."""
+        spans = self._halts.get((symbol, session.day), ())
+        return next((start for start, end in spans if start < at < end), at)
 
     def last(self, symbol: str, at: datetime) -> Print | None:
         """The latest trade at ``at``; None for a symbol that has not traded within a month."""

@@ -22,6 +22,7 @@ from engine.simulator.orders import Json
 from engine.simulator.venue import Venue
 from engine.simulator.wire import rfc3339
 
+OVERTAKEN_S = 1.0  # wall seconds that an update waits for another one to overtake it
 QUEUE = 2000  # messages a slow client may lag before it is dropped
 
 
@@ -41,6 +42,7 @@ class TradeSocket:
         self._clients: set[_Client] = set()
         self._sent = 0
         self._muted_until = 0.0
+        self._overtaken: bytes | None = None  # told after the update that follows it
         venue.update_listeners.append(self)
 
     @property
@@ -67,8 +69,24 @@ class TradeSocket:
         if update.flag:
             data["flag"] = update.flag
         message = orjson.dumps({"stream": "trade_updates", "data": data})
-        if time.monotonic() < self._muted_until:
+        faults, symbol = self._venue.faults, str(update.order["symbol"])
+        if time.monotonic() < self._muted_until or faults.take_order("lose_update", symbol):
             return
+        if self._overtaken is None and faults.take_order("swap_updates", symbol):
+            self._overtaken = message
+            asyncio.get_running_loop().call_later(OVERTAKEN_S, self._tell_overtaken)
+            return
+        for _ in range(2 if faults.take_order("duplicate_update", symbol) else 1):
+            self._tell(message)
+        self._tell_overtaken()
+
+    def _tell_overtaken(self) -> None:
+        """The update that another one has overtaken, or that none has followed in time."""
+        message, self._overtaken = self._overtaken, None
+        if message is not None:
+            self._tell(message)
+
+    def _tell(self, message: bytes) -> None:
         for client in list(self._clients):
             if "trade_updates" in client.streams:
                 self._put(client, message)
@@ -76,7 +94,7 @@ class TradeSocket:
     def act(self, fault: Fault) -> None:
         if fault.kind == "mute":
             self._muted_until = time.monotonic() + fault.seconds
-        else:
+        elif fault.kind == "drop":
             for client in list(self._clients):
                 self._drop(client)
 

@@ -11,7 +11,7 @@ import asyncio
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from datetime import time as day_time
 from decimal import Decimal
 from pathlib import Path
@@ -19,6 +19,7 @@ from typing import Protocol
 
 from engine.simulator.clock import SimulatedClock
 from engine.simulator.exchange import Exchange, Update
+from engine.simulator.fault_script import ScriptedFault
 from engine.simulator.faults import AT_ONCE, Fault, Faults
 from engine.simulator.market import Market
 from engine.simulator.news import NewsDesk
@@ -48,6 +49,7 @@ class VenueOptions:
     trading_limit: int = 200
     data_limit: int = 10_000
     partial_fills: float = 0.0
+    faults: tuple[ScriptedFault, ...] = ()
 
 
 class PriceListener(Protocol):
@@ -60,6 +62,8 @@ class PriceListener(Protocol):
     def listening(self) -> int: ...
 
     def prices(self, moment: Moment) -> None: ...
+
+    def status(self, symbol: str, at: datetime, *, halted: bool) -> None: ...
 
     def act(self, fault: Fault) -> None: ...
 
@@ -100,6 +104,13 @@ class Venue:
         self.update_listeners: list[UpdateListener] = []
         self._told_at = 0.0
         self._settling = False
+        self._skew = timedelta(0)  # of the clock that the venue shows
+        self._resumes: list[tuple[datetime, str]] = []  # when which symbol trades again
+        # (market time, fault) of the script, still to come
+        days = market.sessions.days
+        self._script = sorted(
+            ((f.due_after(self.at, days), f.fault) for f in options.faults), key=lambda pair: pair[0]
+        )
 
     # --- time ----------------------------------------------------------------------------
 
@@ -114,7 +125,18 @@ class Venue:
         self.clock.jump(to)
         self._process(self.clock.now(), quiet=True)
 
+    def market_sleeps_until(self, to: datetime) -> bool:
+        """Whether nothing trades between now and ``to``: a night may be jumped over with a position held."""
+        opens = self.market.sessions.next_open(self.at)
+        return self.market.sessions.in_progress(self.at) is None and (opens is None or to < opens)
+
     def _process(self, now: datetime, *, quiet: bool) -> None:
+        while self._script and self._script[0][0] <= now:
+            self._move(max(self._script[0][0], self.at), quiet=quiet)
+            self.order_fault(self._script.pop(0)[1])
+        self._move(now, quiet=quiet)
+
+    def _move(self, now: datetime, *, quiet: bool) -> None:
         sessions, exchange = self.market.sessions, self.exchange
         listening = not quiet and any(listener.wanted for listener in self.price_listeners)
         steps = bool(listening or exchange.open_orders)
@@ -126,6 +148,10 @@ class Venue:
                 self._tell_prices(moment)
                 told = True
         self.at = max(self.at, now)
+        for resumed in [pair for pair in self._resumes if pair[0] <= self.at]:
+            self._resumes.remove(resumed)
+            for listener in self.price_listeners:
+                listener.status(resumed[1], resumed[0], halted=False)
         if steps and not told and time.monotonic() - self._told_at >= QUIET_S:
             self._between_points(Moment(self.at, Phase.BETWEEN, sessions.in_progress(self.at)), listening)
         self.clock.set_busy(exchange.busy)
@@ -185,22 +211,50 @@ class Venue:
         if fault.kind not in AT_ONCE:
             self.faults.order(fault)
             return
+        if fault.kind == "halt":
+            self._halt(fault)
+            return
+        if fault.kind == "early_close":
+            session = self.market.sessions.in_progress(self.at)
+            if session is not None:
+                close = self.at + timedelta(seconds=fault.market_seconds)
+                whole = close.replace(second=0, microsecond=0) + timedelta(minutes=1)  # calendars know minutes
+                self.market.sessions.close_early(session, min(whole, session.close))
+            return
+        if fault.kind == "clock_skew":
+            self._skew = timedelta(seconds=fault.market_seconds)
+            return
         listeners: list[tuple[str, Callable[[Fault], None]]] = [("price", p.act) for p in self.price_listeners]
         listeners += [("trade", u.act) for u in self.update_listeners]
         for name, act in listeners:
             if fault.socket in ("", name):
                 act(fault)
 
+    def _halt(self, fault: Fault) -> None:
+        session = self.market.sessions.in_progress(self.at)
+        if session is None:
+            return
+        exchange = self.exchange
+        busy = {o.request.symbol for o in exchange.open_orders} | set(exchange.account.positions)
+        for symbol in sorted({fault.symbol} if fault.symbol else busy):
+            end = self.tape.halt(symbol, session, self.at, fault.market_seconds, fault.gap_pct)
+            if end is None:
+                continue
+            self._resumes.append((end, symbol))
+            for listener in self.price_listeners:
+                listener.status(symbol, self.at, halted=True)
+
     def clear_faults(self) -> None:
-        """Forgets every fault still waiting and ends a silence."""
+        """Forgets every fault still waiting and ends a silence and a skewed clock; a halt takes its time."""
         self.faults.clear()
+        self._skew = timedelta(0)
         self.order_fault(Fault("mute", seconds=0.0))
 
     def clock_json(self) -> Json:
         """The venue's clock; ``rate``, ``asked_rate`` and ``hold_at`` are the simulator's own additions."""
         sessions, at = self.market.sessions, self.at
         return {
-            "timestamp": new_york(at),
+            "timestamp": new_york(at + self._skew),
             "is_open": sessions.in_progress(at) is not None,
             "next_open": new_york(sessions.next_open(at) or sessions.all[-1].open),
             "next_close": new_york(sessions.next_close(at) or sessions.all[-1].close),

@@ -115,6 +115,13 @@ class Rig:
         picks = [(name, place) for place, name in enumerate(chosen, start=1)]
         return await self.desk.enter(self.session, LIST_HASH, picks, closes, atr)
 
+    async def protected(self) -> None:
+        """Returns when every open position has its stop at the broker."""
+        await until(
+            lambda: all(row.resting_stop for row in self.desk.views().rows if row.state in ("WATCH", "ARMED")),
+            "a resting stop for every position",
+        )
+
     def sent(self) -> list[dict[str, Any]]:
         """Order requests that the simulator's own log received."""
         return [line for line in self.sim.log() if line["kind"] == "request"]
@@ -130,13 +137,16 @@ class Rig:
     def kill_desk(self) -> None:
         """Cuts everything off in the middle, as kill -9 would: no farewell to the journal."""
         desk = self.desk
-        for task in (*desk._tasks, desk.prices._task, desk.trades._task, desk._flatten._task):
+        keepers = (*desk._stops._tasks.values(), *desk._exits._tasks.values())
+        for task in (*desk._duties.tasks, *keepers, desk.prices._task, desk.trades._task, desk._flatten._task):
             if task is not None:
                 task.cancel()
 
 
 @asynccontextmanager
-async def rig(folder: Path, *, sim: dict[str, Any] | None = None, **execution: Any) -> AsyncIterator[Rig]:
+async def rig(
+    folder: Path, *, sim: dict[str, Any] | None = None, broker: dict[str, Any] | None = None, **execution: Any
+) -> AsyncIterator[Rig]:
     """A started desk with ``execution`` settings; market time stands at 16:30 on Friday."""
     with start(
         date=MARKET_DATE,
@@ -146,9 +156,10 @@ async def rig(folder: Path, *, sim: dict[str, Any] | None = None, **execution: A
         **{"trading_limit": 100_000, **(sim or {})},
     ) as simulator:
         settings = Settings(
-            broker=BrokerSettings(requests_per_minute=10_000), execution=ExecutionSettings(**execution)
+            broker=BrokerSettings(**{"requests_per_minute": 10_000, **(broker or {})}),
+            execution=ExecutionSettings(**execution),
         )
-        rest = rest_of(simulator)
+        rest = rest_of(simulator, **(broker or {}))
         clock = MarketClock(rest.clock)
         control = SimulatorControl(simulator.rest_url, credentials(simulator))
         home = Home(folder / "home")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -151,7 +152,8 @@ async def test_a_name_is_bought_once_a_held_one_and_a_late_one_not_at_all(tmp_pa
 
 async def test_a_days_loss_latches_entries_and_sells_everything(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,), day_loss_pct=0.001) as r:
-        await r.enter()
+        with suppress(RefusedError):  # the loss may come before the last name has been decided
+            await r.enter()
         await r.run_at(60)
         await until(lambda: not r.desk.book.open_holdings(), "flat")
         assert {t.reason for t in r.desk.book.closed} == {"DAY_LOSS"}

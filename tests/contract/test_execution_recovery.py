@@ -34,8 +34,9 @@ def foreign_order(r: Rig, symbol: str, shares: int = 5, **fields: Any) -> None:
 
 
 async def ours(r: Rig, symbol: str, side: str) -> list[str]:
+    """Entries or exits of a symbol at the venue; the protective stop is neither."""
     orders = await r.rest.orders("all")
-    return [o.client_order_id for o in orders if (o.symbol, o.side) == (symbol, side)]
+    return [o.client_order_id for o in orders if (o.symbol, o.side) == (symbol, side) and o.kind != "stop"]
 
 
 async def test_an_entry_accepted_behind_a_504_is_found_and_not_sent_twice(tmp_path: Path) -> None:
@@ -50,6 +51,7 @@ async def test_an_entry_accepted_behind_a_504_is_found_and_not_sent_twice(tmp_pa
 async def test_an_exit_accepted_behind_a_504_sells_once(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
         await r.enter(r.names[:1])
+        await r.protected()
         r.sim.fault("answer_after_accept", method="POST", path="/v2/orders", status=504, times=1)
         await r.desk.exit_one(r.names[0], "anna")
         await until(lambda: not r.desk.book.open_holdings(), "flat")
@@ -61,6 +63,7 @@ async def test_an_exit_in_doubt_while_nobody_answers_is_looked_up_before_anythin
 ) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
         await r.enter(r.names[:1])
+        await r.protected()
         held = r.desk.book.shares(r.names[0])
         r.sim.fault("answer_after_accept", method="POST", path="/v2/orders", status=504, times=1)
         r.sim.fault("answer", method="GET", path="/v2/orders", status=500, times=6)
@@ -74,6 +77,7 @@ async def test_an_exit_in_doubt_while_nobody_answers_is_looked_up_before_anythin
 async def test_an_exit_is_tried_again_until_the_broker_takes_it(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
         await r.enter(r.names[:1])
+        await r.protected()
         r.sim.fault("answer", method="POST", path="/v2/orders", status=403, times=2)
         await r.desk.exit_one(r.names[0], "anna")
         await until(lambda: not r.desk.book.open_holdings(), "flat")
@@ -85,6 +89,7 @@ async def test_partial_fills_add_up_to_one_position_and_one_sale(tmp_path: Path)
         r.sim.fault("partial_fill", symbol=r.names[0], times=1)
         report = await r.enter(r.names[:1])
         held = r.desk.book.shares(r.names[0])
+        await r.protected()
         assert held == report.outcomes[0].shares == int((await r.rest.positions())[0].shares)
         r.sim.fault("partial_fill", symbol=r.names[0], times=1)
         await r.desk.exit_one(r.names[0], "anna")
@@ -163,11 +168,12 @@ async def test_a_desk_that_died_in_the_middle_goes_on_where_it_was(tmp_path: Pat
 async def test_a_desk_that_died_while_selling_sells_on_and_not_twice(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
         await r.enter(r.names[:1])
+        await r.protected()
         held = r.desk.book.shares(r.names[0])
         r.sim.fault("answer", method="POST", path="/v2/orders", status=403, times=1)
         await r.desk.exit_one(r.names[0], "anna")
         await until(lambda: r.desk.book.holdings[r.names[0]].trouble, "the refusal")
-        await r.desk._save_levels()
+        await r.desk._levels.save()
         await r.desk._exits.halt()
         r.kill_desk()
         desk = await r.restarted()
@@ -211,6 +217,7 @@ async def test_flatten_with_all_takes_foreign_orders_and_positions_too(tmp_path:
 async def test_flatten_survives_refused_sales_and_unanswered_questions(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
         await r.enter(r.names[:2])
+        await r.protected()
         r.sim.fault("answer", method="POST", path="/v2/orders", status=403, times=2)
         r.sim.fault("answer", method="GET", path="/v2/positions", status=500, times=5)
         view = await r.desk.flatten("anna")

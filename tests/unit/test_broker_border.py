@@ -248,3 +248,10 @@ def test_addresses_follow_the_mode_and_sim_needs_a_simulator() -> None:
 
 def test_decimal_sums_survive_the_border() -> None:
     assert wire.number("51.44", "p") * 437 == Decimal("22479.28")
+
+
+def test_an_article_without_a_number_or_a_date_does_not_cost_the_page() -> None:
+    row = {"id": 1, "headline": "h", "symbols": ["A"], "created_at": "2026-11-20T12:00:00Z"}
+    undated = {key: value for key, value in row.items() if key != "created_at"}
+    found = answers.articles({"news": [{**undated, "id": 2}, row, {**row, "id": "x"}]})
+    assert [(a.id, a.created_at.year) for a in found] == [(2, 1970), (1, 2026)]  # qual drops and counts "no date"

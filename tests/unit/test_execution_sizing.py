@@ -11,7 +11,8 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.execution.allocation import allocation, entry_limit, price_step, shares_for
+from engine.broker.capability import price_grid
+from engine.execution.allocation import allocation, entry_limit, shares_for
 from engine.execution.latch_file import ACTING_S, lift_latch, read_latch, write_latch
 from engine.execution.order_ids import is_foreign, parse
 from engine.orders_model import client_order_id
@@ -40,8 +41,8 @@ def test_shares_are_a_quarter_in_whole_shares_and_may_be_none() -> None:
 @given(asks, asks)
 def test_an_entry_limit_lies_on_the_grid_and_within_the_cap(ask: Decimal, first: Decimal) -> None:
     limit = entry_limit(ask, first, 0.3)
-    assert limit % price_step(limit) == 0
-    step = price_step(first)
+    assert limit % price_grid(limit) == 0
+    step = price_grid(first)
     assert limit <= max(first * Decimal("1.003"), first + step)
 
 

@@ -353,3 +353,14 @@ async def test_a_stage_that_never_began_cannot_end(journal: JournalDb) -> None:
         await journal.finish_stage(run.run, "mp1_loop")
     with pytest.raises(sqlite3.IntegrityError):
         await journal.begin_stage("weekend-99", "mp1_loop")
+
+
+async def test_a_restart_reads_the_intents_and_fills_of_the_last_days_in_one_question(journal: JournalDb) -> None:
+    days = [MONDAY - timedelta(days=3), MONDAY, MONDAY + timedelta(days=1)]
+    for number, day in enumerate(days, start=1):
+        await journal.record_intent(intent(attempt=number, session=day))
+        meant = intent(attempt=number, session=day)
+        told = replace(fill(f"e{number}", seconds=number), client_order_id=meant.client_order_id)
+        await journal.record_fill(told)
+    assert [i.session for i in await journal.intents_since(MONDAY)] == days[1:]
+    assert [f.execution_id for f in await journal.fills_since(MONDAY)] == ["e2", "e3"]
