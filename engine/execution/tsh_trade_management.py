@@ -321,7 +321,7 @@ def _on_sold(state: TshState, fill: Sold) -> TshState:
     if fill.shares <= 0:
         return state
     left = max(0, state.shares - fill.shares)
-    reason = state.reason or fill.reason
+    reason = fill.reason or state.reason  # sold by somebody else, whatever we were about to do
     return replace(state, shares=left, reason=reason, phase=Phase.CLOSED if left == 0 else state.phase)
 
 
