@@ -48,6 +48,7 @@ from engine.decision.bit_intrinsics import (  # noqa: E402
 MAX_MEMBERS = 10
 FRAMES = MAX_MEMBERS  # one frame a member, and a spare
 NEVER = -(2**62)  # below every best sum: a dead node, or no limit
+NO_LIMIT = 2**58  # above every best sum of a day, five of them still fit int64
 NO_FLOOR = -(2**40)  # micro-percent; a floor that is off (times 1,000 picks it still fits int64)
 
 ROUNDING = 1e-6  # percentage points; far above the rounding of a score, far below any difference that counts
@@ -69,6 +70,7 @@ class Problem(NamedTuple):
     total: bool  # min_picks is a sum over days (counting only)
     scored: bool  # keep best sums, prune, report hits
     penalty: float  # weight of the deviation
+    worst_day: bool  # the score is the worst day's mean instead
     day_floor: int  # micro-percent, NO_FLOOR when off
     min_positive_days: int
 
@@ -158,7 +160,8 @@ def _native(value: object) -> Any:
     return {bool: types.boolean, int: types.int64, float: types.float64}[type(value)]
 
 
-def _tuple_type(example: tuple[object, ...]) -> Any:
+def tuple_type(example: tuple[object, ...]) -> Any:
+    """numba's type of one of our named tuples: kernels are compiled before their first call."""
     named_tuple: Any = types.NamedTuple
     return named_tuple([_native(value) for value in example], type(example))
 
@@ -170,23 +173,23 @@ def sample_problem() -> Problem:
         np.zeros((DAYS, WORDS * 64), np.int64),
         np.zeros(1, np.int64),
         np.zeros(LANES, np.uint64),
-        1, True, False, True, 0.5, NO_FLOOR, 0,
+        1, True, False, True, 0.5, False, NO_FLOOR, 0,
     )  # fmt: skip
 
 
-_PROBLEM = _tuple_type(sample_problem())
-_LIMITS = _tuple_type(Limits(2, 2, 0, NEVER, 0.0))
-_WORKSPACE = _tuple_type(new_workspace(1))
-_HITS = _tuple_type(new_hits(1))
+_PROBLEM = tuple_type(sample_problem())
+_LIMITS = tuple_type(Limits(2, 2, 0, NEVER, 0.0))
+_WORKSPACE = tuple_type(new_workspace(1))
+_HITS = tuple_type(new_hits(1))
 
 # Arrays come and go with the caller, so the kernels need no reference counting: it would cost
 # more than the work on a node.
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
-_kernel: Any = numba.njit(**_OPTIONS)
+kernel: Any = numba.njit(**_OPTIONS)
 _inlined: Any = numba.njit(**_OPTIONS, forceinline=True)
 
 
-@_kernel
+@kernel
 def _project(problem: Problem, work: Workspace, anchor: int, locals_: int) -> None:
     """Fills ``rows``, ``pp`` and the first mask: everything as seen on the anchor's own tickers."""
     span = 1
@@ -234,6 +237,7 @@ def _best_sum(problem: Problem, work: Workspace, mask_at: int, row_at: int) -> i
     """
     span = work.meta[SPAN]
     total = 0
+    lowest = NO_LIMIT
     positive = 0
     dead = False
     for day in range(DAYS):
@@ -256,11 +260,12 @@ def _best_sum(problem: Problem, work: Workspace, mask_at: int, row_at: int) -> i
         work.sums[day] = best
         work.worst[day] = value
         total += best
+        lowest = min(lowest, best)
         positive += best > 0
         dead |= best < problem.day_floor * problem.min_picks
     if dead or positive < problem.min_positive_days:
         return NEVER
-    return total
+    return DAYS * lowest if problem.worst_day else total
 
 
 @_inlined
@@ -281,6 +286,7 @@ def _score(problem: Problem, work: Workspace, least: float) -> float:
     if at_most / (DAYS * MICRO) < least - ROUNDING:
         return -np.inf
     mean = 0.0
+    lowest = np.inf
     positive = 0
     failed = False
     for day in range(DAYS):
@@ -292,10 +298,13 @@ def _score(problem: Problem, work: Workspace, least: float) -> float:
         positive += total > 0
         failed |= total < problem.day_floor * picks
         work.means[day] = total / (picks * MICRO)
+        lowest = min(lowest, work.means[day])
         mean += work.means[day]
     mean /= DAYS
     if failed or positive < problem.min_positive_days or mean < least:
         return -np.inf
+    if problem.worst_day:
+        return lowest if lowest >= least else -np.inf
     variance = 0.0
     for day in range(DAYS):
         variance += (work.means[day] - mean) ** 2
@@ -319,7 +328,7 @@ def _report(work: Workspace, hits: Hits, frame: int, added: int, score: float) -
     work.counters[HELD] = at + 1
 
 
-@_kernel
+@kernel
 def _settle(problem: Problem, limits: Limits, work: Workspace, hits: Hits, frame: int, found: int) -> None:
     """Judges the ``found`` frequent candidates of a new frame and opens the frame for walking."""
     new = frame + 2 > limits.counted_size  # else an earlier pass has counted and reported them
@@ -352,7 +361,7 @@ def _settle(problem: Problem, limits: Limits, work: Workspace, hits: Hits, frame
         work.meta[CUT] = max(work.meta[CUT], _open_best(problem, work, frame))
 
 
-@_kernel
+@kernel
 def _open_best(problem: Problem, work: Workspace, frame: int) -> int:
     """The largest best sum that a group below the unwalked candidates of a frame can have."""
     if not problem.scored:
@@ -367,7 +376,7 @@ def _open_best(problem: Problem, work: Workspace, frame: int) -> int:
     return largest
 
 
-@_kernel
+@kernel
 def open_best(problem: Problem, work: Workspace) -> int:
     """The largest best sum still open below the anchor, subtrees cut by the pass included."""
     largest: int = work.meta[CUT]
@@ -376,7 +385,7 @@ def open_best(problem: Problem, work: Workspace) -> int:
     return largest
 
 
-@_kernel
+@kernel
 def open_anchor(problem: Problem, limits: Limits, work: Workspace, hits: Hits, anchor: int) -> None:
     """Begins an anchor: pairs it with every later item, projects the survivors, opens frame 0.
 
@@ -409,16 +418,16 @@ def open_anchor(problem: Problem, limits: Limits, work: Workspace, hits: Hits, a
         _settle(problem, limits, work, hits, 0, found)
 
 
-@_kernel
+@kernel
 def resume_anchor(problem: Problem, work: Workspace) -> None:
     """Rebuilds projection and masks of a parked anchor; its stack and items are in place."""
     _project(problem, work, work.meta[ANCHOR], work.meta[LOCALS])
     for frame in range(1, work.meta[DEPTH]):
-        _narrow(work, frame, work.path[frame])
+        narrow(work, frame, work.path[frame])
 
 
 @_inlined
-def _narrow(work: Workspace, frame: int, local: int) -> None:
+def narrow(work: Workspace, frame: int, local: int) -> None:
     """masks[frame] = masks[frame - 1] AND the row of ``local``."""
     stride = work.meta[SPAN] * LANES
     above = (frame - 1) * WORDS * LANES
@@ -426,7 +435,7 @@ def _narrow(work: Workspace, frame: int, local: int) -> None:
         work.masks[above + WORDS * LANES + x] = work.masks[above + x] & work.rows[local * stride + x]
 
 
-@_kernel
+@kernel
 def advance(problem: Problem, limits: Limits, work: Workspace, hits: Hits, max_tests: int) -> int:
     """Walks on for about ``max_tests`` tests (one prefix is never split). CLOSED, SLICE_OVER or HITS_FULL."""
     stop: int = work.counters[TESTS] + max_tests
@@ -448,7 +457,7 @@ def advance(problem: Problem, limits: Limits, work: Workspace, hits: Hits, max_t
             continue
         prefix = work.candidates[frame, i]
         work.path[frame + 1] = prefix
-        _narrow(work, frame + 1, prefix)
+        narrow(work, frame + 1, prefix)
         mask_at = (frame + 1) * WORDS * LANES
         algorithm = work.algorithm[prefix]
         found = 0
@@ -470,7 +479,7 @@ def advance(problem: Problem, limits: Limits, work: Workspace, hits: Hits, max_t
     return CLOSED
 
 
-@_kernel
+@kernel
 def count_all(problem: Problem, limits: Limits, work: Workspace, hits: Hits) -> int:
     """How many frequent groups of 2..max_size items there are, by walking every anchor."""
     for anchor in range(problem.bits.shape[0]):
@@ -480,19 +489,23 @@ def count_all(problem: Problem, limits: Limits, work: Workspace, hits: Hits) -> 
     return frequent
 
 
-@_kernel
+@kernel
 def single_best(problem: Problem, item: int) -> int:
     """Best sum of one item alone: what no group with it can exceed."""
     total = 0
+    lowest = NO_LIMIT
     for day in range(DAYS):
         missing = problem.min_picks
+        best = 0
         for word in range(WORDS):
             left = problem.bits[item, day, word]
             while left != 0 and missing > 0:
-                total += problem.pp[day, word * 64 + lowest_one(left)]
+                best += problem.pp[day, word * 64 + lowest_one(left)]
                 left &= left - np.uint64(1)
                 missing -= 1
-    return total
+        total += best
+        lowest = min(lowest, best)
+    return DAYS * lowest if problem.worst_day else total
 
 
 # What a search compiles on first use, callees first: (name, function, argument types).

@@ -50,8 +50,9 @@ from engine.decision.group_kernel import (
     single_best,
 )
 from engine.decision.group_problem import RankedProblem, rank_problem
+from engine.decision.null_kernel import NULL_KERNELS
 from engine.decision.top_groups import FoundGroup, TopGroups
-from engine.decision.watchdog import EVIDENCE, SECOND, Ledger, LedgerSums
+from engine.decision.watchdog import SECOND, Ledger, LedgerSums
 from engine.kernel_cache import compiling
 from engine.model import DAYS, TICKERS, Ints, Words
 
@@ -62,7 +63,6 @@ HIT_CAPACITY = 4096  # groups a lane holds before it hands them in
 FIRST_RATE = 20e6  # tests a second that a lane expects of itself before it has measured
 
 __all__ = [
-    "EVIDENCE",
     "FoundGroup",
     "GroupSearch",
     "SearchResult",
@@ -160,27 +160,37 @@ class GroupSearch:
         day_floor: float | None = None,
         min_positive_days: int = 0,
         budget_s: float | None = None,
+        evidence_s: float = 0.0,
         tests: int | None = None,
+        worst_day: bool = False,
         slice_s: float = watchdog.SLICE_NS / SECOND,
     ) -> None:
-        """Arguments as ``search_groups``; ``slice_s`` is how long a lane works before it looks up."""
+        """Arguments as ``search_groups``; ``slice_s`` is how long a lane works before it looks up.
+
+        ``evidence_s``: wall seconds at the end of the budget that a search without a proof leaves
+        to the evidence lane.
+        """
         if top_k < 1 or threads < 1:
             raise ValueError(f"top_k is {top_k}, threads are {threads}: both are at least 1")
         if tests is not None and tests < 1:
             raise ValueError(f"tests is {tests}: an anchor needs at least one test")
         self._problem: RankedProblem = rank_problem(
             bits, pp, algorithm, min_picks=min_picks, max_size=max_size, score_lambda=score_lambda,
-            day_floor=day_floor, min_positive_days=min_positive_days,
+            day_floor=day_floor, min_positive_days=min_positive_days, worst_day=worst_day,
         )  # fmt: skip
         self._top_k, self._quota, self._slice_s = top_k, tests, slice_s
         self._budget_s = NO_BUDGET_S if budget_s is None else budget_s
+        if not 0 <= evidence_s < self._budget_s:
+            raise ValueError(f"evidence_s is {evidence_s} of a budget of {self._budget_s:g} s")
+        self._search_s = self._budget_s - evidence_s
         self._ledger = Ledger(threads, self._budget_s)
+        self._capacity = round(self._ledger.capacity * self._search_s / self._budget_s)  # the search's own part
         self._final_size = max_size
         passes = (*(size for size in (3, 4) if size < max_size), max_size)
         kernel = self._problem.kernel
         jobs = [AnchorJob(a, int(single_best(kernel, a))) for a in range(self._problem.count - 1)]
         self._queue = AnchorQueue(jobs, passes, rounds=tests is not None)
-        self._allowance = watchdog.pass_allowance(0, self._ledger.capacity, final=self._queue.last_pass)
+        self._allowance = watchdog.pass_allowance(0, self._capacity, final=self._queue.last_pass)
         self._top = TopGroups(top_k)
         self._round_threshold = -math.inf  # what lanes know under a quota
         self._tests, self._frequent = 0, self._problem.count
@@ -255,6 +265,20 @@ class GroupSearch:
                 proven=bound is None,
                 gap=gap,
             )
+
+    @property
+    def problem(self) -> RankedProblem:
+        return self._problem
+
+    @property
+    def ledger(self) -> Ledger:
+        """For the evidence lane, once the search has ended."""
+        return self._ledger
+
+    @property
+    def time_left_s(self) -> float:
+        """Wall seconds of the budget that are left."""
+        return max(0.0, self._budget_s - self._elapsed())
 
     def snapshot(self) -> SearchSnapshot:
         """Everything a screen shows, consistent at one moment."""
@@ -384,9 +408,7 @@ class GroupSearch:
     def _set_allowance(self) -> None:
         """A new pass begins: its share of the time, and under a quota the threshold it may know."""
         self._round_threshold = self._top.threshold
-        self._allowance = watchdog.pass_allowance(
-            self._ledger.used, self._ledger.capacity, final=self._queue.last_pass
-        )
+        self._allowance = watchdog.pass_allowance(self._ledger.used, self._capacity, final=self._queue.last_pass)
 
     def _limit_of_lanes(self) -> int:
         threshold = self._top.threshold if self._quota is None else self._round_threshold
@@ -395,7 +417,7 @@ class GroupSearch:
     def _over(self) -> bool:
         if self._stopping:
             return True
-        if self._paused_at is None and (self._elapsed() >= self._budget_s or self._ledger.pool == 0):
+        if self._paused_at is None and (self._elapsed() >= self._search_s or self._ledger.pool == 0):
             self._stopping = True
         return self._stopping
 
@@ -447,7 +469,7 @@ class GroupSearch:
         left_s = min(
             self._slice_s,
             self._ledger.lane(lane.number).open / SECOND,
-            self._budget_s - self._elapsed(),
+            self._search_s - self._elapsed(),
         )
         tests = max(10_000, int(lane.rate * left_s))
         if self._quota is not None:
@@ -503,9 +525,8 @@ class GroupSearch:
             self._ledger.donate(lane.number)
             lane.state, lane.job = "done", None
             if all(other.state == "done" for other in self._lanes):
-                bound, _ = self._bound_and_gap()
                 self._ended_s = self._elapsed()
-                self._ledger.settle(proven=bound is None)
+                self._ledger.settle()
             self._changed.notify_all()
 
 
@@ -523,6 +544,7 @@ def search_groups(
     min_positive_days: int = 0,
     budget_s: float | None = None,
     tests: int | None = None,
+    worst_day: bool = False,
 ) -> SearchResult:
     """The ``top_k`` best groups of 2..``max_size`` items, at most one an algorithm.
 
@@ -537,7 +559,7 @@ def search_groups(
     search = GroupSearch(
         bits, pp, algorithm, min_picks=min_picks, max_size=max_size, top_k=top_k, threads=threads,
         score_lambda=score_lambda, day_floor=day_floor, min_positive_days=min_positive_days,
-        budget_s=budget_s, tests=tests,
+        budget_s=budget_s, tests=tests, worst_day=worst_day,
     )  # fmt: skip
     search.start()
     try:
@@ -573,6 +595,7 @@ def count_groups(
 def warm_up(progress: Callable[[int, int, str], None]) -> None:
     """Compiles the kernels, or loads them from the cache; ``progress(done, total, name)`` after each."""
     with compiling():
-        for done, (name, kernel, argument_types) in enumerate(KERNELS, start=1):
+        kernels = (*KERNELS, *NULL_KERNELS)
+        for done, (name, kernel, argument_types) in enumerate(kernels, start=1):
             kernel.compile(argument_types)
-            progress(done, len(KERNELS), f"group search: {name}")
+            progress(done, len(kernels), f"group search: {name}")

@@ -19,7 +19,14 @@ import numpy as np
 from engine.brackets import BracketTable
 from engine.config import SearchSettings
 from engine.decision.search_request import MODULE, NAME, REMEDY, SearchAnswer, SearchProgress, SearchRequest
-from engine.decision.selection import MeasuredGroup, Replication, holdout_text, replicate, select_groups
+from engine.decision.selection import (
+    MeasuredGroup,
+    Replication,
+    holdout_text,
+    replicate,
+    select_groups,
+    verdict_parts,
+)
 from engine.errors import DataError
 from engine.events import EventSink, GroupsSelected
 from engine.model import DAYS, Bools, Evaluation, ExitModel, Floats, Ints, ParameterSet, profit_percentage
@@ -196,6 +203,7 @@ def members_text(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> str:
 
 def group_row(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> GroupRow:
     """A stored group as the groups screen shows it."""
+    why, luck = verdict_parts(group.verdict)
     return GroupRow(
         rank=group.rank,
         selected=group.selected,
@@ -207,7 +215,9 @@ def group_row(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> GroupRow:
         members=members_text(group, spaces),
         holdout=holdout_text(group),
         overlap=group.overlap_first,
-        verdict=group.verdict,
+        p_value=group.p_value,
+        luck=luck,
+        verdict=why,
     )
 
 

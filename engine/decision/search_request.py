@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.brackets import Bracket, BracketTable
 from engine.config import SearchSettings
 from engine.decision.guardrails import GuardrailTally
+from engine.decision.permutation_null import Shuffled
 from engine.decision.selection import MeasuredGroup
 from engine.model import ExitModel, Parameter, ParameterSet
 from engine.records import SearchOutcome
@@ -105,6 +106,23 @@ class SearchProgress(Wire):
     view: GroupsView
 
 
+class WireShuffled(Wire):
+    """A Shuffled: how a group compares with the best of shuffled weeks."""
+
+    reached: int
+    done: int
+    planned: int
+    certain: bool
+    bounded: int | None
+
+    @classmethod
+    def of(cls, shuffled: Shuffled) -> WireShuffled:
+        return cls(**asdict(shuffled))
+
+    def shuffled(self) -> Shuffled:
+        return Shuffled(**self.model_dump())
+
+
 class WireGroup(Wire):
     """A found group; sums in micro-percent, picks as hex of ``engine.records.picks_bytes``."""
 
@@ -114,6 +132,7 @@ class WireGroup(Wire):
     day_counts: tuple[int, ...]
     pp_sum: int
     picks: str
+    shuffled: WireShuffled | None = None
 
     def measured(self) -> MeasuredGroup:
         return MeasuredGroup(
@@ -123,6 +142,7 @@ class WireGroup(Wire):
             day_counts=self.day_counts,
             pp_sum=self.pp_sum,
             picks=bytes.fromhex(self.picks),
+            shuffled=None if self.shuffled is None else self.shuffled.shuffled(),
         )
 
 

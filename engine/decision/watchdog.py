@@ -20,7 +20,6 @@ SECOND = 1_000_000_000  # nanoseconds
 SLICE_NS = 50_000_000  # a lane looks up from its work this often: pause, stop and donation wait no longer
 FIRST_GRANT_NS = 20_000_000  # most anchors close within it; the others prove that they need more
 DONATION_NS = 250_000_000  # at most so much before the next look at which anchor deserves it most
-EVIDENCE = "evidence"  # the lane that inherits what a proof leaves over
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +47,7 @@ class LedgerSums:
     donated: float
     received: float
     evidence: float  # what the evidence lane was given
+    evidence_used: float
     saved: float
     overrun: float  # clock time beyond the capacity, never more than one slice a lane
 
@@ -108,18 +108,29 @@ class Ledger:
         self.pool += left
         return left
 
-    def settle(self, *, proven: bool) -> None:
-        """Ends the search: lanes give back what they hold; after a proof the evidence lane inherits the pool.
+    def inherit(self) -> int:
+        """The search has ended: the evidence lane receives the pool, ns."""
+        given = self._take(self.pool)
+        account = self._evidence
+        self._evidence = LaneAccount(0, account.received + given, account.used, account.donated)
+        return given
 
-        The permutation null is not part of the search yet: the evidence lane uses nothing,
-        and all that is left is reported as saved.
-        """
+    def use_evidence(self, spent: int) -> None:
+        """Charges the evidence lane; what it did beyond its inheritance is overrun."""
+        if spent < 0:
+            raise ValueError("time cannot be given back by using it")
+        charged = min(spent, self._evidence.open)
+        self.overrun += spent - charged
+        account = self._evidence
+        self._evidence = LaneAccount(0, account.received, account.used + charged, account.donated)
+
+    def settle(self) -> None:
+        """Everybody gives back what he holds; the pool is what was saved (until the evidence lane inherits it)."""
         for lane in range(len(self._lanes)):
             self.donate(lane)
-        if proven:
-            inherited = self._take(self.pool)
-            self._evidence = LaneAccount(received=inherited, donated=inherited)
-            self.pool += inherited
+        account, left = self._evidence, self._evidence.open
+        self._evidence = LaneAccount(0, account.received, account.used, account.donated + left)
+        self.pool += left
         self.saved = self.pool
 
     def sums(self) -> LedgerSums:
@@ -131,6 +142,7 @@ class Ledger:
             donated=sum(a.donated for a in self._lanes) / SECOND,
             received=sum(a.received for a in self._lanes) / SECOND,
             evidence=self._evidence.received / SECOND,
+            evidence_used=self._evidence.used / SECOND,
             saved=self.saved / SECOND,
             overrun=self.overrun / SECOND,
         )

@@ -80,7 +80,7 @@ def _measured(bars: Panel, space: ParameterSpace, sets: list[ParameterSet]) -> l
 
 
 def plan(path: Path, *, used_before_s: float = 0.0, **settings: object) -> DiscoveryPlan:
-    chosen = {"budget_s": 30.0, "min_picks": 4, "threads": 2, "top_k": 20, "max_size": 6} | settings
+    chosen = {"budget_s": 30.0, "min_picks": 4, "threads": 2, "top_k": 20, "max_size": 6, "permutations": 40} | settings
     return DiscoveryPlan(
         stocks_db=path,
         spaces=SPACES,

@@ -85,7 +85,10 @@ async def test_the_stage_stores_the_searched_groups_with_two_selected(week: Path
     assert all(g.selected is None for g in groups[2:])
     assert groups[1].overlap_first is not None
     assert groups[1].overlap_first < 0.5
-    assert all(g.p_value is None and "p not measured yet" in g.verdict for g in groups)
+    assert all(g.p_value is not None and "shuffled searches: p = " in g.verdict for g in groups)
+    assert max(groups, key=lambda g: g.score).p_value == min(g.p_value or 1.0 for g in groups)
+    assert outcome.ledger["evidence_used"] > 0
+    assert any(0 < view.shuffles_done <= view.shuffles == 40 for view in views)
     assert outcome.ledger["open_grants"] + outcome.ledger["used"] + outcome.ledger["pool"] == pytest.approx(
         outcome.ledger["capacity"]
     )

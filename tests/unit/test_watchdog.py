@@ -44,18 +44,30 @@ def test_open_grants_used_and_pool_are_the_capacity_after_every_move(
         assert all(ledger.lane(lane).open >= 0 for lane in range(4))
 
 
-@given(moves=moves, proven=st.booleans())
+@given(moves=moves, evidence=st.lists(st.integers(0, 3_000_000_000), max_size=4))
 def test_at_the_end_used_and_saved_are_the_capacity_and_nothing_is_open(
-    moves: list[tuple[str, int, int]], proven: bool
+    moves: list[tuple[str, int, int]], evidence: list[int]
 ) -> None:
     ledger = Ledger(4, 2.0)
     for move in moves:
         play(ledger, move)
+    ledger.settle()
     left = ledger.capacity - ledger.used
-    ledger.settle(proven=proven)
+    assert ledger.open_grants == 0
+    assert ledger.saved == left
+    overrun = ledger.overrun
+    assert ledger.inherit() == left
+    for spent in evidence:
+        ledger.use_evidence(spent)
+        assert ledger.open_grants + ledger.used + ledger.pool == ledger.capacity
+        assert min(ledger.open_grants, ledger.pool) >= 0
+    ledger.settle()
     assert ledger.open_grants == 0
     assert ledger.used + ledger.saved == ledger.capacity
-    assert ledger.sums().evidence == pytest.approx(left / SECOND if proven else 0.0)
+    sums = ledger.sums()
+    assert sums.evidence == pytest.approx(left / SECOND)
+    assert sums.evidence_used == pytest.approx(min(left, sum(evidence)) / SECOND)
+    assert ledger.overrun - overrun == max(0, sum(evidence) - left)
 
 
 @given(moves=moves)
