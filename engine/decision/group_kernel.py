@@ -426,6 +426,46 @@ def resume_anchor(problem: Problem, work: Workspace) -> None:
         narrow(work, frame, work.path[frame])
 
 
+@kernel
+def replay_anchor(
+    problem: Problem, limits: Limits, work: Workspace, hits: Hits, path: Ints, following: Ints
+) -> None:
+    """Rebuilds the walk of an anchor that ``open_anchor`` has just opened, up to where a cursor stands.
+
+    ``limits.score`` must be infinite: what lies on the way was reported in an earlier life. The
+    threshold may have risen since; a frame that it closed now ends the way, and nothing is lost.
+    """
+    stride = work.meta[SPAN] * LANES
+    for frame in range(path.shape[0]):
+        if work.meta[DEPTH] != frame + 1:
+            return
+        last = work.width[frame]
+        at = 0
+        while at < last and (following[frame] < 0 or work.candidates[frame, at] < following[frame]):
+            at += 1
+        work.position[frame] = at
+        if frame + 1 == path.shape[0]:
+            return
+        own = 0
+        while own < at and work.candidates[frame, own] != path[frame + 1]:
+            own += 1
+        if own == at:
+            return
+        prefix = work.candidates[frame, own]
+        work.path[frame + 1] = prefix
+        narrow(work, frame + 1, prefix)
+        mask_at = (frame + 1) * WORDS * LANES
+        found = 0
+        for j in range(own + 1, last):
+            local = work.candidates[frame, j]
+            if problem.exclusive and work.algorithm[local] == work.algorithm[prefix]:
+                continue
+            work.candidates[frame + 1, found] = local
+            found += shares_enough(work.masks, mask_at, work.rows, local * stride, work.meta[SPAN], problem.floors)
+        if found > 0:
+            _settle(problem, limits, work, hits, frame + 1, found)
+
+
 @_inlined
 def narrow(work: Workspace, frame: int, local: int) -> None:
     """masks[frame] = masks[frame - 1] AND the row of ``local``."""
@@ -517,5 +557,10 @@ KERNELS = (
     ("open bound", open_best, (_PROBLEM, _WORKSPACE)),
     ("open anchor", open_anchor, (_PROBLEM, _LIMITS, _WORKSPACE, _HITS, types.int64)),
     ("resume anchor", resume_anchor, (_PROBLEM, _WORKSPACE)),
+    (
+        "replay anchor",
+        replay_anchor,
+        (_PROBLEM, _LIMITS, _WORKSPACE, _HITS, types.Array(types.int64, 1, "C"), types.Array(types.int64, 1, "C")),
+    ),
     ("advance", advance, (_PROBLEM, _LIMITS, _WORKSPACE, _HITS, types.int64)),
 )

@@ -27,9 +27,10 @@ from typing import Literal
 import numpy as np
 
 from engine.decision import watchdog
-from engine.decision.anchor_queue import AnchorJob, AnchorQueue, park, unpark
+from engine.decision.anchor_queue import AnchorJob, AnchorQueue, cursor_of, park, unpark
 from engine.decision.group_kernel import (
     CLOSED,
+    CUT,
     DEPTH,
     FREQUENT,
     HELD,
@@ -46,11 +47,13 @@ from engine.decision.group_kernel import (
     new_workspace,
     open_anchor,
     open_best,
+    replay_anchor,
     resume_anchor,
     single_best,
 )
 from engine.decision.group_problem import RankedProblem, rank_problem
 from engine.decision.null_kernel import NULL_KERNELS
+from engine.decision.search_state import Cursor, SearchState
 from engine.decision.top_groups import FoundGroup, TopGroups
 from engine.decision.watchdog import SECOND, Ledger, LedgerSums
 from engine.kernel_cache import compiling
@@ -164,11 +167,13 @@ class GroupSearch:
         tests: int | None = None,
         worst_day: bool = False,
         slice_s: float = watchdog.SLICE_NS / SECOND,
+        policy: watchdog.Policy = watchdog.DONATING,
+        resume: SearchState | None = None,
     ) -> None:
         """Arguments as ``search_groups``; ``slice_s`` is how long a lane works before it looks up.
 
         ``evidence_s``: wall seconds at the end of the budget that a search without a proof leaves
-        to the evidence lane.
+        to the evidence lane. ``resume``: the ``state`` of an earlier life with the same arguments.
         """
         if top_k < 1 or threads < 1:
             raise ValueError(f"top_k is {top_k}, threads are {threads}: both are at least 1")
@@ -182,6 +187,7 @@ class GroupSearch:
         self._budget_s = NO_BUDGET_S if budget_s is None else budget_s
         if not 0 <= evidence_s < self._budget_s:
             raise ValueError(f"evidence_s is {evidence_s} of a budget of {self._budget_s:g} s")
+        self._policy = policy
         self._search_s = self._budget_s - evidence_s
         self._ledger = Ledger(threads, self._budget_s)
         self._capacity = round(self._ledger.capacity * self._search_s / self._budget_s)  # the search's own part
@@ -202,10 +208,23 @@ class GroupSearch:
         self._threads: list[threading.Thread] = []
         self._error: BaseException | None = None
         self._stopping = False
+        self._elapsed_before = 0.0  # wall seconds of earlier lives
+        if resume is not None:
+            self._restore(resume, passes)
         self._started_at: float | None = None
         self._paused_at: float | None = None
         self._paused_s = 0.0
         self._ended_s: float | None = None
+
+    def _restore(self, state: SearchState, passes: tuple[int, ...]) -> None:
+        self._elapsed_before = state.elapsed_s
+        self._queue = AnchorQueue.restored(
+            state.jobs, passes, state.level, self._queue.total, rounds=self._quota is not None
+        )
+        self._top.offer(state.top)
+        self._round_threshold, self._allowance = state.round_threshold, state.allowance
+        self._tests, self._frequent = state.tests, state.frequent
+        self._ledger.restore(state.lanes, state.evidence_account)
 
     # --- commands ------------------------------------------------------------------------
 
@@ -280,6 +299,25 @@ class GroupSearch:
         """Wall seconds of the budget that are left."""
         return max(0.0, self._budget_s - self._elapsed())
 
+    def state(self) -> SearchState:
+        """What a later life needs to go on from here; cheap, consistent at one moment."""
+        with self._changed:
+            whole = self._quota is not None
+            partial = self._queue.under_way if whole else ()
+            lanes, evidence = self._ledger.accounts()
+            return SearchState(
+                elapsed_s=self._elapsed(),
+                level=self._queue.level,
+                jobs=self._queue.states(whole_passes=whole),
+                top=self._top.best(),
+                round_threshold=self._round_threshold,
+                allowance=self._allowance,
+                tests=self._tests - sum(job.pass_tests for job in partial),
+                frequent=self._frequent - sum(job.pass_frequent for job in partial),
+                lanes=lanes,
+                evidence_account=evidence,
+            )
+
     def snapshot(self) -> SearchSnapshot:
         """Everything a screen shows, consistent at one moment."""
         with self._changed:
@@ -324,9 +362,9 @@ class GroupSearch:
         if self._ended_s is not None:
             return self._ended_s
         if self._started_at is None:
-            return 0.0
+            return self._elapsed_before
         until = time.monotonic() if self._paused_at is None else self._paused_at
-        return until - self._started_at - self._paused_s
+        return self._elapsed_before + until - self._started_at - self._paused_s
 
     def _bound_and_gap(self) -> tuple[float | None, float]:
         """The best open bound (None when proven) and its distance to the K-th best score."""
@@ -401,7 +439,7 @@ class GroupSearch:
     def _open_grant(self, lane: _Lane, job: AnchorJob) -> None:
         pool = self._ledger.pool
         if job.stack is None:
-            self._ledger.grant(lane.number, watchdog.first_grant(pool, self._queue.visits_left + 1))
+            self._ledger.grant(lane.number, self._policy.first_grant(pool, self._queue.visits_left + 1))
         else:
             self._ledger.receive(lane.number, watchdog.donation(pool, len(self._lanes)))
 
@@ -438,12 +476,15 @@ class GroupSearch:
             job.top = TopGroups(self._top_k, self._round_threshold)
         began = time.monotonic_ns()
         work.counters[:] = 0
-        if job.stack is None:
-            open_anchor(kernel, self._limits(job), work, hits, job.anchor)
-        else:
+        if job.stack is not None:
             unpark(job.stack, kernel, work)
             resume_anchor(kernel, work)
             job.stack = None
+        elif job.cursor is not None:
+            self._replay(lane, job, job.cursor)
+        else:
+            job.pass_tests = job.pass_frequent = 0
+            open_anchor(kernel, self._limits(job), work, hits, job.anchor)
         while True:
             before = int(work.counters[TESTS])
             ended = advance(kernel, self._limits(job), work, hits, self._slice_tests(lane, job, before))
@@ -463,6 +504,17 @@ class GroupSearch:
                 if self._paused_at is not None:
                     self._wait_while_paused()
                     began = time.monotonic_ns()
+
+    def _replay(self, lane: _Lane, job: AnchorJob, cursor: Cursor) -> None:
+        """Brings the lane to where an earlier life left the anchor; that life has counted what lies before."""
+        kernel, work, hits = self._problem.kernel, lane.work, lane.hits
+        silent = self._limits(job)._replace(score=math.inf)
+        open_anchor(kernel, silent, work, hits, job.anchor)
+        replay_anchor(
+            kernel, silent, work, hits, np.array(cursor.path, np.int64), np.array(cursor.following, np.int64)
+        )
+        work.meta[CUT] = max(int(work.meta[CUT]), cursor.cut)
+        work.counters[:] = 0
 
     def _slice_tests(self, lane: _Lane, job: AnchorJob, done: int) -> int:
         """How many tests fit the time until the lane should look up; never more than the quota."""
@@ -495,12 +547,15 @@ class GroupSearch:
         self._tests += int(work.counters[TESTS])
         self._frequent += int(work.counters[FREQUENT])
         job.tests += int(work.counters[TESTS])
+        job.pass_tests += int(work.counters[TESTS])
+        job.pass_frequent += int(work.counters[FREQUENT])
+        job.cursor = cursor_of(work)
         work.counters[TESTS] = work.counters[FREQUENT] = 0
         over = self._over()
         if ended == CLOSED:
             self._queue.finish_pass(job)
             lane.progressed_at = time.monotonic()
-        elif quota_used or over:
+        elif quota_used or over or (not self._policy.helps and self._ledger.lane(lane.number).open <= 0):
             self._queue.give_up(job)
         elif self._ledger.lane(lane.number).open > 0:
             return False
@@ -512,6 +567,7 @@ class GroupSearch:
         if job.top is not None:  # under a quota nobody reads the common threshold before the next pass
             self._hand_in(lane, job.top)
             self._top.offer(job.top.best())
+            job.top = None  # the next pass knows all of it through its round's threshold
         self._ledger.donate(lane.number)
         self._changed.notify_all()
         return True

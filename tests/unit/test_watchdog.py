@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.decision.watchdog import (
+    DONATING,
     DONATION_NS,
+    EQUAL_SPLIT,
     FIRST_GRANT_NS,
     SECOND,
     Ledger,
     donation,
-    first_grant,
     pass_allowance,
 )
 
@@ -127,7 +128,8 @@ def test_a_ledger_without_threads_or_finite_time_is_refused(threads: int, budget
 def test_grants_and_donations_never_exceed_the_pool_and_a_donation_is_never_nothing(
     pool: int, anchors: int, lanes: int
 ) -> None:
-    assert 0 <= first_grant(pool, anchors) <= min(pool, FIRST_GRANT_NS)
+    assert 0 <= DONATING.first_grant(pool, anchors) <= min(pool, FIRST_GRANT_NS)
+    assert 0 <= EQUAL_SPLIT.first_grant(pool, anchors) <= pool
     assert min(pool, 1) <= donation(pool, lanes) <= min(pool, DONATION_NS)
 
 
