@@ -40,6 +40,7 @@ from engine.decision.group_kernel import (
 from engine.decision.group_problem import RankedProblem
 from engine.decision.null_kernel import BLOCK, CUT_OFF, Quota, Shuffles, gather, new_shuffles, score_pairs, walk
 from engine.decision.permutation_null import Shuffled, enough, judge, ranked_shuffles, shuffle
+from engine.decision.search_state import EvidenceState
 from engine.decision.watchdog import SECOND, Ledger, LedgerSums
 from engine.model import DAYS, TICKERS, WORDS, Ints
 
@@ -92,10 +93,12 @@ class EvidenceLane:
         seed: int,
         time_left_s: float,
         tests: int | None = None,
+        resume: EvidenceState | None = None,
     ) -> None:
         """``excess`` int64[5, 1000] in symbol order, ``classes`` int64[1000], ``scores`` of the found groups.
 
-        ``time_left_s`` wall seconds, ``tests`` the operator's quota an anchor.
+        ``time_left_s`` wall seconds, ``tests`` the operator's quota an anchor, ``resume`` the
+        ``state`` of an earlier life with the same arguments.
         """
         if excess.shape != (DAYS, TICKERS) or classes.shape != (TICKERS,):
             raise ValueError(f"excess is {excess.shape}, classes are {classes.shape}")
@@ -113,6 +116,13 @@ class EvidenceLane:
         self._groups = 0  # that every shuffle looks at
         self._observed = math.inf
         self._best: list[float] = []
+        self._elapsed_before = 0.0  # wall seconds of earlier lives
+        self._fitted = tests is not None  # the quota is settled
+        if resume is not None:
+            self._quota = self._quota._replace(groups=resume.quota)
+            self._observed, self._best = resume.observed, list(resume.best)
+            self._groups, self._cut = resume.groups, resume.cut
+            self._elapsed_before, self._fitted = resume.elapsed_s, True
         self._changed = threading.Condition()
         self._anchors: Iterator[int] = iter(())
         self._walked, self._walks = 0, 1  # anchors of the present walk
@@ -162,6 +172,20 @@ class EvidenceLane:
             raise RuntimeError("the evidence lane has not ended")
         return judge(self._scores, self._best, self._observed, self._planned, self._groups if self._cut else None)
 
+    def state(self) -> EvidenceState | None:
+        """What a later life needs to go on after the last whole block; None before the first."""
+        with self._changed:
+            if not self._best:
+                return None
+            return EvidenceState(
+                observed=self._observed,
+                best=tuple(self._best),
+                groups=self._groups,
+                cut=self._cut,
+                quota=self._quota.groups,
+                elapsed_s=self._elapsed(),
+            )
+
     def snapshot(self) -> EvidenceSnapshot:
         with self._changed:
             state: Literal["running", "paused", "stopping", "done"] = "running"
@@ -186,9 +210,9 @@ class EvidenceLane:
         if self._ended_s is not None:
             return self._ended_s
         if self._began is None:
-            return 0.0
+            return self._elapsed_before
         until = time.monotonic() if self._paused_at is None else self._paused_at
-        return until - self._began - self._paused_s
+        return self._elapsed_before + until - self._began - self._paused_s
 
     def _over(self) -> bool:
         """Whether the lane must end (lock held)."""
@@ -211,9 +235,9 @@ class EvidenceLane:
 
     def _all_blocks(self) -> None:
         with ThreadPoolExecutor(self._threads, "evidence") as pool:
-            if self._tests is None and not self._fit_quota(pool):
+            if not self._fitted and not self._fit_quota(pool):
                 return
-            while len(self._best) < self._planned:
+            while len(self._best) < self._planned and not self._certain():
                 known = len(self._best)
                 self._detail = f"shuffled searches {known} of {self._planned}"
                 real = known == 0  # the first column of the first block is the real week
@@ -226,8 +250,9 @@ class EvidenceLane:
                     if real:
                         self._observed = found[0]
                     self._best.extend(found[real:])
-                if enough(self._best, min(max(self._scores), self._observed), self._planned) is not None:
-                    return
+
+    def _certain(self) -> bool:
+        return enough(self._best, min(max(self._scores), self._observed), self._planned) is not None
 
     def _fit_quota(self, pool: ThreadPoolExecutor) -> bool:
         """Counts every anchor's groups and cuts the largest, so that all shuffles fit; False: it had to end."""
@@ -259,8 +284,9 @@ class EvidenceLane:
         counts = self._walk_all(pool, lanes)
         if counts is None:
             return None
-        self._cut = any(cut for _, cut in counts.values())
-        self._groups = sum(groups for groups, _ in counts.values())
+        with self._changed:
+            self._cut = any(cut for _, cut in counts.values())
+            self._groups = sum(groups for groups, _ in counts.values())
         best = np.max([lane.best for lane in lanes], axis=0)
         return [float(value) for value in best[:columns]]
 

@@ -3,7 +3,8 @@
 The search runs in a worker process of its own (``search_worker``); this stage starts it,
 relays its views and commands, measures every found group on the hold-out tickers (eligible,
 never trained on, the same five days), selects, and stores ``final_groups`` whole. Rerunnable:
-a search that was killed restarts with the time its budget has left.
+a search that was killed goes on from its checkpoint, or without one restarts with the time its
+budget has left.
 """
 
 from __future__ import annotations
@@ -52,6 +53,7 @@ class DiscoveryPlan:
     brackets: BracketTable
     exit_model: ExitModel
     used_before_s: float = 0.0
+    checkpoint: Path | None = None
 
     def request(self, week: date) -> SearchRequest:
         """A fixed quota of tests gets the whole budget again: only tests may cut it, or it is not reproducible."""
@@ -64,6 +66,7 @@ class DiscoveryPlan:
             self.brackets,
             self.exit_model,
             None if self.settings.tests is not None else left,
+            self.checkpoint,
         )
 
 
@@ -140,6 +143,8 @@ class GroupDiscovery:
         groups = await asyncio.to_thread(select_groups, measured, replications, tally=tally)
         await self._stocks.replace_final_groups(outcome, groups)
         report = DiscoveryReport(outcome, groups, tickers)
+        if self._plan.checkpoint is not None:
+            self._plan.checkpoint.unlink(missing_ok=True)
         self._on_view(final_view(answer.view, groups, self._plan.spaces))
         self._publish(report)
         return report
@@ -148,7 +153,7 @@ class GroupDiscovery:
         def relay(message: dict[str, object]) -> None:
             progress = SearchProgress.model_validate(message)
             self._on_view(progress.view)
-            self._on_used(self._plan.used_before_s + progress.used_s)
+            self._on_used(progress.used_s if progress.resumed else self._plan.used_before_s + progress.used_s)
 
         return SearchAnswer.model_validate(await self._worker.run(request.line(), relay))
 

@@ -69,6 +69,7 @@ class SearchRequest(Wire):
     brackets: tuple[Bracket, ...]
     exit_model: ExitModel
     budget_left_s: float | None = Field(None, gt=0, allow_inf_nan=False)
+    checkpoint: str | None = None  # file to go on from, and to write every 2 s
 
     @classmethod
     def of(
@@ -80,6 +81,7 @@ class SearchRequest(Wire):
         brackets: BracketTable,
         exit_model: ExitModel,
         budget_left_s: float | None,
+        checkpoint: Path | None = None,
     ) -> SearchRequest:
         return cls(
             stocks_db=str(stocks_db),
@@ -89,6 +91,7 @@ class SearchRequest(Wire):
             brackets=tuple(brackets),
             exit_model=exit_model,
             budget_left_s=budget_left_s,
+            checkpoint=None if checkpoint is None else str(checkpoint),
         )
 
     def line(self) -> dict[str, Any]:
@@ -103,6 +106,7 @@ class SearchProgress(Wire):
     """What the worker tells 4 times a second: the view, and the wall seconds of the budget it has used."""
 
     used_s: float
+    resumed: bool = False  # it went on from a checkpoint: ``used_s`` counts the earlier lives
     view: GroupsView
 
 
@@ -178,6 +182,7 @@ class SearchAnswer(Wire):
     seconds: float
     budget_s: float  # what this run was given
     threads: int
+    resumed: bool = False  # ``seconds`` count the earlier lives
     ledger: dict[str, float]
     view: GroupsView
     tally: WireTally | None = None
@@ -190,7 +195,7 @@ class SearchAnswer(Wire):
             gap=self.gap,
             tests=self.tests,
             frequent=self.frequent,
-            seconds=self.seconds + seconds_before,
+            seconds=self.seconds if self.resumed else self.seconds + seconds_before,
             budget_s=budget_s,
             threads=self.threads,
             ledger=self.ledger,

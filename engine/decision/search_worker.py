@@ -2,7 +2,7 @@
 
 It reads the pruned variations and the week's bars read-only, runs ``GroupSearch`` in its
 threads beside the pipe to the engine, tells its view 4 times a second and ends with the
-engine. It writes nothing: the engine stores what it answers. Wire: ``engine.worker_pipe``;
+engine. It writes nothing but its checkpoint: the engine stores what it answers. Wire: ``engine.worker_pipe``;
 request and answer: ``engine.decision.search_request``.
 """
 
@@ -11,9 +11,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ from engine.decision.search_request import (
     WireShuffled,
     WireTally,
 )
+from engine.decision.search_state import Checkpoint, CheckpointError, SearchState, digest_of
 from engine.errors import DataError, OperatorError
 from engine.model import DAYS, OPEN, Ints, ParameterSet, Words, excess_of, profit_percentage, unpack_picks
 from engine.records import picks_words
@@ -42,6 +44,7 @@ from engine.worker_pipe import PROGRESS_INTERVAL, WorkerServer, serve
 log = logging.getLogger(__name__)
 
 SHOWN_GROUPS = 20
+CHECKPOINT_EVERY_S = 2.0  # wall seconds of work that a kill can cost, and a slice
 SHOWN_GAPS = 120  # one a second
 
 
@@ -103,6 +106,9 @@ class SearchRun:
         self._request = request
         self._search: GroupSearch | None = None
         self._evidence: EvidenceLane | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._saved: SearchState | None = None  # what an earlier life left
+        self._saved_at = time.monotonic()
         self._texts: tuple[str, ...] = ()
         self._gaps: deque[float] = deque(maxlen=SHOWN_GAPS)
         self._gap_at = -1.0
@@ -126,6 +132,7 @@ class SearchRun:
             server.progress(self._preparing(f"compiling kernels {done}/{total}: {name}"))
 
         await asyncio.to_thread(warm_up, compiled)
+        self._read_checkpoint(data)
         search = self._search = self._new_search(data)
         if self._paused:
             search.pause()
@@ -138,21 +145,22 @@ class SearchRun:
             changed, state = now.state != state, now.state
             if changed or server.progress_due:
                 server.progress(self._progress(now), force=changed)
+            await self._save(search)
         shuffled = await self._measure_luck(server, search, data)
         answer = await asyncio.to_thread(self._answer, search, data, shuffled)
-        server.progress(
-            SearchProgress(used_s=answer.seconds, view=answer.view).model_dump(mode="json"), force=True
-        )
+        server.progress(self._message(answer.view), force=True)
         return answer
 
     def _new_search(self, data: SearchData) -> GroupSearch:
-        settings, budget_s = self._request.settings, self._request.budget_s()
+        settings = self._request.settings
+        budget_s = self._request.budget_s() if self._saved is None else settings.budget_s
         return GroupSearch(
             data.bits, data.excess, data.algorithm,
             min_picks=settings.min_picks, max_size=settings.max_size, top_k=settings.top_k,
             threads=settings.thread_count(), score_lambda=settings.penalty(), day_floor=settings.day_floor,
             min_positive_days=settings.min_positive_days, worst_day=settings.objective == "worst_day",
             budget_s=budget_s, evidence_s=evidence_reserve(budget_s, settings.permutations), tests=settings.tests,
+            resume=self._saved,
         )  # fmt: skip
 
     async def _measure_luck(
@@ -166,7 +174,7 @@ class SearchRun:
             search.problem, data.excess, data.classes, [g.score for g in groups],
             ledger=search.ledger, threads=settings.thread_count(), shuffles=settings.permutations,
             max_size=settings.max_size, seed=self._request.week.toordinal(), time_left_s=search.time_left_s,
-            tests=settings.tests,
+            tests=settings.tests, resume=None if self._saved is None else self._saved.evidence,
         )  # fmt: skip
         self._evidence = lane
         if self._paused:
@@ -178,7 +186,38 @@ class SearchRun:
             changed, state = now.state != state, now.state
             if changed or server.progress_due:
                 server.progress(self._progress(search.snapshot()), force=changed)
+            await self._save(search, lane)
         return lane.result()
+
+    def _read_checkpoint(self, data: SearchData) -> None:
+        """What an earlier life of this very search left; without it, or when it is damaged, anew."""
+        if self._request.checkpoint is None:
+            return
+        settings = self._request.settings
+        inputs = (data.bits, data.excess, data.algorithm, data.classes)
+        named = f"{self._request.week} {settings.thread_count()} {settings.model_dump_json()}"
+        self._checkpoint = Checkpoint(
+            Path(self._request.checkpoint), digest_of([named.encode(), *(array.tobytes() for array in inputs)])
+        )
+        try:
+            self._saved = self._checkpoint.read()
+        except CheckpointError as error:
+            log.warning("%s", error)
+        if self._saved is not None:
+            log.info("going on from the checkpoint at %.1f s", self._saved.elapsed_s)
+
+    async def _save(self, search: GroupSearch, lane: EvidenceLane | None = None) -> None:
+        """Writes the checkpoint when it is time; a disk that refuses costs the resume, not the search."""
+        if self._checkpoint is None or time.monotonic() - self._saved_at < CHECKPOINT_EVERY_S:
+            return
+        state = search.state()
+        if lane is not None:
+            state = replace(state, evidence=lane.state())
+        try:
+            await asyncio.to_thread(self._checkpoint.write, state)
+        except OSError as error:
+            log.warning("the checkpoint was not written: %s", error)
+        self._saved_at = time.monotonic()
 
     def _preparing(self, detail: str) -> dict[str, Any]:
         view = GroupsView(state="running", budget_s=self._request.budget_s(), detail=detail)
@@ -186,7 +225,11 @@ class SearchRun:
 
     def _progress(self, now: SearchSnapshot) -> dict[str, Any]:
         view = self._view(now)
-        return SearchProgress(used_s=view.elapsed_s, view=view).model_dump(mode="json")
+        return self._message(view)
+
+    def _message(self, view: GroupsView) -> dict[str, Any]:
+        resumed = self._saved is not None
+        return SearchProgress(used_s=view.elapsed_s, resumed=resumed, view=view).model_dump(mode="json")
 
     def _view(self, now: SearchSnapshot) -> GroupsView:
         if now.gap is not None and now.elapsed_s >= self._gap_at + 1.0:
@@ -275,6 +318,7 @@ class SearchRun:
             seconds=view.elapsed_s,
             budget_s=self._request.budget_s(),
             threads=len(end.lanes),
+            resumed=self._saved is not None,
             ledger=search.ledger.sums().as_dict() | lanes,
             view=view,
             tally=None if tally is None else WireTally.of(tally),

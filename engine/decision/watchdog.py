@@ -123,8 +123,8 @@ class Ledger:
     def inherit(self) -> int:
         """The search has ended: the evidence lane receives the pool, ns."""
         given = self._take(self.pool)
-        account = self._evidence
-        self._evidence = LaneAccount(0, account.received + given, account.used, account.donated)
+        used = self._evidence.used  # of an earlier life
+        self._evidence = LaneAccount(received=used + given, used=used)
         return given
 
     def use_evidence(self, spent: int) -> None:

@@ -217,7 +217,10 @@ class WeekendCycle:
             settings.execution.bracket_table(),
             settings.training.exit_model,
             used_before,
+            room.home.search_checkpoint,
         )
+        if not used_before:  # a search of this run has not begun: what lies there is an abandoned run's
+            room.home.search_checkpoint.unlink(missing_ok=True)
         await room.kernels_ready()
         search = GroupDiscovery(
             room.stocks,

@@ -229,3 +229,18 @@ def test_a_search_leaves_a_quarter_of_a_short_budget_and_minutes_of_a_long_one()
     assert evidence_reserve(60.0, 200) == 15.0
     assert evidence_reserve(86_400.0, 200) == 600.0
     assert evidence_reserve(60.0, 0) == 0.0
+
+
+def test_a_killed_lane_goes_on_after_its_last_whole_block() -> None:
+    given = noise(1, planted=True)
+    options = OPTIONS | {"min_picks": 6}
+    _, whole = lane_after(given, options=options, shuffles=200)
+    expected = run(whole)
+    _, lane = lane_after(given, options=options, shuffles=60)  # its first 60 are those of 200
+    run(lane)
+    state = lane.state()
+    assert state is not None
+    _, again = lane_after(given, options=options, shuffles=200, resume=state)
+    assert again.snapshot().done == 60
+    assert again.snapshot().elapsed_s == state.elapsed_s > 0
+    assert run(again) == expected
