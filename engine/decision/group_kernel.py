@@ -10,14 +10,21 @@ own tickers, so that a day shrinks from 16 words to 1-4; one row holds all five 
 lanes, so that one AND, popcount and compare tests them together; a level hands down only
 what survived at its parent.
 
-What makes it exact: PP are integers. The *best sum* of a node is the sum over days of
-its m best shared PPs; every group below the node has at least m picks a day out of the
-same ones, hence
+What makes it exact: PP are integers, and a node is dropped only when its *best sum* lies
+strictly below ``Limits.best_sum``, or when a day's best m cannot reach the floor of a day, or
+too few days can be positive. Every group at or below the node has at least m picks a day out
+of the node's own, so its mean m_d of a day is at most b_d / m, where b_d is the sum of the
+day's m best shared PPs: the mean of any k >= m of them is at most that of the k best, and that
+falls with k. Hence, for each objective,
 
-    score = mean(m_d) - penalty * std(m_d) <= mean(m_d) <= best_sum / (5 * m).
+    mean       mean(m_d)                       <= sum(b_d) / (5 m)
+    deviation  mean(m_d) - penalty * std(m_d)  <= mean(m_d) <= sum(b_d) / (5 m)   (penalty >= 0)
+    worst day  min(m_d)                        <= min(b_d) / m = 5 min(b_d) / (5 m)
 
-Nodes are dropped only when their best sum lies strictly below ``Limits.best_sum``, or
-when a day's best m cannot reach the floor of a day, or too few days can be positive.
+and the best sum is sum(b_d), or 5 min(b_d) where the worst day counts: one unit for all, over
+5 m the bound. It never rises from a node to one below (fewer shared PPs), so a walk may also
+bound what it has not visited by the smaller of two candidates' best sums.
+
 Units: micro-percent for PP and sums, percentage points for scores.
 """
 

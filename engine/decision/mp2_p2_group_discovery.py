@@ -28,6 +28,7 @@ from engine.decision.selection import (
     select_groups,
     verdict_parts,
 )
+from engine.decision.solver_log import SolverLog
 from engine.errors import DataError
 from engine.events import EventSink, GroupsSelected
 from engine.model import DAYS, Bools, Evaluation, ExitModel, Floats, Ints, ParameterSet, profit_percentage
@@ -89,7 +90,9 @@ class DiscoveryReport:
     @property
     def summary(self) -> str:
         state = "proven" if self.outcome.proven else f"gap {self.outcome.gap:.3f}"
-        return f"{len(self.groups)} groups ({state}), {self.outcome.tests:,} tests, {holdout_text(self.first)}"
+        found = f"{len(self.groups)} groups ({state}), {self.outcome.tests:,} tests"
+        luck = verdict_parts(self.first.verdict)[1]
+        return "; ".join(part for part in (f"{found}, {holdout_text(self.first)}", luck) if part)
 
 
 class GroupDiscovery:
@@ -104,6 +107,7 @@ class GroupDiscovery:
         on_view: Callable[[GroupsView], None] = lambda view: None,
         on_used: Callable[[float], None] = lambda seconds: None,
         events: EventSink | None = None,
+        solver_log: SolverLog | None = None,
         on_log: Callable[[str], None] | None = None,
     ) -> None:
         """``on_view``: the latest view, at most 4 Hz, and the final one with the selection.
@@ -112,6 +116,7 @@ class GroupDiscovery:
         and give it back as ``used_before_s`` when the stage is run again.
         """
         self._stocks, self._plan, self._evaluate = stocks, plan, evaluate
+        self._solver_log = SolverLog(None, None) if solver_log is None else solver_log
         self._on_view, self._on_used, self._events = on_view, on_used, events
         self._worker = WorkerClient(MODULE, name=NAME, remedy=REMEDY, on_log=on_log)
 
@@ -153,6 +158,7 @@ class GroupDiscovery:
         def relay(message: dict[str, object]) -> None:
             progress = SearchProgress.model_validate(message)
             self._on_view(progress.view)
+            self._solver_log.tell(progress.view)
             self._on_used(progress.used_s if progress.resumed else self._plan.used_before_s + progress.used_s)
 
         return SearchAnswer.model_validate(await self._worker.run(request.line(), relay))

@@ -20,6 +20,7 @@ from engine.data.weekly_5d_data import SESSIONS, weekly_5d_data
 from engine.data.wipe_weekly_results import wipe_weekly_results
 from engine.decision.mp1_p3_pruner import prune
 from engine.decision.mp2_p2_group_discovery import DiscoveryPlan, GroupDiscovery, members_text
+from engine.decision.solver_log import SolverLog
 from engine.errors import OperatorError, RefusedError
 from engine.events import GroupsSelected
 from engine.pipeline.engine_room import EngineRoom, next_session
@@ -228,6 +229,7 @@ class WeekendCycle:
             lambda windows, sets: engine.evaluate(windows, sets, mode="training"),
             on_view=show,
             on_used=used,
+            solver_log=SolverLog(room.home.logs / "search.jsonl", book.sink(stage)),
         )
         self._search = search
         try:

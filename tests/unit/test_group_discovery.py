@@ -23,6 +23,7 @@ from engine.decision.mp2_p2_group_discovery import GroupDiscovery, stored_view
 from engine.decision.search_request import MODULE, SearchAnswer, SearchProgress
 from engine.decision.search_worker import load
 from engine.decision.selection import NoGroupError
+from engine.decision.solver_log import SolverLog
 from engine.errors import DataError, OperatorError
 from engine.events import Event, GroupsSelected
 from engine.model import DAYS, ExitModel, profit_percentage
@@ -58,15 +59,17 @@ async def last_session(path: Path) -> date:
         await stocks.close()
 
 
-async def test_the_stage_stores_the_searched_groups_with_two_selected(week: Path) -> None:
+async def test_the_stage_stores_the_searched_groups_with_two_selected(week: Path, tmp_path: Path) -> None:
     views: list[GroupsView] = []
     used: list[float] = []
-    events = Published()
+    events, log_events = Published(), Published()
+    log_file = tmp_path / "logs" / "search.jsonl"
     stocks = await StocksDataDb.open(week)
     try:
         stage = GroupDiscovery(
-            stocks, plan(week), native().evaluate, on_view=views.append, on_used=used.append, events=events
-        )
+            stocks, plan(week), native().evaluate, on_view=views.append, on_used=used.append, events=events,
+            solver_log=SolverLog(log_file, log_events),
+        )  # fmt: skip
         report = await stage.run()
         outcome, groups = await stocks.final_groups()
     finally:
@@ -97,6 +100,14 @@ async def test_the_stage_stores_the_searched_groups_with_two_selected(week: Path
     assert views[-1].state == "done"
     assert [row.selected for row in views[-1].groups[:2]] == [1, 2]
     assert [type(e) for e in events] == [GroupsSelected]
+    lines = [json.loads(line) for line in log_file.read_text(encoding="utf-8").splitlines()]
+    searched = next(view for view in reversed(views) if view.lanes and view.shuffles_done)
+    assert lines[-1]["state"] == "done"
+    assert lines[-1]["shuffles_done"] == searched.shuffles_done
+    assert (lines[-1]["tests"], lines[-1]["groups_visited"]) == (outcome.tests, outcome.frequent)
+    assert [lane["used_s"] for lane in lines[-1]["lanes"]] == [round(lane.used, 3) for lane in searched.lanes]
+    assert {**log_events[-1].data()["columns"], "at": lines[-1]["at"]} == lines[-1]
+    assert "proven" in log_events[-1].text
     assert used == sorted(used)
     assert stored_view(outcome, groups, SPACES).groups == views[-1].groups
 

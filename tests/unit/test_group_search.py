@@ -12,6 +12,8 @@ from group_cases import Case, all_groups, brute_force, case, spread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.decision.group_kernel import single_best
+from engine.decision.group_problem import rank_problem
 from engine.decision.group_search import GroupSearch, SearchResult, count_groups, search_groups
 from engine.model import DAYS, MICRO, TICKERS, pack_picks, unpack_picks
 
@@ -51,6 +53,20 @@ def test_the_best_groups_are_those_of_brute_force(
     assert result.groups == brute_force(problem, **options)
     assert result.proven
     assert result.gap == 0.0
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    min_picks=st.integers(1, 10),
+    objective=st.sampled_from([{"score_lambda": 0.0}, {"score_lambda": 0.7}, {"worst_day": True}]),
+)
+def test_no_group_beats_the_bound_of_any_item_in_it(seed: int, min_picks: int, objective: dict[str, Any]) -> None:
+    problem = case(seed)
+    ranked = rank_problem(*problem, min_picks=min_picks, max_size=3, **objective)
+    bounds = {int(item): ranked.bound(int(single_best(ranked.kernel, i))) for i, item in enumerate(ranked.items)}
+    groups = brute_force(problem, min_picks=min_picks, max_size=3, top_k=10_000, **objective)
+    assert all(group.score <= bounds[item] + 1e-9 for group in groups for item in group.members)
 
 
 @pytest.mark.parametrize("tickers", [40, 150, 400])
