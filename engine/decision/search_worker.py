@@ -319,7 +319,7 @@ class SearchRun:
             budget_s=self._request.budget_s(),
             threads=len(end.lanes),
             resumed=self._saved is not None,
-            ledger=search.ledger.sums().as_dict() | lanes,
+            ledger=search.ledger.sums().as_dict() | lanes | {"search_wall": end.elapsed_s},
             view=view,
             tally=None if tally is None else WireTally.of(tally),
         )

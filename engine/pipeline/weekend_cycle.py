@@ -249,7 +249,9 @@ class WeekendCycle:
             "gap": outcome.gap,
             "tests": outcome.tests,
             "visited": outcome.frequent,
-            "search_seconds": round(outcome.seconds, 2),
+            "search_seconds": round(outcome.ledger.get("search_wall", outcome.seconds), 2),
+            "budget_seconds_used": round(outcome.seconds, 2),
+            "p_value": next((g.p_value for g in report.groups if g.selected == 1), None),
             "threads": outcome.threads,
             "ledger": outcome.ledger,
             "lanes": [
