@@ -142,9 +142,15 @@ class SearchSettings(Section):
     day_floor: Finite = -0.5  # worst allowed day, percentage points of mean excess
     min_positive_days: int = Field(3, ge=0, le=5)
     tests: int | None = Field(None, ge=1)  # fixed quota of tests per anchor: reproducible, not exhaustive
+    objective: Literal["mean_minus_deviation", "mean", "worst_day"] = "mean_minus_deviation"
+    permutations: int = Field(200, ge=0, le=100_000)  # shuffled searches behind a p-value; 0: none
 
     def thread_count(self) -> int:
         return self.threads or min(4, max(2, os.cpu_count() or 2))
+
+    def penalty(self) -> float:
+        """Weight of the deviation over days in the search's score."""
+        return self.score_lambda if self.objective == "mean_minus_deviation" else 0.0
 
 
 class DailySettings(Section):

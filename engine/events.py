@@ -249,6 +249,25 @@ class AlgorithmPruned(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SearchProgressed(Event):
+    """A line of the solver log; ``columns`` as ``engine.decision.solver_log`` names them."""
+
+    level: ClassVar[Level] = Level.DEBUG
+    columns: dict[str, Any]
+
+    @property
+    def text(self) -> str:
+        c = self.columns
+        best = "none" if c["incumbent"] is None else f"{c['incumbent']:+.3f}"
+        gap = "proven" if c["proven"] else "gap unknown" if c["gap"] is None else f"gap {c['gap']:.3f}"
+        return (
+            f"search at {c['elapsed_s']:.1f} s: best {best}, {gap}, {c['anchors_open']:,} of {c['anchors']:,} "
+            f"anchors open, {c['groups_visited']:,} groups, {c['tests_per_s'] / 1e6:.1f} M tests/s, "
+            f"{c['shuffles_done']} of {c['shuffles']} shuffles"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
 class GroupsSelected(Event):
     level: ClassVar[Level] = Level.NOTICE
     week: date

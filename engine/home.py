@@ -97,6 +97,11 @@ class Home:
         return self.folder / "tsh.toml"
 
     @property
+    def search_checkpoint(self) -> Path:
+        """Where a group search under way keeps what a kill must not cost."""
+        return self.folder / "search.checkpoint"
+
+    @property
     def latch(self) -> Path:
         """While this file exists no entry may be submitted, by anyone."""
         return self.folder / "LATCH"

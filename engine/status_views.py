@@ -20,6 +20,7 @@ from engine.broker.errors import BrokerError
 from engine.commands import CommandTable
 from engine.compute.algorithms import ALGORITHMS
 from engine.decision.mp2_p2_group_discovery import stored_view
+from engine.decision.selection import verdict_parts
 from engine.events import AlertAcknowledged, AlertRaised, ApprovalEnded, DayClosed, Event, FillReceived
 from engine.kernel_warmup import KernelWarmup
 from engine.model import NEW_YORK, Mode, Session
@@ -248,13 +249,14 @@ def evidence_lines(chosen: list[FinalGroup]) -> tuple[str, ...]:
     lines = []
     for group in chosen:
         name = "A" if group.selected == 1 else "B"
-        p = "p not measured" if group.p_value is None else f"p = {group.p_value:.2f}"
+        luck = verdict_parts(group.verdict)[1] or "p not measured"
         holdout = (
             "hold-out: no picks"
             if group.holdout_mean is None
             else f"hold-out {group.holdout_mean:+.2f} ± {group.holdout_error or 0.0:.2f} %/day"
         )
-        lines.append(f"group {name}  {holdout}  {p}")
+        lines.append(f"group {name}  {holdout}")
+        lines.append(f"group {name}  {luck}")
     if chosen:
         lines.append("five days decide nothing: paper only until the ledger has weeks")
     return tuple(lines)

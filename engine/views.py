@@ -154,6 +154,8 @@ class LedgerView(View):
     used: float = 0.0
     pool: float = 0.0
     capacity: float = 0.0
+    evidence: float = 0.0  # part of used: what the shuffled searches took
+    saved: float = 0.0  # left when all had ended
 
 
 class GroupRow(View):
@@ -167,6 +169,8 @@ class GroupRow(View):
     members: str = ""
     holdout: str = ""  # "+0.12 +- 0.08 %/day"
     overlap: float | None = None  # Jaccard of 5-day picks with the selected first
+    p_value: float | None = None  # against shuffled weeks; None: not measured
+    luck: str = ""  # the same in plain words
     verdict: str = ""
 
 
@@ -187,6 +191,8 @@ class GroupsView(View):
     lanes: tuple[LaneView, ...] = ()
     ledger: LedgerView = LedgerView()
     groups: tuple[GroupRow, ...] = ()
+    shuffles: int = 0  # shuffled searches that the evidence lane plans; 0: none
+    shuffles_done: int = 0
     detail: str = ""
 
 

@@ -65,6 +65,8 @@ class SearchPanel(Box):
             (("groups visited ", "dim"), (f.metric(view.visited), "strong")),
             ((f.metric(view.tests_per_s), "strong"), (" tests/s", "dim")),
         ]
+        if view.shuffles:
+            numbers.append((("shuffles ", "dim"), (f"{view.shuffles_done} / {view.shuffles}", "strong")))
         lines: list[Line] = [
             (*state, ("  ", "text"), (full, "accent"), (rest, "frame")),
             *flowed(numbers, width),
@@ -192,6 +194,7 @@ class GroupsTable(Table[GroupRow]):
         Column("picks", "picks/day", 9, 6, right=True),
         Column("members", "members", 40, 1, most=70),
         Column("holdout", "hold-out", 19, 5, most=22),
+        Column("p", "p", 5, 4, right=True),
         Column("verdict", "verdict", 20, 7, most=60),
     )
 
@@ -222,6 +225,8 @@ class GroupsTable(Table[GroupRow]):
                 return plain(" ".join(row.members.split()))
             case "holdout":
                 return plain(holdout_text(row) or f.UNKNOWN, "text" if row.holdout else "dim")
+            case "p":
+                return plain(p_text(row), "text" if row.p_value is not None else "dim")
             case _:
                 overlap = "" if row.overlap is None or row.selected == 1 else f"overlap with A {row.overlap:.0%}"
                 return plain(" · ".join(x for x in (row.verdict, overlap) if x) or f.UNKNOWN, "dim")
@@ -244,6 +249,13 @@ class GroupDetail(Box):
         if row is None:
             return [plain("walk the table with ↑ ↓ to see a group in full", "dim")]
         return group_lines(row, width)
+
+
+def p_text(row: GroupRow) -> str:
+    """How often shuffled weeks hold a group as good: ``.09``, three digits where it is small."""
+    if row.p_value is None:
+        return f.UNKNOWN
+    return (f"{row.p_value:.3f}" if row.p_value < 0.05 else f"{row.p_value:.2f}").removeprefix("0")
 
 
 def holdout_text(row: GroupRow) -> str:
@@ -270,6 +282,7 @@ def group_lines(row: GroupRow, width: int) -> list[Line]:
             "overlap",
             "" if row.overlap is None or row.selected == 1 else f"{row.overlap:.0%} of the picks shared with A",
         ),
+        ("luck", row.luck),
         ("verdict", row.verdict),
     ):
         if text:

@@ -14,7 +14,8 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from engine.decision.group_kernel import DEPTH, LOCALS, NEVER, Problem, Workspace
+from engine.decision.group_kernel import CUT, DEPTH, LOCALS, NEVER, Problem, Workspace
+from engine.decision.search_state import Cursor, JobState, Place
 from engine.decision.top_groups import TopGroups
 from engine.model import Ints
 
@@ -58,6 +59,25 @@ def unpark(stack: ParkedStack, problem: Problem, work: Workspace) -> None:
         work.best[frame, : len(best)] = best
 
 
+def cursor_of(work: Workspace) -> Cursor:
+    """Where a lane's walk stands."""
+    depth = int(work.meta[DEPTH])
+    following = [
+        int(work.candidates[f, work.position[f]]) if work.position[f] < work.width[f] else -1 for f in range(depth)
+    ]
+    return Cursor(tuple(work.path[:depth].tolist()), tuple(following), int(work.meta[CUT]))
+
+
+def parked_cursor(stack: ParkedStack) -> Cursor:
+    """Where a stalled anchor's walk stands."""
+    following = [
+        int(candidates[position]) if position < len(candidates) else -1
+        for position, candidates in zip(stack.position, stack.candidates, strict=False)
+    ]
+    depth = len(stack.candidates)
+    return Cursor(tuple(stack.path[:depth].tolist()), tuple(following), int(stack.meta[CUT]))
+
+
 @dataclass(slots=True)
 class AnchorJob:
     """One anchor's subtree. ``bound`` is the largest best sum that an undiscovered group in it can have."""
@@ -68,6 +88,9 @@ class AnchorJob:
     counted_size: int = 0  # its groups up to this size have been counted
     tests: int = 0  # over all passes
     stack: ParkedStack | None = None
+    cursor: Cursor | None = None  # the walk as of the last slice; with no stack it is rebuilt from here
+    pass_tests: int = 0  # of the present pass
+    pass_frequent: int = 0
     top: TopGroups | None = field(default=None, repr=False)  # its own threshold, under a quota of tests
 
 
@@ -90,6 +113,62 @@ class AnchorQueue:
             self._fresh.append((-job.bound, job.anchor))
             self.total += 1
         heapq.heapify(self._fresh)
+
+    @classmethod
+    def restored(
+        cls, states: Iterable[JobState], passes: tuple[int, ...], level: int, total: int, *, rounds: bool
+    ) -> AnchorQueue:
+        """The queue of an earlier life."""
+        queue = cls((), passes, rounds=rounds)
+        queue.level, queue.total = level, total
+        for state in states:
+            job = AnchorJob(state.anchor, state.bound, state.level, state.counted_size, state.tests)
+            job.cursor = state.cursor
+            queue._open[job.anchor] = job
+            entry = (-job.bound, job.anchor)
+            if state.place == "fresh":
+                queue._fresh.append(entry)
+            elif state.place == "stalled":
+                queue._stalled.append(entry)
+            elif state.place == "deeper":
+                queue._deeper.append(job.anchor)
+        heapq.heapify(queue._fresh)
+        heapq.heapify(queue._stalled)
+        return queue
+
+    def states(self, *, whole_passes: bool) -> tuple[JobState, ...]:
+        """Every open anchor as a later life needs it.
+
+        ``whole_passes``: what is under way begins its pass again (a quota's results must not
+        depend on where the walk was cut); else it goes on from its cursor.
+        """
+        fresh = {anchor for _, anchor in self._fresh}
+        stalled = {anchor for _, anchor in self._stalled}
+        deeper = set(self._deeper)
+        found = []
+        for anchor, job in self._open.items():
+            place: Place = "given_up"
+            level, tests, cursor = job.level, job.tests, None
+            if anchor in self._running and (whole_passes or job.cursor is None):
+                place, tests = "fresh", job.tests - job.pass_tests
+            elif anchor in self._running and job.level < self.level:
+                place, level = "fresh", self.level
+            elif anchor in self._running:
+                place, cursor = "stalled", job.cursor
+            elif anchor in stalled:
+                place = "stalled"
+                cursor = job.cursor if job.stack is None else parked_cursor(job.stack)
+            elif anchor in fresh:
+                place = "fresh"
+            elif anchor in deeper:
+                place = "deeper"
+            found.append(JobState(anchor, job.bound, level, job.counted_size, tests, place, cursor))
+        return tuple(found)
+
+    @property
+    def under_way(self) -> tuple[AnchorJob, ...]:
+        """The anchors that lanes hold."""
+        return tuple(self._open[anchor] for anchor in self._running if anchor in self._open)
 
     @property
     def closed(self) -> int:
@@ -164,7 +243,7 @@ class AnchorQueue:
         """Everything up to the pass's size has been seen; deeper groups are open if the bound says so."""
         self._running.discard(job.anchor)
         job.counted_size = self.passes[job.level]
-        job.stack = None
+        job.stack = job.cursor = None
         if job.bound == NEVER or job.level == len(self.passes) - 1:
             self._open.pop(job.anchor)
         elif job.level < self.level:
@@ -178,5 +257,5 @@ class AnchorQueue:
 
     def _enqueue_fresh(self, anchor: int) -> None:
         job = self._open[anchor]
-        job.level, job.stack = self.level, None
+        job.level, job.stack, job.cursor = self.level, None, None
         heapq.heappush(self._fresh, (-job.bound, anchor))

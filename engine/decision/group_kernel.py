@@ -10,14 +10,21 @@ own tickers, so that a day shrinks from 16 words to 1-4; one row holds all five 
 lanes, so that one AND, popcount and compare tests them together; a level hands down only
 what survived at its parent.
 
-What makes it exact: PP are integers. The *best sum* of a node is the sum over days of
-its m best shared PPs; every group below the node has at least m picks a day out of the
-same ones, hence
+What makes it exact: PP are integers, and a node is dropped only when its *best sum* lies
+strictly below ``Limits.best_sum``, or when a day's best m cannot reach the floor of a day, or
+too few days can be positive. Every group at or below the node has at least m picks a day out
+of the node's own, so its mean m_d of a day is at most b_d / m, where b_d is the sum of the
+day's m best shared PPs: the mean of any k >= m of them is at most that of the k best, and that
+falls with k. Hence, for each objective,
 
-    score = mean(m_d) - penalty * std(m_d) <= mean(m_d) <= best_sum / (5 * m).
+    mean       mean(m_d)                       <= sum(b_d) / (5 m)
+    deviation  mean(m_d) - penalty * std(m_d)  <= mean(m_d) <= sum(b_d) / (5 m)   (penalty >= 0)
+    worst day  min(m_d)                        <= min(b_d) / m = 5 min(b_d) / (5 m)
 
-Nodes are dropped only when their best sum lies strictly below ``Limits.best_sum``, or
-when a day's best m cannot reach the floor of a day, or too few days can be positive.
+and the best sum is sum(b_d), or 5 min(b_d) where the worst day counts: one unit for all, over
+5 m the bound. It never rises from a node to one below (fewer shared PPs), so a walk may also
+bound what it has not visited by the smaller of two candidates' best sums.
+
 Units: micro-percent for PP and sums, percentage points for scores.
 """
 
@@ -48,6 +55,7 @@ from engine.decision.bit_intrinsics import (  # noqa: E402
 MAX_MEMBERS = 10
 FRAMES = MAX_MEMBERS  # one frame a member, and a spare
 NEVER = -(2**62)  # below every best sum: a dead node, or no limit
+NO_LIMIT = 2**58  # above every best sum of a day, five of them still fit int64
 NO_FLOOR = -(2**40)  # micro-percent; a floor that is off (times 1,000 picks it still fits int64)
 
 ROUNDING = 1e-6  # percentage points; far above the rounding of a score, far below any difference that counts
@@ -69,6 +77,7 @@ class Problem(NamedTuple):
     total: bool  # min_picks is a sum over days (counting only)
     scored: bool  # keep best sums, prune, report hits
     penalty: float  # weight of the deviation
+    worst_day: bool  # the score is the worst day's mean instead
     day_floor: int  # micro-percent, NO_FLOOR when off
     min_positive_days: int
 
@@ -158,7 +167,8 @@ def _native(value: object) -> Any:
     return {bool: types.boolean, int: types.int64, float: types.float64}[type(value)]
 
 
-def _tuple_type(example: tuple[object, ...]) -> Any:
+def tuple_type(example: tuple[object, ...]) -> Any:
+    """numba's type of one of our named tuples: kernels are compiled before their first call."""
     named_tuple: Any = types.NamedTuple
     return named_tuple([_native(value) for value in example], type(example))
 
@@ -170,23 +180,23 @@ def sample_problem() -> Problem:
         np.zeros((DAYS, WORDS * 64), np.int64),
         np.zeros(1, np.int64),
         np.zeros(LANES, np.uint64),
-        1, True, False, True, 0.5, NO_FLOOR, 0,
+        1, True, False, True, 0.5, False, NO_FLOOR, 0,
     )  # fmt: skip
 
 
-_PROBLEM = _tuple_type(sample_problem())
-_LIMITS = _tuple_type(Limits(2, 2, 0, NEVER, 0.0))
-_WORKSPACE = _tuple_type(new_workspace(1))
-_HITS = _tuple_type(new_hits(1))
+_PROBLEM = tuple_type(sample_problem())
+_LIMITS = tuple_type(Limits(2, 2, 0, NEVER, 0.0))
+_WORKSPACE = tuple_type(new_workspace(1))
+_HITS = tuple_type(new_hits(1))
 
 # Arrays come and go with the caller, so the kernels need no reference counting: it would cost
 # more than the work on a node.
 _OPTIONS: dict[str, Any] = {"nogil": True, "cache": True, "error_model": "numpy", "_nrt": False}
-_kernel: Any = numba.njit(**_OPTIONS)
+kernel: Any = numba.njit(**_OPTIONS)
 _inlined: Any = numba.njit(**_OPTIONS, forceinline=True)
 
 
-@_kernel
+@kernel
 def _project(problem: Problem, work: Workspace, anchor: int, locals_: int) -> None:
     """Fills ``rows``, ``pp`` and the first mask: everything as seen on the anchor's own tickers."""
     span = 1
@@ -234,6 +244,7 @@ def _best_sum(problem: Problem, work: Workspace, mask_at: int, row_at: int) -> i
     """
     span = work.meta[SPAN]
     total = 0
+    lowest = NO_LIMIT
     positive = 0
     dead = False
     for day in range(DAYS):
@@ -256,11 +267,12 @@ def _best_sum(problem: Problem, work: Workspace, mask_at: int, row_at: int) -> i
         work.sums[day] = best
         work.worst[day] = value
         total += best
+        lowest = min(lowest, best)
         positive += best > 0
         dead |= best < problem.day_floor * problem.min_picks
     if dead or positive < problem.min_positive_days:
         return NEVER
-    return total
+    return DAYS * lowest if problem.worst_day else total
 
 
 @_inlined
@@ -281,6 +293,7 @@ def _score(problem: Problem, work: Workspace, least: float) -> float:
     if at_most / (DAYS * MICRO) < least - ROUNDING:
         return -np.inf
     mean = 0.0
+    lowest = np.inf
     positive = 0
     failed = False
     for day in range(DAYS):
@@ -292,10 +305,13 @@ def _score(problem: Problem, work: Workspace, least: float) -> float:
         positive += total > 0
         failed |= total < problem.day_floor * picks
         work.means[day] = total / (picks * MICRO)
+        lowest = min(lowest, work.means[day])
         mean += work.means[day]
     mean /= DAYS
     if failed or positive < problem.min_positive_days or mean < least:
         return -np.inf
+    if problem.worst_day:
+        return lowest if lowest >= least else -np.inf
     variance = 0.0
     for day in range(DAYS):
         variance += (work.means[day] - mean) ** 2
@@ -319,7 +335,7 @@ def _report(work: Workspace, hits: Hits, frame: int, added: int, score: float) -
     work.counters[HELD] = at + 1
 
 
-@_kernel
+@kernel
 def _settle(problem: Problem, limits: Limits, work: Workspace, hits: Hits, frame: int, found: int) -> None:
     """Judges the ``found`` frequent candidates of a new frame and opens the frame for walking."""
     new = frame + 2 > limits.counted_size  # else an earlier pass has counted and reported them
@@ -352,7 +368,7 @@ def _settle(problem: Problem, limits: Limits, work: Workspace, hits: Hits, frame
         work.meta[CUT] = max(work.meta[CUT], _open_best(problem, work, frame))
 
 
-@_kernel
+@kernel
 def _open_best(problem: Problem, work: Workspace, frame: int) -> int:
     """The largest best sum that a group below the unwalked candidates of a frame can have."""
     if not problem.scored:
@@ -367,7 +383,7 @@ def _open_best(problem: Problem, work: Workspace, frame: int) -> int:
     return largest
 
 
-@_kernel
+@kernel
 def open_best(problem: Problem, work: Workspace) -> int:
     """The largest best sum still open below the anchor, subtrees cut by the pass included."""
     largest: int = work.meta[CUT]
@@ -376,7 +392,7 @@ def open_best(problem: Problem, work: Workspace) -> int:
     return largest
 
 
-@_kernel
+@kernel
 def open_anchor(problem: Problem, limits: Limits, work: Workspace, hits: Hits, anchor: int) -> None:
     """Begins an anchor: pairs it with every later item, projects the survivors, opens frame 0.
 
@@ -409,16 +425,56 @@ def open_anchor(problem: Problem, limits: Limits, work: Workspace, hits: Hits, a
         _settle(problem, limits, work, hits, 0, found)
 
 
-@_kernel
+@kernel
 def resume_anchor(problem: Problem, work: Workspace) -> None:
     """Rebuilds projection and masks of a parked anchor; its stack and items are in place."""
     _project(problem, work, work.meta[ANCHOR], work.meta[LOCALS])
     for frame in range(1, work.meta[DEPTH]):
-        _narrow(work, frame, work.path[frame])
+        narrow(work, frame, work.path[frame])
+
+
+@kernel
+def replay_anchor(
+    problem: Problem, limits: Limits, work: Workspace, hits: Hits, path: Ints, following: Ints
+) -> None:
+    """Rebuilds the walk of an anchor that ``open_anchor`` has just opened, up to where a cursor stands.
+
+    ``limits.score`` must be infinite: what lies on the way was reported in an earlier life. The
+    threshold may have risen since; a frame that it closed now ends the way, and nothing is lost.
+    """
+    stride = work.meta[SPAN] * LANES
+    for frame in range(path.shape[0]):
+        if work.meta[DEPTH] != frame + 1:
+            return
+        last = work.width[frame]
+        at = 0
+        while at < last and (following[frame] < 0 or work.candidates[frame, at] < following[frame]):
+            at += 1
+        work.position[frame] = at
+        if frame + 1 == path.shape[0]:
+            return
+        own = 0
+        while own < at and work.candidates[frame, own] != path[frame + 1]:
+            own += 1
+        if own == at:
+            return
+        prefix = work.candidates[frame, own]
+        work.path[frame + 1] = prefix
+        narrow(work, frame + 1, prefix)
+        mask_at = (frame + 1) * WORDS * LANES
+        found = 0
+        for j in range(own + 1, last):
+            local = work.candidates[frame, j]
+            if problem.exclusive and work.algorithm[local] == work.algorithm[prefix]:
+                continue
+            work.candidates[frame + 1, found] = local
+            found += shares_enough(work.masks, mask_at, work.rows, local * stride, work.meta[SPAN], problem.floors)
+        if found > 0:
+            _settle(problem, limits, work, hits, frame + 1, found)
 
 
 @_inlined
-def _narrow(work: Workspace, frame: int, local: int) -> None:
+def narrow(work: Workspace, frame: int, local: int) -> None:
     """masks[frame] = masks[frame - 1] AND the row of ``local``."""
     stride = work.meta[SPAN] * LANES
     above = (frame - 1) * WORDS * LANES
@@ -426,7 +482,7 @@ def _narrow(work: Workspace, frame: int, local: int) -> None:
         work.masks[above + WORDS * LANES + x] = work.masks[above + x] & work.rows[local * stride + x]
 
 
-@_kernel
+@kernel
 def advance(problem: Problem, limits: Limits, work: Workspace, hits: Hits, max_tests: int) -> int:
     """Walks on for about ``max_tests`` tests (one prefix is never split). CLOSED, SLICE_OVER or HITS_FULL."""
     stop: int = work.counters[TESTS] + max_tests
@@ -448,7 +504,7 @@ def advance(problem: Problem, limits: Limits, work: Workspace, hits: Hits, max_t
             continue
         prefix = work.candidates[frame, i]
         work.path[frame + 1] = prefix
-        _narrow(work, frame + 1, prefix)
+        narrow(work, frame + 1, prefix)
         mask_at = (frame + 1) * WORDS * LANES
         algorithm = work.algorithm[prefix]
         found = 0
@@ -470,7 +526,7 @@ def advance(problem: Problem, limits: Limits, work: Workspace, hits: Hits, max_t
     return CLOSED
 
 
-@_kernel
+@kernel
 def count_all(problem: Problem, limits: Limits, work: Workspace, hits: Hits) -> int:
     """How many frequent groups of 2..max_size items there are, by walking every anchor."""
     for anchor in range(problem.bits.shape[0]):
@@ -480,19 +536,23 @@ def count_all(problem: Problem, limits: Limits, work: Workspace, hits: Hits) -> 
     return frequent
 
 
-@_kernel
+@kernel
 def single_best(problem: Problem, item: int) -> int:
     """Best sum of one item alone: what no group with it can exceed."""
     total = 0
+    lowest = NO_LIMIT
     for day in range(DAYS):
         missing = problem.min_picks
+        best = 0
         for word in range(WORDS):
             left = problem.bits[item, day, word]
             while left != 0 and missing > 0:
-                total += problem.pp[day, word * 64 + lowest_one(left)]
+                best += problem.pp[day, word * 64 + lowest_one(left)]
                 left &= left - np.uint64(1)
                 missing -= 1
-    return total
+        total += best
+        lowest = min(lowest, best)
+    return DAYS * lowest if problem.worst_day else total
 
 
 # What a search compiles on first use, callees first: (name, function, argument types).
@@ -504,5 +564,10 @@ KERNELS = (
     ("open bound", open_best, (_PROBLEM, _WORKSPACE)),
     ("open anchor", open_anchor, (_PROBLEM, _LIMITS, _WORKSPACE, _HITS, types.int64)),
     ("resume anchor", resume_anchor, (_PROBLEM, _WORKSPACE)),
+    (
+        "replay anchor",
+        replay_anchor,
+        (_PROBLEM, _LIMITS, _WORKSPACE, _HITS, types.Array(types.int64, 1, "C"), types.Array(types.int64, 1, "C")),
+    ),
     ("advance", advance, (_PROBLEM, _LIMITS, _WORKSPACE, _HITS, types.int64)),
 )

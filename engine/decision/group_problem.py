@@ -77,6 +77,7 @@ def rank_problem(
     total: bool = False,
     scored: bool = True,
     score_lambda: float = 0.5,
+    worst_day: bool = False,
     day_floor: float | None = None,
     min_positive_days: int = 0,
 ) -> RankedProblem:
@@ -112,6 +113,7 @@ def rank_problem(
         total=bool(total),
         scored=bool(scored),
         penalty=float(score_lambda),
+        worst_day=bool(worst_day),
         day_floor=NO_FLOOR if day_floor is None else _micro(day_floor),
         min_positive_days=int(min_positive_days),
     )

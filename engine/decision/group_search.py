@@ -27,9 +27,10 @@ from typing import Literal
 import numpy as np
 
 from engine.decision import watchdog
-from engine.decision.anchor_queue import AnchorJob, AnchorQueue, park, unpark
+from engine.decision.anchor_queue import AnchorJob, AnchorQueue, cursor_of, park, unpark
 from engine.decision.group_kernel import (
     CLOSED,
+    CUT,
     DEPTH,
     FREQUENT,
     HELD,
@@ -46,12 +47,15 @@ from engine.decision.group_kernel import (
     new_workspace,
     open_anchor,
     open_best,
+    replay_anchor,
     resume_anchor,
     single_best,
 )
 from engine.decision.group_problem import RankedProblem, rank_problem
+from engine.decision.null_kernel import NULL_KERNELS
+from engine.decision.search_state import Cursor, SearchState
 from engine.decision.top_groups import FoundGroup, TopGroups
-from engine.decision.watchdog import EVIDENCE, SECOND, Ledger, LedgerSums
+from engine.decision.watchdog import SECOND, Ledger, LedgerSums
 from engine.kernel_cache import compiling
 from engine.model import DAYS, TICKERS, Ints, Words
 
@@ -62,7 +66,6 @@ HIT_CAPACITY = 4096  # groups a lane holds before it hands them in
 FIRST_RATE = 20e6  # tests a second that a lane expects of itself before it has measured
 
 __all__ = [
-    "EVIDENCE",
     "FoundGroup",
     "GroupSearch",
     "SearchResult",
@@ -160,27 +163,40 @@ class GroupSearch:
         day_floor: float | None = None,
         min_positive_days: int = 0,
         budget_s: float | None = None,
+        evidence_s: float = 0.0,
         tests: int | None = None,
+        worst_day: bool = False,
         slice_s: float = watchdog.SLICE_NS / SECOND,
+        policy: watchdog.Policy = watchdog.DONATING,
+        resume: SearchState | None = None,
     ) -> None:
-        """Arguments as ``search_groups``; ``slice_s`` is how long a lane works before it looks up."""
+        """Arguments as ``search_groups``; ``slice_s`` is how long a lane works before it looks up.
+
+        ``evidence_s``: wall seconds at the end of the budget that a search without a proof leaves
+        to the evidence lane. ``resume``: the ``state`` of an earlier life with the same arguments.
+        """
         if top_k < 1 or threads < 1:
             raise ValueError(f"top_k is {top_k}, threads are {threads}: both are at least 1")
         if tests is not None and tests < 1:
             raise ValueError(f"tests is {tests}: an anchor needs at least one test")
         self._problem: RankedProblem = rank_problem(
             bits, pp, algorithm, min_picks=min_picks, max_size=max_size, score_lambda=score_lambda,
-            day_floor=day_floor, min_positive_days=min_positive_days,
+            day_floor=day_floor, min_positive_days=min_positive_days, worst_day=worst_day,
         )  # fmt: skip
         self._top_k, self._quota, self._slice_s = top_k, tests, slice_s
         self._budget_s = NO_BUDGET_S if budget_s is None else budget_s
+        if not 0 <= evidence_s < self._budget_s:
+            raise ValueError(f"evidence_s is {evidence_s} of a budget of {self._budget_s:g} s")
+        self._policy = policy
+        self._search_s = self._budget_s - evidence_s
         self._ledger = Ledger(threads, self._budget_s)
+        self._capacity = round(self._ledger.capacity * self._search_s / self._budget_s)  # the search's own part
         self._final_size = max_size
         passes = (*(size for size in (3, 4) if size < max_size), max_size)
         kernel = self._problem.kernel
         jobs = [AnchorJob(a, int(single_best(kernel, a))) for a in range(self._problem.count - 1)]
         self._queue = AnchorQueue(jobs, passes, rounds=tests is not None)
-        self._allowance = watchdog.pass_allowance(0, self._ledger.capacity, final=self._queue.last_pass)
+        self._allowance = watchdog.pass_allowance(0, self._capacity, final=self._queue.last_pass)
         self._top = TopGroups(top_k)
         self._round_threshold = -math.inf  # what lanes know under a quota
         self._tests, self._frequent = 0, self._problem.count
@@ -192,10 +208,23 @@ class GroupSearch:
         self._threads: list[threading.Thread] = []
         self._error: BaseException | None = None
         self._stopping = False
+        self._elapsed_before = 0.0  # wall seconds of earlier lives
+        if resume is not None:
+            self._restore(resume, passes)
         self._started_at: float | None = None
         self._paused_at: float | None = None
         self._paused_s = 0.0
         self._ended_s: float | None = None
+
+    def _restore(self, state: SearchState, passes: tuple[int, ...]) -> None:
+        self._elapsed_before = state.elapsed_s
+        self._queue = AnchorQueue.restored(
+            state.jobs, passes, state.level, self._queue.total, rounds=self._quota is not None
+        )
+        self._top.offer(state.top)
+        self._round_threshold, self._allowance = state.round_threshold, state.allowance
+        self._tests, self._frequent = state.tests, state.frequent
+        self._ledger.restore(state.lanes, state.evidence_account)
 
     # --- commands ------------------------------------------------------------------------
 
@@ -256,6 +285,39 @@ class GroupSearch:
                 gap=gap,
             )
 
+    @property
+    def problem(self) -> RankedProblem:
+        return self._problem
+
+    @property
+    def ledger(self) -> Ledger:
+        """For the evidence lane, once the search has ended."""
+        return self._ledger
+
+    @property
+    def time_left_s(self) -> float:
+        """Wall seconds of the budget that are left."""
+        return max(0.0, self._budget_s - self._elapsed())
+
+    def state(self) -> SearchState:
+        """What a later life needs to go on from here; cheap, consistent at one moment."""
+        with self._changed:
+            whole = self._quota is not None
+            partial = self._queue.under_way if whole else ()
+            lanes, evidence = self._ledger.accounts()
+            return SearchState(
+                elapsed_s=self._elapsed(),
+                level=self._queue.level,
+                jobs=self._queue.states(whole_passes=whole),
+                top=self._top.best(),
+                round_threshold=self._round_threshold,
+                allowance=self._allowance,
+                tests=self._tests - sum(job.pass_tests for job in partial),
+                frequent=self._frequent - sum(job.pass_frequent for job in partial),
+                lanes=lanes,
+                evidence_account=evidence,
+            )
+
     def snapshot(self) -> SearchSnapshot:
         """Everything a screen shows, consistent at one moment."""
         with self._changed:
@@ -300,9 +362,9 @@ class GroupSearch:
         if self._ended_s is not None:
             return self._ended_s
         if self._started_at is None:
-            return 0.0
+            return self._elapsed_before
         until = time.monotonic() if self._paused_at is None else self._paused_at
-        return until - self._started_at - self._paused_s
+        return self._elapsed_before + until - self._started_at - self._paused_s
 
     def _bound_and_gap(self) -> tuple[float | None, float]:
         """The best open bound (None when proven) and its distance to the K-th best score."""
@@ -377,16 +439,14 @@ class GroupSearch:
     def _open_grant(self, lane: _Lane, job: AnchorJob) -> None:
         pool = self._ledger.pool
         if job.stack is None:
-            self._ledger.grant(lane.number, watchdog.first_grant(pool, self._queue.visits_left + 1))
+            self._ledger.grant(lane.number, self._policy.first_grant(pool, self._queue.visits_left + 1))
         else:
             self._ledger.receive(lane.number, watchdog.donation(pool, len(self._lanes)))
 
     def _set_allowance(self) -> None:
         """A new pass begins: its share of the time, and under a quota the threshold it may know."""
         self._round_threshold = self._top.threshold
-        self._allowance = watchdog.pass_allowance(
-            self._ledger.used, self._ledger.capacity, final=self._queue.last_pass
-        )
+        self._allowance = watchdog.pass_allowance(self._ledger.used, self._capacity, final=self._queue.last_pass)
 
     def _limit_of_lanes(self) -> int:
         threshold = self._top.threshold if self._quota is None else self._round_threshold
@@ -395,7 +455,7 @@ class GroupSearch:
     def _over(self) -> bool:
         if self._stopping:
             return True
-        if self._paused_at is None and (self._elapsed() >= self._budget_s or self._ledger.pool == 0):
+        if self._paused_at is None and (self._elapsed() >= self._search_s or self._ledger.pool == 0):
             self._stopping = True
         return self._stopping
 
@@ -416,12 +476,15 @@ class GroupSearch:
             job.top = TopGroups(self._top_k, self._round_threshold)
         began = time.monotonic_ns()
         work.counters[:] = 0
-        if job.stack is None:
-            open_anchor(kernel, self._limits(job), work, hits, job.anchor)
-        else:
+        if job.stack is not None:
             unpark(job.stack, kernel, work)
             resume_anchor(kernel, work)
             job.stack = None
+        elif job.cursor is not None:
+            self._replay(lane, job, job.cursor)
+        else:
+            job.pass_tests = job.pass_frequent = 0
+            open_anchor(kernel, self._limits(job), work, hits, job.anchor)
         while True:
             before = int(work.counters[TESTS])
             ended = advance(kernel, self._limits(job), work, hits, self._slice_tests(lane, job, before))
@@ -442,12 +505,23 @@ class GroupSearch:
                     self._wait_while_paused()
                     began = time.monotonic_ns()
 
+    def _replay(self, lane: _Lane, job: AnchorJob, cursor: Cursor) -> None:
+        """Brings the lane to where an earlier life left the anchor; that life has counted what lies before."""
+        kernel, work, hits = self._problem.kernel, lane.work, lane.hits
+        silent = self._limits(job)._replace(score=math.inf)
+        open_anchor(kernel, silent, work, hits, job.anchor)
+        replay_anchor(
+            kernel, silent, work, hits, np.array(cursor.path, np.int64), np.array(cursor.following, np.int64)
+        )
+        work.meta[CUT] = max(int(work.meta[CUT]), cursor.cut)
+        work.counters[:] = 0
+
     def _slice_tests(self, lane: _Lane, job: AnchorJob, done: int) -> int:
         """How many tests fit the time until the lane should look up; never more than the quota."""
         left_s = min(
             self._slice_s,
             self._ledger.lane(lane.number).open / SECOND,
-            self._budget_s - self._elapsed(),
+            self._search_s - self._elapsed(),
         )
         tests = max(10_000, int(lane.rate * left_s))
         if self._quota is not None:
@@ -473,12 +547,15 @@ class GroupSearch:
         self._tests += int(work.counters[TESTS])
         self._frequent += int(work.counters[FREQUENT])
         job.tests += int(work.counters[TESTS])
+        job.pass_tests += int(work.counters[TESTS])
+        job.pass_frequent += int(work.counters[FREQUENT])
+        job.cursor = cursor_of(work)
         work.counters[TESTS] = work.counters[FREQUENT] = 0
         over = self._over()
         if ended == CLOSED:
             self._queue.finish_pass(job)
             lane.progressed_at = time.monotonic()
-        elif quota_used or over:
+        elif quota_used or over or (not self._policy.helps and self._ledger.lane(lane.number).open <= 0):
             self._queue.give_up(job)
         elif self._ledger.lane(lane.number).open > 0:
             return False
@@ -490,6 +567,7 @@ class GroupSearch:
         if job.top is not None:  # under a quota nobody reads the common threshold before the next pass
             self._hand_in(lane, job.top)
             self._top.offer(job.top.best())
+            job.top = None  # the next pass knows all of it through its round's threshold
         self._ledger.donate(lane.number)
         self._changed.notify_all()
         return True
@@ -503,9 +581,8 @@ class GroupSearch:
             self._ledger.donate(lane.number)
             lane.state, lane.job = "done", None
             if all(other.state == "done" for other in self._lanes):
-                bound, _ = self._bound_and_gap()
                 self._ended_s = self._elapsed()
-                self._ledger.settle(proven=bound is None)
+                self._ledger.settle()
             self._changed.notify_all()
 
 
@@ -523,6 +600,7 @@ def search_groups(
     min_positive_days: int = 0,
     budget_s: float | None = None,
     tests: int | None = None,
+    worst_day: bool = False,
 ) -> SearchResult:
     """The ``top_k`` best groups of 2..``max_size`` items, at most one an algorithm.
 
@@ -537,7 +615,7 @@ def search_groups(
     search = GroupSearch(
         bits, pp, algorithm, min_picks=min_picks, max_size=max_size, top_k=top_k, threads=threads,
         score_lambda=score_lambda, day_floor=day_floor, min_positive_days=min_positive_days,
-        budget_s=budget_s, tests=tests,
+        budget_s=budget_s, tests=tests, worst_day=worst_day,
     )  # fmt: skip
     search.start()
     try:
@@ -573,6 +651,7 @@ def count_groups(
 def warm_up(progress: Callable[[int, int, str], None]) -> None:
     """Compiles the kernels, or loads them from the cache; ``progress(done, total, name)`` after each."""
     with compiling():
-        for done, (name, kernel, argument_types) in enumerate(KERNELS, start=1):
+        kernels = (*KERNELS, *NULL_KERNELS)
+        for done, (name, kernel, argument_types) in enumerate(kernels, start=1):
             kernel.compile(argument_types)
-            progress(done, len(KERNELS), f"group search: {name}")
+            progress(done, len(kernels), f"group search: {name}")

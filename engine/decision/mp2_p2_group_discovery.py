@@ -3,7 +3,8 @@
 The search runs in a worker process of its own (``search_worker``); this stage starts it,
 relays its views and commands, measures every found group on the hold-out tickers (eligible,
 never trained on, the same five days), selects, and stores ``final_groups`` whole. Rerunnable:
-a search that was killed restarts with the time its budget has left.
+a search that was killed goes on from its checkpoint, or without one restarts with the time its
+budget has left.
 """
 
 from __future__ import annotations
@@ -19,7 +20,15 @@ import numpy as np
 from engine.brackets import BracketTable
 from engine.config import SearchSettings
 from engine.decision.search_request import MODULE, NAME, REMEDY, SearchAnswer, SearchProgress, SearchRequest
-from engine.decision.selection import MeasuredGroup, Replication, holdout_text, replicate, select_groups
+from engine.decision.selection import (
+    MeasuredGroup,
+    Replication,
+    holdout_text,
+    replicate,
+    select_groups,
+    verdict_parts,
+)
+from engine.decision.solver_log import SolverLog
 from engine.errors import DataError
 from engine.events import EventSink, GroupsSelected
 from engine.model import DAYS, Bools, Evaluation, ExitModel, Floats, Ints, ParameterSet, profit_percentage
@@ -45,6 +54,7 @@ class DiscoveryPlan:
     brackets: BracketTable
     exit_model: ExitModel
     used_before_s: float = 0.0
+    checkpoint: Path | None = None
 
     def request(self, week: date) -> SearchRequest:
         """A fixed quota of tests gets the whole budget again: only tests may cut it, or it is not reproducible."""
@@ -57,6 +67,7 @@ class DiscoveryPlan:
             self.brackets,
             self.exit_model,
             None if self.settings.tests is not None else left,
+            self.checkpoint,
         )
 
 
@@ -79,7 +90,9 @@ class DiscoveryReport:
     @property
     def summary(self) -> str:
         state = "proven" if self.outcome.proven else f"gap {self.outcome.gap:.3f}"
-        return f"{len(self.groups)} groups ({state}), {self.outcome.tests:,} tests, {holdout_text(self.first)}"
+        found = f"{len(self.groups)} groups ({state}), {self.outcome.tests:,} tests"
+        luck = verdict_parts(self.first.verdict)[1]
+        return "; ".join(part for part in (f"{found}, {holdout_text(self.first)}", luck) if part)
 
 
 class GroupDiscovery:
@@ -94,6 +107,7 @@ class GroupDiscovery:
         on_view: Callable[[GroupsView], None] = lambda view: None,
         on_used: Callable[[float], None] = lambda seconds: None,
         events: EventSink | None = None,
+        solver_log: SolverLog | None = None,
         on_log: Callable[[str], None] | None = None,
     ) -> None:
         """``on_view``: the latest view, at most 4 Hz, and the final one with the selection.
@@ -102,6 +116,7 @@ class GroupDiscovery:
         and give it back as ``used_before_s`` when the stage is run again.
         """
         self._stocks, self._plan, self._evaluate = stocks, plan, evaluate
+        self._solver_log = SolverLog(None, None) if solver_log is None else solver_log
         self._on_view, self._on_used, self._events = on_view, on_used, events
         self._worker = WorkerClient(MODULE, name=NAME, remedy=REMEDY, on_log=on_log)
 
@@ -133,6 +148,8 @@ class GroupDiscovery:
         groups = await asyncio.to_thread(select_groups, measured, replications, tally=tally)
         await self._stocks.replace_final_groups(outcome, groups)
         report = DiscoveryReport(outcome, groups, tickers)
+        if self._plan.checkpoint is not None:
+            self._plan.checkpoint.unlink(missing_ok=True)
         self._on_view(final_view(answer.view, groups, self._plan.spaces))
         self._publish(report)
         return report
@@ -141,7 +158,8 @@ class GroupDiscovery:
         def relay(message: dict[str, object]) -> None:
             progress = SearchProgress.model_validate(message)
             self._on_view(progress.view)
-            self._on_used(self._plan.used_before_s + progress.used_s)
+            self._solver_log.tell(progress.view)
+            self._on_used(progress.used_s if progress.resumed else self._plan.used_before_s + progress.used_s)
 
         return SearchAnswer.model_validate(await self._worker.run(request.line(), relay))
 
@@ -196,6 +214,7 @@ def members_text(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> str:
 
 def group_row(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> GroupRow:
     """A stored group as the groups screen shows it."""
+    why, luck = verdict_parts(group.verdict)
     return GroupRow(
         rank=group.rank,
         selected=group.selected,
@@ -207,7 +226,9 @@ def group_row(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> GroupRow:
         members=members_text(group, spaces),
         holdout=holdout_text(group),
         overlap=group.overlap_first,
-        verdict=group.verdict,
+        p_value=group.p_value,
+        luck=luck,
+        verdict=why,
     )
 
 

@@ -17,6 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from engine.brackets import Bracket, BracketTable
 from engine.config import SearchSettings
 from engine.decision.guardrails import GuardrailTally
+from engine.decision.permutation_null import Shuffled
 from engine.decision.selection import MeasuredGroup
 from engine.model import ExitModel, Parameter, ParameterSet
 from engine.records import SearchOutcome
@@ -68,6 +69,7 @@ class SearchRequest(Wire):
     brackets: tuple[Bracket, ...]
     exit_model: ExitModel
     budget_left_s: float | None = Field(None, gt=0, allow_inf_nan=False)
+    checkpoint: str | None = None  # file to go on from, and to write every 2 s
 
     @classmethod
     def of(
@@ -79,6 +81,7 @@ class SearchRequest(Wire):
         brackets: BracketTable,
         exit_model: ExitModel,
         budget_left_s: float | None,
+        checkpoint: Path | None = None,
     ) -> SearchRequest:
         return cls(
             stocks_db=str(stocks_db),
@@ -88,6 +91,7 @@ class SearchRequest(Wire):
             brackets=tuple(brackets),
             exit_model=exit_model,
             budget_left_s=budget_left_s,
+            checkpoint=None if checkpoint is None else str(checkpoint),
         )
 
     def line(self) -> dict[str, Any]:
@@ -102,7 +106,25 @@ class SearchProgress(Wire):
     """What the worker tells 4 times a second: the view, and the wall seconds of the budget it has used."""
 
     used_s: float
+    resumed: bool = False  # it went on from a checkpoint: ``used_s`` counts the earlier lives
     view: GroupsView
+
+
+class WireShuffled(Wire):
+    """A Shuffled: how a group compares with the best of shuffled weeks."""
+
+    reached: int
+    done: int
+    planned: int
+    certain: bool
+    bounded: int | None
+
+    @classmethod
+    def of(cls, shuffled: Shuffled) -> WireShuffled:
+        return cls(**asdict(shuffled))
+
+    def shuffled(self) -> Shuffled:
+        return Shuffled(**self.model_dump())
 
 
 class WireGroup(Wire):
@@ -114,6 +136,7 @@ class WireGroup(Wire):
     day_counts: tuple[int, ...]
     pp_sum: int
     picks: str
+    shuffled: WireShuffled | None = None
 
     def measured(self) -> MeasuredGroup:
         return MeasuredGroup(
@@ -123,6 +146,7 @@ class WireGroup(Wire):
             day_counts=self.day_counts,
             pp_sum=self.pp_sum,
             picks=bytes.fromhex(self.picks),
+            shuffled=None if self.shuffled is None else self.shuffled.shuffled(),
         )
 
 
@@ -158,6 +182,7 @@ class SearchAnswer(Wire):
     seconds: float
     budget_s: float  # what this run was given
     threads: int
+    resumed: bool = False  # ``seconds`` count the earlier lives
     ledger: dict[str, float]
     view: GroupsView
     tally: WireTally | None = None
@@ -170,7 +195,7 @@ class SearchAnswer(Wire):
             gap=self.gap,
             tests=self.tests,
             frequent=self.frequent,
-            seconds=self.seconds + seconds_before,
+            seconds=self.seconds if self.resumed else self.seconds + seconds_before,
             budget_s=budget_s,
             threads=self.threads,
             ledger=self.ledger,

@@ -2,7 +2,7 @@
 
 It reads the pruned variations and the week's bars read-only, runs ``GroupSearch`` in its
 threads beside the pipe to the engine, tells its view 4 times a second and ends with the
-engine. It writes nothing: the engine stores what it answers. Wire: ``engine.worker_pipe``;
+engine. It writes nothing but its checkpoint: the engine stores what it answers. Wire: ``engine.worker_pipe``;
 request and answer: ``engine.decision.search_request``.
 """
 
@@ -11,19 +11,31 @@ from __future__ import annotations
 import asyncio
 import logging
 import sys
+import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from engine.brackets import BracketTable
+from engine.decision.evidence_lane import EvidenceLane, EvidenceSnapshot, evidence_reserve
 from engine.decision.group_search import FoundGroup, GroupSearch, SearchSnapshot, warm_up
 from engine.decision.guardrails import tally_pairs
-from engine.decision.search_request import SearchAnswer, SearchProgress, SearchRequest, WireGroup, WireTally
+from engine.decision.permutation_null import Shuffled, price_classes
+from engine.decision.search_request import (
+    SearchAnswer,
+    SearchProgress,
+    SearchRequest,
+    WireGroup,
+    WireShuffled,
+    WireTally,
+)
+from engine.decision.search_state import Checkpoint, CheckpointError, SearchState, digest_of
 from engine.errors import DataError, OperatorError
-from engine.model import DAYS, Ints, ParameterSet, Words, excess_of, profit_percentage, unpack_picks
+from engine.model import DAYS, OPEN, Ints, ParameterSet, Words, excess_of, profit_percentage, unpack_picks
 from engine.records import picks_words
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.views import GroupRow, GroupsView, LaneView, LedgerView
@@ -32,6 +44,7 @@ from engine.worker_pipe import PROGRESS_INTERVAL, WorkerServer, serve
 log = logging.getLogger(__name__)
 
 SHOWN_GROUPS = 20
+CHECKPOINT_EVERY_S = 2.0  # wall seconds of work that a kill can cost, and a slice
 SHOWN_GAPS = 120  # one a second
 
 
@@ -45,6 +58,7 @@ class SearchData:
     algorithm: Ints  # [n] index of the space
     pp: Ints  # [5, 1000] micro-percent
     excess: Ints
+    classes: Ints  # [1000] price bracket of each ticker
 
 
 async def load(request: SearchRequest) -> SearchData:
@@ -81,6 +95,7 @@ async def load(request: SearchRequest) -> SearchData:
         algorithm=np.array([index for index, _ in kept], np.int64),
         pp=pp,
         excess=excess_of(pp),
+        classes=price_classes(np.stack([bars[:, 0, OPEN] for _, bars in days]), brackets),
     )
 
 
@@ -90,6 +105,10 @@ class SearchRun:
     def __init__(self, request: SearchRequest) -> None:
         self._request = request
         self._search: GroupSearch | None = None
+        self._evidence: EvidenceLane | None = None
+        self._checkpoint: Checkpoint | None = None
+        self._saved: SearchState | None = None  # what an earlier life left
+        self._saved_at = time.monotonic()
         self._texts: tuple[str, ...] = ()
         self._gaps: deque[float] = deque(maxlen=SHOWN_GAPS)
         self._gap_at = -1.0
@@ -100,8 +119,9 @@ class SearchRun:
         self._stopped |= command == "stop"
         if command in ("pause", "resume"):
             self._paused = command == "pause"
-        if self._search is not None:
-            {"pause": self._search.pause, "resume": self._search.resume, "stop": self._search.stop}[command]()
+        at_work = self._evidence or self._search
+        if at_work is not None:
+            {"pause": at_work.pause, "resume": at_work.resume, "stop": at_work.stop}[command]()
 
     async def run(self, server: WorkerServer) -> SearchAnswer:
         """Loads, compiles what is missing, searches to the end, and answers."""
@@ -112,13 +132,8 @@ class SearchRun:
             server.progress(self._preparing(f"compiling kernels {done}/{total}: {name}"))
 
         await asyncio.to_thread(warm_up, compiled)
-        settings = self._request.settings
-        search = self._search = GroupSearch(
-            data.bits, data.excess, data.algorithm,
-            min_picks=settings.min_picks, max_size=settings.max_size, top_k=settings.top_k,
-            threads=settings.thread_count(), score_lambda=settings.score_lambda, day_floor=settings.day_floor,
-            min_positive_days=settings.min_positive_days, budget_s=self._request.budget_s(), tests=settings.tests,
-        )  # fmt: skip
+        self._read_checkpoint(data)
+        search = self._search = self._new_search(data)
         if self._paused:
             search.pause()
         if self._stopped:
@@ -130,28 +145,102 @@ class SearchRun:
             changed, state = now.state != state, now.state
             if changed or server.progress_due:
                 server.progress(self._progress(now), force=changed)
-        answer = await asyncio.to_thread(self._answer, search, data)
-        server.progress(
-            SearchProgress(used_s=answer.seconds, view=answer.view).model_dump(mode="json"), force=True
-        )
+            await self._save(search)
+        shuffled = await self._measure_luck(server, search, data)
+        answer = await asyncio.to_thread(self._answer, search, data, shuffled)
+        server.progress(self._message(answer.view), force=True)
         return answer
+
+    def _new_search(self, data: SearchData) -> GroupSearch:
+        settings = self._request.settings
+        budget_s = self._request.budget_s() if self._saved is None else settings.budget_s
+        return GroupSearch(
+            data.bits, data.excess, data.algorithm,
+            min_picks=settings.min_picks, max_size=settings.max_size, top_k=settings.top_k,
+            threads=settings.thread_count(), score_lambda=settings.penalty(), day_floor=settings.day_floor,
+            min_positive_days=settings.min_positive_days, worst_day=settings.objective == "worst_day",
+            budget_s=budget_s, evidence_s=evidence_reserve(budget_s, settings.permutations), tests=settings.tests,
+            resume=self._saved,
+        )  # fmt: skip
+
+    async def _measure_luck(
+        self, server: WorkerServer, search: GroupSearch, data: SearchData
+    ) -> tuple[Shuffled, ...]:
+        """The evidence lane, in the time that the search has left; nothing after a stop."""
+        settings, groups = self._request.settings, search.result().groups
+        if not settings.permutations or self._stopped or not groups:
+            return ()
+        lane = EvidenceLane(
+            search.problem, data.excess, data.classes, [g.score for g in groups],
+            ledger=search.ledger, threads=settings.thread_count(), shuffles=settings.permutations,
+            max_size=settings.max_size, seed=self._request.week.toordinal(), time_left_s=search.time_left_s,
+            tests=settings.tests, resume=None if self._saved is None else self._saved.evidence,
+        )  # fmt: skip
+        self._evidence = lane
+        if self._paused:
+            lane.pause()
+        lane.start()
+        state = ""
+        while not await asyncio.to_thread(lane.wait, PROGRESS_INTERVAL / 2):
+            now = lane.snapshot()
+            changed, state = now.state != state, now.state
+            if changed or server.progress_due:
+                server.progress(self._progress(search.snapshot()), force=changed)
+            await self._save(search, lane)
+        return lane.result()
+
+    def _read_checkpoint(self, data: SearchData) -> None:
+        """What an earlier life of this very search left; without it, or when it is damaged, anew."""
+        if self._request.checkpoint is None:
+            return
+        settings = self._request.settings
+        inputs = (data.bits, data.excess, data.algorithm, data.classes)
+        named = f"{self._request.week} {settings.thread_count()} {settings.model_dump_json()}"
+        self._checkpoint = Checkpoint(
+            Path(self._request.checkpoint), digest_of([named.encode(), *(array.tobytes() for array in inputs)])
+        )
+        try:
+            self._saved = self._checkpoint.read()
+        except CheckpointError as error:
+            log.warning("%s", error)
+        if self._saved is not None:
+            log.info("going on from the checkpoint at %.1f s", self._saved.elapsed_s)
+
+    async def _save(self, search: GroupSearch, lane: EvidenceLane | None = None) -> None:
+        """Writes the checkpoint when it is time; a disk that refuses costs the resume, not the search."""
+        if self._checkpoint is None or time.monotonic() - self._saved_at < CHECKPOINT_EVERY_S:
+            return
+        state = search.state()
+        if lane is not None:
+            state = replace(state, evidence=lane.state())
+        try:
+            await asyncio.to_thread(self._checkpoint.write, state)
+        except OSError as error:
+            log.warning("the checkpoint was not written: %s", error)
+        self._saved_at = time.monotonic()
 
     def _preparing(self, detail: str) -> dict[str, Any]:
         view = GroupsView(state="running", budget_s=self._request.budget_s(), detail=detail)
         return SearchProgress(used_s=0.0, view=view).model_dump(mode="json")
 
     def _progress(self, now: SearchSnapshot) -> dict[str, Any]:
-        return SearchProgress(used_s=now.elapsed_s, view=self._view(now)).model_dump(mode="json")
+        view = self._view(now)
+        return self._message(view)
+
+    def _message(self, view: GroupsView) -> dict[str, Any]:
+        resumed = self._saved is not None
+        return SearchProgress(used_s=view.elapsed_s, resumed=resumed, view=view).model_dump(mode="json")
 
     def _view(self, now: SearchSnapshot) -> GroupsView:
         if now.gap is not None and now.elapsed_s >= self._gap_at + 1.0:
             self._gaps.append(now.gap)
             self._gap_at = now.elapsed_s
-        ledger = now.ledger
+        lane = None if self._evidence is None else self._evidence.snapshot()
+        ledger = now.ledger if lane is None else lane.ledger
         return GroupsView(
-            state=now.state,
+            state=now.state if lane is None else lane.state,
             budget_s=now.budget_s,
-            elapsed_s=now.elapsed_s,
+            elapsed_s=now.elapsed_s + (0.0 if lane is None else lane.elapsed_s),
             incumbent=now.incumbent,
             bound=now.bound,
             gap=now.gap,
@@ -179,10 +268,17 @@ class SearchRun:
                 for lane in now.lanes
             ),
             ledger=LedgerView(
-                open_grants=ledger.open_grants, used=ledger.used, pool=ledger.pool, capacity=ledger.capacity
+                open_grants=ledger.open_grants,
+                used=ledger.used,
+                pool=ledger.pool,
+                capacity=ledger.capacity,
+                evidence=ledger.evidence_used,
+                saved=ledger.saved,
             ),
             groups=tuple(self._row(rank, g) for rank, g in enumerate(now.groups[:SHOWN_GROUPS], start=1)),
-            detail=_detail(now),
+            shuffles=self._request.settings.permutations,
+            shuffles_done=0 if lane is None else lane.done,
+            detail=_detail(now, lane),
         )
 
     def _row(self, rank: int, group: FoundGroup) -> GroupRow:
@@ -196,8 +292,10 @@ class SearchRun:
             members=" + ".join(self._texts[i] for i in group.members),
         )
 
-    def _answer(self, search: GroupSearch, data: SearchData) -> SearchAnswer:
+    def _answer(self, search: GroupSearch, data: SearchData, shuffled: Sequence[Shuffled]) -> SearchAnswer:
         result, end = search.result(), search.snapshot()
+        view = self._view(end)
+        judged: Sequence[Shuffled | None] = shuffled or [None] * len(result.groups)
         settings = self._request.settings
         tally = None
         if not result.groups:
@@ -211,32 +309,37 @@ class SearchRun:
             for name in ("granted", "used", "donated", "received")
         }
         return SearchAnswer(
-            groups=tuple(_wire(group, data) for group in result.groups),
+            groups=tuple(_wire(group, data, luck) for group, luck in zip(result.groups, judged, strict=True)),
             week=self._request.week,
             proven=result.proven,
             gap=result.gap,
             tests=result.tests,
             frequent=result.frequent,
-            seconds=end.elapsed_s,
+            seconds=view.elapsed_s,
             budget_s=self._request.budget_s(),
             threads=len(end.lanes),
-            ledger=end.ledger.as_dict() | lanes,
-            view=self._view(end),
+            resumed=self._saved is not None,
+            ledger=search.ledger.sums().as_dict() | lanes | {"search_wall": end.elapsed_s},
+            view=view,
             tally=None if tally is None else WireTally.of(tally),
         )
 
 
-def _detail(now: SearchSnapshot) -> str:
+def _detail(now: SearchSnapshot, lane: EvidenceSnapshot | None) -> str:
     if now.state != "done":
         return ""
-    if now.proven:
-        return (
-            f"proven; {now.ledger.saved:.0f} thread-seconds of the budget saved (evidence lane: none needed yet)"
-        )
-    return f"ended with a gap of {now.gap:.3f}: {now.anchors - now.anchors_closed} anchors are open"
+    found = "proven" if now.proven else f"gap {now.gap:.3f}, {now.anchors - now.anchors_closed} anchors open"
+    if lane is None:
+        return f"{found}; {now.ledger.saved:.0f} thread-seconds of the budget saved"
+    if lane.state != "done":
+        return f"{found}; {lane.detail}"
+    return (
+        f"{found}; {lane.done} shuffled searches in {lane.ledger.evidence_used:.1f} thread-seconds; "
+        f"{lane.ledger.saved:.0f} saved"
+    )
 
 
-def _wire(group: FoundGroup, data: SearchData) -> WireGroup:
+def _wire(group: FoundGroup, data: SearchData, shuffled: Shuffled | None) -> WireGroup:
     members = [data.items[i] for i in group.members]
     buys = unpack_picks(group.picks)
     return WireGroup(
@@ -246,6 +349,7 @@ def _wire(group: FoundGroup, data: SearchData) -> WireGroup:
         day_counts=group.day_counts,
         pp_sum=int(data.pp[buys].sum()),
         picks=group.stored_picks.hex(),
+        shuffled=None if shuffled is None else WireShuffled.of(shuffled),
     )
 
 

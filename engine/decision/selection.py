@@ -7,8 +7,8 @@ the fewest members win, because every member is one more thing that was fitted. 
 group must be a real alternative: its 5-day picks overlap the first's by less than one half.
 
 Everything here is in percentage points of mean excess a day; pure, no I/O. Replication on
-the hold-out tickers stands beside the choice and does not enter it; the permutation
-p-value is not measured yet, and the verdicts say so.
+the hold-out tickers and the permutation p-value stand beside the choice and do not enter it:
+they judge what was chosen.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ import numpy as np
 
 from engine.decision.guardrails import GuardrailTally
 from engine.decision.overlap import jaccard
+from engine.decision.permutation_null import Shuffled
 from engine.errors import OperatorError
 from engine.model import MICRO, Bools, Ints, ParameterSet, mean_or_zero
 from engine.records import FinalGroup, picks_words
@@ -43,6 +44,7 @@ class MeasuredGroup:
     day_counts: tuple[int, ...]
     pp_sum: int  # PP of all picks
     picks: bytes
+    shuffled: Shuffled | None = None  # how it compares with shuffled weeks; None: not measured
 
     @property
     def day_means(self) -> tuple[float, ...]:
@@ -118,7 +120,8 @@ def select_groups(
     for rank, i in enumerate(order, start=1):
         selected = 1 if i == first else 2 if i == second else None
         group = replace(judged[i], rank=rank, selected=selected, overlap_first=overlaps[i])
-        final.append(replace(group, verdict=_verdict(group, judged, first, has_second=second is not None)))
+        why = _verdict(group, judged, first, has_second=second is not None)
+        final.append(replace(group, verdict=f"{why}; {_luck(groups[i].shuffled)}"))
     return tuple(final)
 
 
@@ -147,6 +150,7 @@ def _judge(groups: Sequence[MeasuredGroup], replications: Sequence[Replication])
                 holdout_mean=replication.mean,
                 holdout_error=replication.error,
                 holdout_picks=replication.picks,
+                p_value=None if group.shuffled is None else group.shuffled.p_value,
             )
         )
     return judged
@@ -197,7 +201,17 @@ def _verdict(group: FinalGroup, groups: Sequence[FinalGroup], first: int, *, has
         behind = chosen.selection_score - group.selection_score
         where = f"{behind:.3f} behind the first" if behind >= 0 else f"{-behind:.3f} ahead of the first, {size}"
         why = f"not selected: selection score {group.selection_score:+.3f}, {where}"
-    return f"{why}; {holdout_text(group)}; p not measured yet"
+    return f"{why}; {holdout_text(group)}"
+
+
+def _luck(shuffled: Shuffled | None) -> str:
+    return "p not measured" if shuffled is None else shuffled.text
+
+
+def verdict_parts(verdict: str) -> tuple[str, str]:
+    """A stored verdict as (why the group is where it is, what the shuffled weeks say)."""
+    cut = max(verdict.rfind("; better than "), verdict.rfind("; p not measured"))
+    return (verdict, "") if cut < 0 else (verdict[:cut], verdict[cut + 2 :])
 
 
 def holdout_text(group: FinalGroup) -> str:

@@ -7,20 +7,31 @@ in whole nanoseconds, so that the identity
 
     open grants + used + pool = capacity
 
-holds exactly at every moment. Nothing here reads a clock: a lane reports what it used, so
+holds exactly at every moment.
+
+The policy: every anchor of a pass is first tried for 2 ms, best bound first. The work of an
+anchor is spread over five orders of magnitude and cannot be told beforehand: nine of ten
+close within that time and donate most of it, and one that does not has shown what it needs.
+Those wait with their stack until all have been tried, because the threshold rises fastest
+from many first looks and closes many of them without another test. Then the pool helps them
+in steps of a quarter second, largest bound first: the gap is the largest open bound, so no
+other anchor's time can narrow it. An equal split gives most of its time to anchors that need
+none of it at that moment, and without donation what they leave is lost
+(``tests/benchmarks/bench_watchdog.py`` measures all three).
+
+Nothing here reads a clock: a lane reports what it used, so
 a pause, in which nobody reports, consumes nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 SECOND = 1_000_000_000  # nanoseconds
 SLICE_NS = 50_000_000  # a lane looks up from its work this often: pause, stop and donation wait no longer
-FIRST_GRANT_NS = 200_000  # what half of an easy week's anchors need; the others prove that they need more
+FIRST_GRANT_NS = 2_000_000  # nine of ten anchors close within it; the others show that they need more
 DONATION_NS = 250_000_000  # at most so much before the next look at which anchor deserves it most
-EVIDENCE = "evidence"  # the lane that inherits what a proof leaves over
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +59,7 @@ class LedgerSums:
     donated: float
     received: float
     evidence: float  # what the evidence lane was given
+    evidence_used: float
     saved: float
     overrun: float  # clock time beyond the capacity, never more than one slice a lane
 
@@ -108,19 +120,49 @@ class Ledger:
         self.pool += left
         return left
 
-    def settle(self, *, proven: bool) -> None:
-        """Ends the search: lanes give back what they hold; after a proof the evidence lane inherits the pool.
+    def inherit(self) -> int:
+        """The search has ended: the evidence lane receives the pool, ns."""
+        given = self._take(self.pool)
+        used = self._evidence.used  # of an earlier life
+        self._evidence = LaneAccount(received=used + given, used=used)
+        return given
 
-        The permutation null is not part of the search yet: the evidence lane uses nothing,
-        and all that is left is reported as saved.
-        """
+    def use_evidence(self, spent: int) -> None:
+        """Charges the evidence lane; what it did beyond its inheritance is overrun."""
+        if spent < 0:
+            raise ValueError("time cannot be given back by using it")
+        charged = min(spent, self._evidence.open)
+        self.overrun += spent - charged
+        account = self._evidence
+        self._evidence = LaneAccount(0, account.received, account.used + charged, account.donated)
+
+    def settle(self) -> None:
+        """Everybody gives back what he holds; the pool is what was saved (until the evidence lane inherits it)."""
         for lane in range(len(self._lanes)):
             self.donate(lane)
-        if proven:
-            inherited = self._take(self.pool)
-            self._evidence = LaneAccount(received=inherited, donated=inherited)
-            self.pool += inherited
+        account, left = self._evidence, self._evidence.open
+        self._evidence = LaneAccount(0, account.received, account.used, account.donated + left)
+        self.pool += left
         self.saved = self.pool
+
+    def accounts(self) -> tuple[tuple[LaneAccount, ...], LaneAccount]:
+        """Every lane's account and the evidence lane's, as if all had given back what they hold."""
+
+        def closed(account: LaneAccount) -> LaneAccount:
+            given_back = account.donated + account.open
+            return LaneAccount(account.granted, account.received, account.used, given_back)
+
+        return tuple(closed(account) for account in self._lanes), closed(self._evidence)
+
+    def restore(self, lanes: Sequence[LaneAccount], evidence: LaneAccount) -> None:
+        """Takes over the closed accounts of an earlier life with as many lanes; ValueError for others."""
+        if len(lanes) != len(self._lanes) or any(account.open for account in (*lanes, evidence)):
+            raise ValueError(f"{len(lanes)} accounts for {len(self._lanes)} lanes, or an account is open")
+        self._lanes, self._evidence = list(lanes), evidence
+        used = sum(account.used for account in self._accounts())
+        if used > self.capacity:
+            raise ValueError("the accounts use more than the capacity")
+        self.pool = self.capacity - used
 
     def sums(self) -> LedgerSums:
         return LedgerSums(
@@ -131,6 +173,7 @@ class Ledger:
             donated=sum(a.donated for a in self._lanes) / SECOND,
             received=sum(a.received for a in self._lanes) / SECOND,
             evidence=self._evidence.received / SECOND,
+            evidence_used=self._evidence.used / SECOND,
             saved=self.saved / SECOND,
             overrun=self.overrun / SECOND,
         )
@@ -153,9 +196,21 @@ class Ledger:
         return given
 
 
-def first_grant(pool: int, anchors_open: int) -> int:
-    """What an anchor begins with, ns: a fair share of the pool, but no more than most anchors need."""
-    return min(FIRST_GRANT_NS, pool // max(1, anchors_open))
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """How the pool is shared out; the search uses ``DONATING``, the others are what it is measured against."""
+
+    largest_first_grant: int  # ns
+    helps: bool  # an anchor that ran out may be helped from the pool
+
+    def first_grant(self, pool: int, anchors_open: int) -> int:
+        """What an anchor begins with, ns: a fair share of the pool, but no more than most anchors need."""
+        return min(self.largest_first_grant, pool // max(1, anchors_open))
+
+
+DONATING = Policy(FIRST_GRANT_NS, helps=True)
+EQUAL_SPLIT = Policy(2**62, helps=True)  # the same part for everybody; only what is left in the end helps
+NO_DONATION = Policy(2**62, helps=False)
 
 
 def donation(pool: int, lanes: int) -> int:

@@ -20,6 +20,7 @@ from engine.data.weekly_5d_data import SESSIONS, weekly_5d_data
 from engine.data.wipe_weekly_results import wipe_weekly_results
 from engine.decision.mp1_p3_pruner import prune
 from engine.decision.mp2_p2_group_discovery import DiscoveryPlan, GroupDiscovery, members_text
+from engine.decision.solver_log import SolverLog
 from engine.errors import OperatorError, RefusedError
 from engine.events import BackendTie, GroupsSelected
 from engine.pipeline.engine_room import EngineRoom, next_session
@@ -236,7 +237,10 @@ class WeekendCycle:
             settings.execution.bracket_table(),
             settings.training.exit_model,
             used_before,
+            room.home.search_checkpoint,
         )
+        if not used_before:  # a search of this run has not begun: what lies there is an abandoned run's
+            room.home.search_checkpoint.unlink(missing_ok=True)
         await room.kernels_ready()
         search = GroupDiscovery(
             room.stocks,
@@ -244,6 +248,7 @@ class WeekendCycle:
             lambda windows, sets: engine.evaluate(windows, sets, mode="training"),
             on_view=show,
             on_used=used,
+            solver_log=SolverLog(room.home.logs / "search.jsonl", book.sink(stage)),
         )
         self._search = search
         try:
@@ -263,7 +268,9 @@ class WeekendCycle:
             "gap": outcome.gap,
             "tests": outcome.tests,
             "visited": outcome.frequent,
-            "search_seconds": round(outcome.seconds, 2),
+            "search_seconds": round(outcome.ledger.get("search_wall", outcome.seconds), 2),
+            "budget_seconds_used": round(outcome.seconds, 2),
+            "p_value": next((g.p_value for g in report.groups if g.selected == 1), None),
             "threads": outcome.threads,
             "ledger": outcome.ledger,
             "lanes": [

@@ -79,8 +79,17 @@ def _measured(bars: Panel, space: ParameterSpace, sets: list[ParameterSet]) -> l
     return kept
 
 
-def plan(path: Path, *, used_before_s: float = 0.0, **settings: object) -> DiscoveryPlan:
-    chosen = {"budget_s": 30.0, "min_picks": 4, "threads": 2, "top_k": 20, "max_size": 6} | settings
+def plan(
+    path: Path, *, used_before_s: float = 0.0, checkpoint: Path | None = None, **settings: object
+) -> DiscoveryPlan:
+    chosen = {
+        "budget_s": 30.0,
+        "min_picks": 4,
+        "threads": 2,
+        "top_k": 20,
+        "max_size": 6,
+        "permutations": 40,
+    } | settings
     return DiscoveryPlan(
         stocks_db=path,
         spaces=SPACES,
@@ -88,4 +97,5 @@ def plan(path: Path, *, used_before_s: float = 0.0, **settings: object) -> Disco
         brackets=DEFAULT_BRACKETS,
         exit_model=ExitModel.TARGET_OR_CLOSE,
         used_before_s=used_before_s,
+        checkpoint=checkpoint,
     )

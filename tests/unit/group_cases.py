@@ -75,6 +75,7 @@ def brute_force(
     score_lambda: float = 0.5,
     day_floor: float | None = None,
     min_positive_days: int = 0,
+    worst_day: bool = False,
 ) -> tuple[FoundGroup, ...]:
     """The top groups by the definition: every group scored, same picks once, sorted."""
     best: dict[bytes, FoundGroup] = {}
@@ -96,7 +97,7 @@ def brute_force(
         variance = 0.0
         for m in means:
             variance += (m - mean) * (m - mean)
-        score = mean - score_lambda * float(np.sqrt(variance / DAYS))
+        score = min(means) if worst_day else mean - score_lambda * float(np.sqrt(variance / DAYS))
         group = FoundGroup(members, score, tuple(sums), tuple(counts), picks_bytes(picks))
         known = best.get(group.stored_picks)
         if known is None or group.order < known.order:

@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 import json
 import math
+import os
+import signal
 import subprocess
 import sys
 from datetime import date
@@ -21,7 +23,8 @@ from engine.decision.mp2_p2_group_discovery import GroupDiscovery, stored_view
 from engine.decision.search_request import MODULE, SearchAnswer, SearchProgress
 from engine.decision.search_worker import load
 from engine.decision.selection import NoGroupError
-from engine.errors import DataError
+from engine.decision.solver_log import SolverLog
+from engine.errors import DataError, OperatorError
 from engine.events import Event, GroupsSelected
 from engine.model import DAYS, ExitModel, profit_percentage
 from engine.storage.stocks_data_db import StocksDataDb
@@ -56,15 +59,17 @@ async def last_session(path: Path) -> date:
         await stocks.close()
 
 
-async def test_the_stage_stores_the_searched_groups_with_two_selected(week: Path) -> None:
+async def test_the_stage_stores_the_searched_groups_with_two_selected(week: Path, tmp_path: Path) -> None:
     views: list[GroupsView] = []
     used: list[float] = []
-    events = Published()
+    events, log_events = Published(), Published()
+    log_file = tmp_path / "logs" / "search.jsonl"
     stocks = await StocksDataDb.open(week)
     try:
         stage = GroupDiscovery(
-            stocks, plan(week), native().evaluate, on_view=views.append, on_used=used.append, events=events
-        )
+            stocks, plan(week), native().evaluate, on_view=views.append, on_used=used.append, events=events,
+            solver_log=SolverLog(log_file, log_events),
+        )  # fmt: skip
         report = await stage.run()
         outcome, groups = await stocks.final_groups()
     finally:
@@ -85,13 +90,24 @@ async def test_the_stage_stores_the_searched_groups_with_two_selected(week: Path
     assert all(g.selected is None for g in groups[2:])
     assert groups[1].overlap_first is not None
     assert groups[1].overlap_first < 0.5
-    assert all(g.p_value is None and "p not measured yet" in g.verdict for g in groups)
+    assert all(g.p_value is not None and "shuffled searches: p = " in g.verdict for g in groups)
+    assert max(groups, key=lambda g: g.score).p_value == min(g.p_value or 1.0 for g in groups)
+    assert outcome.ledger["evidence_used"] > 0
+    assert any(0 < view.shuffles_done <= view.shuffles == 40 for view in views)
     assert outcome.ledger["open_grants"] + outcome.ledger["used"] + outcome.ledger["pool"] == pytest.approx(
         outcome.ledger["capacity"]
     )
     assert views[-1].state == "done"
     assert [row.selected for row in views[-1].groups[:2]] == [1, 2]
     assert [type(e) for e in events] == [GroupsSelected]
+    lines = [json.loads(line) for line in log_file.read_text(encoding="utf-8").splitlines()]
+    searched = next(view for view in reversed(views) if view.lanes and view.shuffles_done)
+    assert lines[-1]["state"] == "done"
+    assert lines[-1]["shuffles_done"] == searched.shuffles_done
+    assert (lines[-1]["tests"], lines[-1]["groups_visited"]) == (outcome.tests, outcome.frequent)
+    assert [lane["used_s"] for lane in lines[-1]["lanes"]] == [round(lane.used, 3) for lane in searched.lanes]
+    assert {**log_events[-1].data()["columns"], "at": lines[-1]["at"]} == lines[-1]
+    assert "proven" in log_events[-1].text
     assert used == sorted(used)
     assert stored_view(outcome, groups, SPACES).groups == views[-1].groups
 
@@ -194,6 +210,67 @@ async def test_a_killed_search_restarts_with_what_its_budget_has_left(large_week
         await stocks.close()
     assert report.outcome.budget_s == 2.5
     assert used[-1] < report.outcome.seconds < 2.5 + 1.0
+
+
+async def killed(path: Path, checkpoint: Path, options: dict[str, object]) -> GroupsView:
+    """Runs the stage until its checkpoint has been written twice, then kill -9 for its worker; the last view."""
+    views: list[GroupsView] = []
+    stocks = await StocksDataDb.open(path)
+    try:
+        stage = GroupDiscovery(
+            stocks, plan(path, checkpoint=checkpoint, **options), native().evaluate, on_view=views.append
+        )
+        running = asyncio.create_task(stage.run())
+        await until(checkpoint.exists, running)
+        first = checkpoint.read_bytes()
+        await until(lambda: checkpoint.read_bytes() != first, running)
+        assert stage.worker_pid is not None
+        os.kill(stage.worker_pid, signal.SIGKILL)
+        with pytest.raises(OperatorError, match="ended by signal 9"):
+            await running
+    finally:
+        await stocks.close()
+    return views[-1]
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+async def test_a_search_killed_with_minus_9_goes_on_from_its_checkpoint(large_week: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "search.checkpoint"
+    options = {"min_picks": 2, "max_size": 10, "top_k": 100, "budget_s": 9.0, "permutations": 0}
+    last = await killed(large_week, checkpoint, options)
+    views: list[GroupsView] = []
+    used: list[float] = []
+    stocks = await StocksDataDb.open(large_week)
+    try:
+        again = plan(large_week, checkpoint=checkpoint, used_before_s=last.elapsed_s, **options)
+        stage = GroupDiscovery(stocks, again, native().evaluate, on_view=views.append, on_used=used.append)
+        report = await stage.run()
+    finally:
+        await stocks.close()
+    searching = [view for view in views if view.anchors]
+    assert searching[0].tests > 0.3 * last.tests
+    assert last.elapsed_s - searching[0].elapsed_s < 5.0
+    assert 2.0 < used[0] <= used[-1] < 9.0 + 1.0
+    assert report.outcome.tests > last.tests
+    assert report.outcome.seconds < 9.0 + 1.0
+    assert report.first.selected == 1
+    assert not checkpoint.exists()
+
+
+async def test_a_damaged_checkpoint_costs_its_time_and_nothing_else(week: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "search.checkpoint"
+    checkpoint.write_bytes(b"x" * 100)
+    stocks = await StocksDataDb.open(week)
+    said: list[str] = []
+    try:
+        plain = await GroupDiscovery(stocks, plan(week), native().evaluate).run()
+        chosen = plan(week, checkpoint=checkpoint)
+        report = await GroupDiscovery(stocks, chosen, native().evaluate, on_log=said.append).run()
+    finally:
+        await stocks.close()
+    assert report.groups == plain.groups
+    assert any("is damaged: the search begins anew" in line for line in said)
+    assert not checkpoint.exists()
 
 
 async def test_the_worker_tells_views_and_answers_with_all_that_a_group_needs(week: Path) -> None:

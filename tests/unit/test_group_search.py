@@ -12,6 +12,8 @@ from group_cases import Case, all_groups, brute_force, case, spread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.decision.group_kernel import single_best
+from engine.decision.group_problem import rank_problem
 from engine.decision.group_search import GroupSearch, SearchResult, count_groups, search_groups
 from engine.model import DAYS, MICRO, TICKERS, pack_picks, unpack_picks
 
@@ -21,7 +23,7 @@ def run(given: Case, **arguments: Any) -> SearchResult:
     return search_groups(given.bits, given.pp, given.algorithm, **chosen)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     seed=st.integers(0, 10_000),
     min_picks=st.integers(1, 12),
@@ -30,19 +32,41 @@ def run(given: Case, **arguments: Any) -> SearchResult:
     penalty=st.sampled_from([0.0, 0.5, 1.0]),
     day_floor=st.sampled_from([None, -0.5, 0.0]),
     positive=st.integers(0, 5),
+    worst_day=st.booleans(),
 )
 def test_the_best_groups_are_those_of_brute_force(
-    seed: int, min_picks: int, max_size: int, top_k: int, penalty: float, day_floor: float | None, positive: int
+    seed: int,
+    min_picks: int,
+    max_size: int,
+    top_k: int,
+    penalty: float,
+    day_floor: float | None,
+    positive: int,
+    worst_day: bool,
 ) -> None:
     problem = case(seed)
     options: dict[str, Any] = {
         "min_picks": min_picks, "max_size": max_size, "top_k": top_k, "score_lambda": penalty,
-        "day_floor": day_floor, "min_positive_days": positive,
+        "day_floor": day_floor, "min_positive_days": positive, "worst_day": worst_day,
     }  # fmt: skip
     result = run(problem, **options)
     assert result.groups == brute_force(problem, **options)
     assert result.proven
     assert result.gap == 0.0
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    min_picks=st.integers(1, 10),
+    objective=st.sampled_from([{"score_lambda": 0.0}, {"score_lambda": 0.7}, {"worst_day": True}]),
+)
+def test_no_group_beats_the_bound_of_any_item_in_it(seed: int, min_picks: int, objective: dict[str, Any]) -> None:
+    problem = case(seed)
+    ranked = rank_problem(*problem, min_picks=min_picks, max_size=3, **objective)
+    bounds = {int(item): ranked.bound(int(single_best(ranked.kernel, i))) for i, item in enumerate(ranked.items)}
+    groups = brute_force(problem, min_picks=min_picks, max_size=3, top_k=10_000, **objective)
+    assert all(group.score <= bounds[item] + 1e-9 for group in groups for item in group.members)
 
 
 @pytest.mark.parametrize("tickers", [40, 150, 400])
@@ -206,7 +230,8 @@ def test_what_a_proof_leaves_over_is_saved() -> None:
     assert search.wait(20)
     ledger = search.snapshot().ledger
     assert search.result().proven
-    assert ledger.evidence == ledger.saved == ledger.pool
+    assert ledger.saved == ledger.pool
+    assert ledger.evidence == 0  # no evidence lane has asked for it
     assert ledger.used + ledger.saved == pytest.approx(ledger.capacity)
 
 

@@ -7,12 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.decision.watchdog import (
+    DONATING,
     DONATION_NS,
+    EQUAL_SPLIT,
     FIRST_GRANT_NS,
     SECOND,
     Ledger,
     donation,
-    first_grant,
     pass_allowance,
 )
 
@@ -44,18 +45,30 @@ def test_open_grants_used_and_pool_are_the_capacity_after_every_move(
         assert all(ledger.lane(lane).open >= 0 for lane in range(4))
 
 
-@given(moves=moves, proven=st.booleans())
+@given(moves=moves, evidence=st.lists(st.integers(0, 3_000_000_000), max_size=4))
 def test_at_the_end_used_and_saved_are_the_capacity_and_nothing_is_open(
-    moves: list[tuple[str, int, int]], proven: bool
+    moves: list[tuple[str, int, int]], evidence: list[int]
 ) -> None:
     ledger = Ledger(4, 2.0)
     for move in moves:
         play(ledger, move)
+    ledger.settle()
     left = ledger.capacity - ledger.used
-    ledger.settle(proven=proven)
+    assert ledger.open_grants == 0
+    assert ledger.saved == left
+    overrun = ledger.overrun
+    assert ledger.inherit() == left
+    for spent in evidence:
+        ledger.use_evidence(spent)
+        assert ledger.open_grants + ledger.used + ledger.pool == ledger.capacity
+        assert min(ledger.open_grants, ledger.pool) >= 0
+    ledger.settle()
     assert ledger.open_grants == 0
     assert ledger.used + ledger.saved == ledger.capacity
-    assert ledger.sums().evidence == pytest.approx(left / SECOND if proven else 0.0)
+    sums = ledger.sums()
+    assert sums.evidence == pytest.approx(left / SECOND)
+    assert sums.evidence_used == pytest.approx(min(left, sum(evidence)) / SECOND)
+    assert ledger.overrun - overrun == max(0, sum(evidence) - left)
 
 
 @given(moves=moves)
@@ -115,7 +128,8 @@ def test_a_ledger_without_threads_or_finite_time_is_refused(threads: int, budget
 def test_grants_and_donations_never_exceed_the_pool_and_a_donation_is_never_nothing(
     pool: int, anchors: int, lanes: int
 ) -> None:
-    assert 0 <= first_grant(pool, anchors) <= min(pool, FIRST_GRANT_NS)
+    assert 0 <= DONATING.first_grant(pool, anchors) <= min(pool, FIRST_GRANT_NS)
+    assert 0 <= EQUAL_SPLIT.first_grant(pool, anchors) <= pool
     assert min(pool, 1) <= donation(pool, lanes) <= min(pool, DONATION_NS)
 
 

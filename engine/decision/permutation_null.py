@@ -1,0 +1,135 @@
+"""How often luck alone does as well: the arithmetic of the permutation null, without a search in it.
+
+Under the null the picks know nothing about PP. Then the tickers' PP may be dealt out anew -
+one permutation for all five days, inside price brackets, since brackets differ in how far
+they move - and the best group of a *shuffled* week is as good as the best of the real one.
+So the best score of the real week is compared with the best scores of shuffled weeks,
+found by the same procedure:
+
+    p = (1 + shuffles that reach the score) / (1 + shuffles).
+
+Because each shuffle gives the best of *all* its groups, the p of a group is already
+corrected for how many groups were searched. For a group that is not the search's best it is
+conservative.
+
+Early stop: once so many shuffles have reached the best score that p > 0.05 whatever the others
+give, the rest is spared. Stopping at the h-th that reaches it is the sequential Monte Carlo
+test of Besag and Clifford (1991), whose p = h / l is valid; ours is never smaller.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from engine.brackets import BracketTable
+from engine.model import DAYS, TICKERS, Floats, Ints
+
+SIGNIFICANT = 0.05
+TIE = 1e-9  # percentage points: scores so close are equal, and equal counts against the group
+
+
+def price_classes(opens: Floats, brackets: BracketTable) -> Ints:
+    """The price bracket of each ticker, by its mean open: ``opens`` float64[5, tickers] dollars."""
+    floors = np.array([bracket.floor_price for bracket in brackets])
+    classes: Ints = np.searchsorted(floors, opens.mean(axis=0), side="right").astype(np.int64)
+    return classes
+
+
+def shuffle(seed: int, number: int, classes: Ints) -> Ints:
+    """Whose PP each ticker gets in shuffle ``number`` (1, 2, ...): a permutation inside every class."""
+    random = np.random.default_rng((seed, number))
+    source = np.arange(len(classes))
+    for own in np.unique(classes):
+        members = np.flatnonzero(classes == own)
+        source[members] = random.permutation(members)
+    return source
+
+
+def ranked_shuffles(excess: Ints, sources: Sequence[Ints]) -> Ints:
+    """int64[5, 1000, shuffles]: PP of (day, position in the day's ranking) under each shuffle.
+
+    Positions as the search numbers tickers: by falling ``excess`` (int64[5, 1000]), ties in symbol order.
+    """
+    ranking = np.argsort(-excess, axis=1, kind="stable")
+    ranked = np.empty((DAYS, TICKERS, len(sources)), np.int64)
+    for column, source in enumerate(sources):
+        for day in range(DAYS):
+            ranked[day, :, column] = excess[day, source[ranking[day]]]
+    return ranked
+
+
+@dataclass(frozen=True, slots=True)
+class Shuffled:
+    """What the shuffles say about one group.
+
+    ``reached``: of ``done`` shuffled searches, how many found a group at least as good.
+    ``bounded``: the groups that each looked at, when it was not all of them.
+    """
+
+    reached: int
+    done: int
+    planned: int
+    certain: bool = False  # ended early because p > 0.05 was certain
+    bounded: int | None = None
+
+    @property
+    def p_value(self) -> float | None:
+        """None before the first shuffle."""
+        return (1 + self.reached) / (1 + self.done) if self.done else None
+
+    @property
+    def text(self) -> str:
+        """``better than 183 of 200 shuffled searches: p = 0.09``, with what limits it."""
+        if self.p_value is None:
+            return (
+                "p not measured" if self.planned == 0 else "p not measured: the budget left no time for shuffles"
+            )
+        notes = []
+        if self.certain:
+            notes.append("more shuffles cannot make it significant")
+        elif self.done < self.planned:
+            notes.append(f"time ended before {self.planned}")
+        if self.bounded is not None:
+            notes.append(f"each among {self.bounded:,} groups, not all")
+        note = f" ({'; '.join(notes)})" if notes else ""
+        p = f"{self.p_value:.3f}" if self.p_value < SIGNIFICANT else f"{self.p_value:.2f}"
+        return f"better than {self.done - self.reached} of {self.done} shuffled searches: p = {p}{note}"
+
+
+def enough(best: Sequence[float], score: float, planned: int) -> int | None:
+    """After how many shuffles (``best`` in order) p > 0.05 is certain for ``score``; None when it is not."""
+    reached = 0
+    for done, value in enumerate(best[:planned], start=1):
+        reached += value >= score - TIE
+        if (1 + reached) / (1 + planned) > SIGNIFICANT:
+            return done
+    return None
+
+
+def judge(
+    scores: Sequence[float], best: Sequence[float], observed: float, planned: int, bounded: int | None
+) -> tuple[Shuffled, ...]:
+    """What the shuffles say about each group.
+
+    ``scores`` of the groups, ``best`` of the shuffles in order, ``observed``: the best of
+    the real week by the shuffles' own procedure. A search that looked at more than the
+    shuffles did must not profit from it, so no group counts as better than ``observed``.
+    """
+    if not scores:
+        return ()
+    highest = min(max(scores), observed)
+    end = enough(best, highest, planned)
+    used = best[: planned if end is None else end]
+    return tuple(
+        Shuffled(
+            reached=sum(value >= min(score, observed) - TIE for value in used),
+            done=len(used),
+            planned=planned,
+            certain=end is not None and end < planned,
+            bounded=bounded,
+        )
+        for score in scores
+    )

@@ -1,0 +1,148 @@
+"""A search between two moments of its life: everything it needs to go on after kill -9.
+
+Small, because an anchor's walk is kept as a *cursor*: the members it stands on and, for each of
+them, the candidate that comes next. The bit sets, the candidate lists and the bounds are
+functions of the problem and are rebuilt. Times are durations, so a wall clock that was moved
+means nothing.
+
+The file is a SHA-256, then a compressed msgpack document; it is replaced atomically, and a
+file that is damaged or belongs to another problem is not read: the search begins anew.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import zlib
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import msgpack
+
+from engine.decision.top_groups import FoundGroup
+from engine.decision.watchdog import LaneAccount
+from engine.errors import OperatorError
+
+FORMAT = 1
+DIGEST_BYTES = 32
+
+Place = Literal["fresh", "stalled", "deeper", "given_up"]
+
+
+class CheckpointError(OperatorError):
+    """The checkpoint cannot be used; the sentence says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Cursor:
+    """Where a walk stands. Local items of the anchor's projection; ``following`` -1 at a frame's end."""
+
+    path: tuple[int, ...]  # member of each frame; the first is the anchor's own frame and unused
+    following: tuple[int, ...]  # next candidate of each frame
+    cut: int  # best sum of subtrees that the pass left for a deeper one
+
+
+@dataclass(frozen=True, slots=True)
+class JobState:
+    """One anchor that is not closed."""
+
+    anchor: int
+    bound: int
+    level: int
+    counted_size: int
+    tests: int
+    place: Place
+    cursor: Cursor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class EvidenceState:
+    """The evidence lane after its last whole block."""
+
+    observed: float
+    best: tuple[float, ...]
+    groups: int
+    cut: bool
+    quota: int  # groups an anchor
+    elapsed_s: float
+
+
+@dataclass(frozen=True, slots=True)
+class SearchState:
+    """The search at the end of everybody's last slice."""
+
+    elapsed_s: float
+    level: int
+    jobs: tuple[JobState, ...]
+    top: tuple[FoundGroup, ...]
+    round_threshold: float
+    allowance: int
+    tests: int
+    frequent: int
+    lanes: tuple[LaneAccount, ...]
+    evidence_account: LaneAccount
+    evidence: EvidenceState | None = None
+
+
+class Checkpoint:
+    """The file of one search. ``key`` names the problem and the settings: a digest of all its inputs."""
+
+    def __init__(self, path: Path, key: str) -> None:
+        self.path, self._key = path, key
+
+    def write(self, state: SearchState) -> None:
+        """Replaces the file whole, on disk when this returns. OSError when it cannot be written."""
+        document = {"format": FORMAT, "key": self._key, "state": asdict(state)}
+        body = zlib.compress(msgpack.packb(document), 1)
+        fresh = self.path.with_suffix(self.path.suffix + ".new")
+        with fresh.open("wb") as file:
+            file.write(hashlib.sha256(body).digest() + body)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(self.path)
+
+    def read(self) -> SearchState | None:
+        """What was written last; None when there is no file. CheckpointError when it must not be used."""
+        try:
+            content = self.path.read_bytes()
+        except FileNotFoundError:
+            return None
+        digest, body = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
+        if hashlib.sha256(body).digest() != digest:
+            raise CheckpointError(f"{self.path} is damaged: the search begins anew")
+        document = msgpack.unpackb(zlib.decompress(body), use_list=False)
+        if document["format"] != FORMAT or document["key"] != self._key:
+            raise CheckpointError(f"{self.path} belongs to another search: this one begins anew")
+        return _state(document["state"])
+
+    def clear(self) -> None:
+        self.path.unlink(missing_ok=True)
+
+
+def digest_of(parts: Iterable[bytes]) -> str:
+    """One name for all inputs of a search."""
+    digest = hashlib.sha256()
+    for part in parts:
+        digest.update(len(part).to_bytes(8, "little"))
+        digest.update(part)
+    return digest.hexdigest()
+
+
+def _state(values: dict[str, Any]) -> SearchState:
+    jobs = tuple(
+        JobState(**{**job, "cursor": None if job["cursor"] is None else Cursor(**job["cursor"])})
+        for job in values["jobs"]
+    )
+    evidence = values["evidence"]
+    return SearchState(
+        **{
+            **values,
+            "jobs": jobs,
+            "top": tuple(FoundGroup(**group) for group in values["top"]),
+            "lanes": tuple(LaneAccount(**account) for account in values["lanes"]),
+            "evidence_account": LaneAccount(**values["evidence_account"]),
+            "evidence": None if evidence is None else EvidenceState(**evidence),
+        }
+    )

@@ -1,0 +1,79 @@
+"""The search's running commentary: one set of columns for the console, the events and the log file.
+
+The console draws them from ``GroupsView``; here the same view becomes a JSON line in the home's
+``logs/search.jsonl`` every few seconds and, less often, an event in the journal.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from engine.events import EventSink, SearchProgressed
+from engine.model import utc_text
+from engine.views import GroupsView
+
+LINE_EVERY_S = 2.0  # wall seconds
+EVENT_EVERY_S = 30.0
+
+
+def columns(view: GroupsView) -> dict[str, Any]:
+    """What a solver's log says: scores in percentage points, times in (thread-)seconds."""
+    return {
+        "state": view.state,
+        "elapsed_s": round(view.elapsed_s, 3),
+        "incumbent": view.incumbent,
+        "bound": view.bound,
+        "gap": view.gap,
+        "proven": view.proven,
+        "anchors_open": view.anchors - view.anchors_closed,
+        "anchors": view.anchors,
+        "groups_visited": view.visited,
+        "tests": view.tests,
+        "tests_per_s": round(view.tests_per_s),
+        "shuffles_done": view.shuffles_done,
+        "shuffles": view.shuffles,
+        "lanes": [
+            {
+                "lane": lane.thread,
+                "state": lane.state,
+                "tests_per_s": round(lane.tests_per_s),
+                "granted_s": round(lane.granted, 3),
+                "used_s": round(lane.used, 3),
+                "donated_s": round(lane.donated, 3),
+                "received_s": round(lane.received, 3),
+            }
+            for lane in view.lanes
+        ],
+        "evidence_s": round(view.ledger.evidence, 3),
+        "saved_s": round(view.ledger.saved, 3),
+    }
+
+
+class SolverLog:
+    """Takes every view, tells some: the first, one every few seconds, and each change of state."""
+
+    def __init__(self, path: Path | None, events: EventSink | None) -> None:
+        """``path``: a file that lines are appended to; its folder is made. OSError when it cannot be."""
+        if path is not None:
+            path.parent.mkdir(parents=True, exist_ok=True)
+        self._path, self._events = path, events
+        self._state = ""
+        self._line_at = self._event_at = -float("inf")  # monotonic
+
+    def tell(self, view: GroupsView) -> None:
+        if not view.anchors:
+            return  # still preparing: there is nothing to say yet
+        now, changed = time.monotonic(), view.state != self._state
+        self._state = view.state
+        said = columns(view)
+        if self._path is not None and (changed or now - self._line_at >= LINE_EVERY_S):
+            self._line_at = now
+            with self._path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps({"at": utc_text(datetime.now(UTC)), **said}) + "\n")
+        if self._events is not None and (changed or now - self._event_at >= EVENT_EVERY_S):
+            self._event_at = now
+            self._events.publish(SearchProgressed(columns=said))
