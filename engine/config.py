@@ -133,7 +133,7 @@ class SearchSettings(Section):
     min_positive_days: int = Field(3, ge=0, le=5)
     tests: int | None = Field(None, ge=1)  # fixed quota of tests per anchor: reproducible, not exhaustive
     objective: Literal["mean_minus_deviation", "mean", "worst_day"] = "mean_minus_deviation"
-    permutations: int = Field(200, ge=0, le=100_000)  # shuffled searches behind a p-value (19 can say 0.05); 0: none
+    permutations: int = Field(200, ge=0, le=100_000)  # shuffled searches behind a p-value; 0: none
 
     def thread_count(self) -> int:
         return self.threads or min(4, max(2, os.cpu_count() or 2))
