@@ -10,14 +10,15 @@ in whole nanoseconds, so that the identity
 holds exactly at every moment.
 
 The policy: every anchor of a pass is first tried for 2 ms, best bound first. The work of an
-anchor is spread over five orders of magnitude and cannot be told beforehand: nine of ten
-close within that time and donate most of it, and one that does not has shown what it needs.
+anchor is spread over five orders of magnitude and cannot be told beforehand: on real
+weeks most close within that time and donate the rest, and one that does not has shown its need.
 Those wait with their stack until all have been tried, because the threshold rises fastest
 from many first looks and closes many of them without another test. Then the pool helps them
 in steps of a quarter second, largest bound first: the gap is the largest open bound, so no
 other anchor's time can narrow it. An equal split gives most of its time to anchors that need
 none of it at that moment, and without donation what they leave is lost
-(``tests/benchmarks/bench_watchdog.py`` measures all three).
+(``tests/benchmarks/bench_watchdog.py`` measures all three). Its weakness: where single anchors
+outlast the budget, time flows into them while the others' later groups would raise the threshold.
 
 Nothing here reads a clock: a lane reports what it used, so
 a pause, in which nobody reports, consumes nothing.
@@ -30,7 +31,7 @@ from dataclasses import dataclass
 
 SECOND = 1_000_000_000  # nanoseconds
 SLICE_NS = 50_000_000  # a lane looks up from its work this often: pause, stop and donation wait no longer
-FIRST_GRANT_NS = 2_000_000  # nine of ten anchors close within it; the others show that they need more
+FIRST_GRANT_NS = 2_000_000  # most anchors of a real week close within it; the others show that they need more
 DONATION_NS = 250_000_000  # at most so much before the next look at which anchor deserves it most
 
 
