@@ -179,7 +179,14 @@ class LanesPanel(Box):
             (self._time(ledger.capacity), "strong"),
         )
         verdict: Line = ((" ✓", "accent"),) if sums else ((f" ≠ {self._time(total)}", "alarm"),)
-        return (*parts, *verdict)
+        evidence: Line = EMPTY
+        if long and ledger.evidence > 0:
+            evidence = (
+                ("   shuffles ", "dim"),
+                (self._time(ledger.evidence), "strong"),
+                (" of the used", "dim"),
+            )
+        return (*parts, *verdict, *evidence)
 
 
 class GroupsTable(Table[GroupRow]):

@@ -20,13 +20,14 @@ import logging
 import math
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
+from engine.decision.bit_intrinsics import LANES
 from engine.decision.group_kernel import (
     CLOSED,
     FREQUENT,
@@ -47,9 +48,11 @@ from engine.model import DAYS, TICKERS, WORDS, Ints
 log = logging.getLogger(__name__)
 
 FIRST_BLOCK = 24  # columns; most weeks are settled by them
-SCORE_NS = 25.0  # thread time of one group under one shuffle, with room: it decides the quota
-COUNTED_FROM_QUOTA = 8  # an anchor's groups are counted up to this many times the mean quota
-LEAST_QUOTA = 500  # groups an anchor
+SCORE_NS = 15.0  # thread time of one group under one shuffle on a free core: how far counting goes
+SPENT_SHARE = 0.6  # of the time that is left when the quota is settled; the rest is room for a busy machine
+SAMPLE_ANCHORS, SAMPLE_GROUPS = 16, 1_000  # what the cost is measured on
+COUNTED_FROM_QUOTA = 2  # an anchor's groups are counted up to this many times the mean quota
+LEAST_QUOTA = 50  # groups an anchor
 SLICE_GROUPS = 20_000  # scored; counting is so much faster that a slice takes COUNT_SLICE
 COUNT_SLICE = 500_000
 NO_LIMIT = 2**60
@@ -125,7 +128,6 @@ class EvidenceLane:
             self._elapsed_before, self._fitted = resume.elapsed_s, True
         self._changed = threading.Condition()
         self._anchors: Iterator[int] = iter(())
-        self._walked, self._walks = 0, 1  # anchors of the present walk
         self._detail = ""
         self._stopping = False
         self._error: BaseException | None = None
@@ -262,26 +264,44 @@ class EvidenceLane:
         anchors = len(self._order)
         counted_to = max(LEAST_QUOTA, COUNTED_FROM_QUOTA * affordable // anchors)
         self._quota = Quota(counted_to, NO_LIMIT)
-        counts = self._walk_all(pool, None)
-        if counts is None:
+        counts = self._walk_all(pool, None, self._order)
+        cost_ns = None if counts is None else self._measured_cost(pool)
+        if counts is None or cost_ns is None:
             return False
         groups = np.array([counts[a][0] for a in range(anchors)])
-        quota = water_level(groups, affordable)
+        time_ns = SPENT_SHARE * (self._time_left_s - self._elapsed()) * self._threads * SECOND
+        quota = water_level(groups, int(time_ns / (cost_ns * (self._planned + 1))))
         if not any(cut for _, cut in counts.values()) and groups.max(initial=0) <= quota:
             quota = NO_LIMIT
         self._quota = Quota(quota, NO_LIMIT)
         self._order.sort(key=lambda a: (-counts[a][0], a))  # long ones first: no lane waits for the last
         return True
 
-    def _block(self, pool: ThreadPoolExecutor, real: bool, numbers: list[int]) -> list[float] | None:
-        """Best scores of a block, the real week's first if asked; None when the lane had to end."""
+    def _measured_cost(self, pool: ThreadPoolExecutor) -> float | None:
+        """Thread time, ns, of one group under one shuffle here and now; None when the lane had to end."""
+        sample = self._order[:: max(1, len(self._order) // SAMPLE_ANCHORS)]
+        self._quota = Quota(SAMPLE_GROUPS, NO_LIMIT)
+        lanes, columns = self._shuffled_lanes(False, range(1, BLOCK + 1))
+        began = time.monotonic()
+        counts = self._walk_all(pool, lanes, sample)
+        if counts is None:
+            return None
+        groups = sum(found for found, _ in counts.values())
+        return (time.monotonic() - began) * self._threads * SECOND / (max(1, groups) * columns)
+
+    def _shuffled_lanes(self, real: bool, numbers: Iterable[int]) -> tuple[list[Shuffles], int]:
+        """Each thread's memory for a block, the real week first if asked; and how many columns it has."""
         sources = [np.arange(TICKERS)] if real else []
         sources += [shuffle(self._seed, number, self._classes) for number in numbers]
-        columns = len(sources)
         table = np.zeros((DAYS, WORDS * 64, BLOCK), np.int64)
-        table[:, :TICKERS, :columns] = ranked_shuffles(self._excess, sources)
-        lanes = [new_shuffles(table.reshape(-1), -(-columns // 8)) for _ in range(self._threads)]
-        counts = self._walk_all(pool, lanes)
+        table[:, :TICKERS, : len(sources)] = ranked_shuffles(self._excess, sources)
+        rows = -(-len(sources) // LANES)
+        return [new_shuffles(table.reshape(-1), rows) for _ in range(self._threads)], len(sources)
+
+    def _block(self, pool: ThreadPoolExecutor, real: bool, numbers: list[int]) -> list[float] | None:
+        """Best scores of a block, the real week's first if asked; None when the lane had to end."""
+        lanes, columns = self._shuffled_lanes(real, numbers)
+        counts = self._walk_all(pool, lanes, self._order)
         if counts is None:
             return None
         with self._changed:
@@ -291,11 +311,10 @@ class EvidenceLane:
         return [float(value) for value in best[:columns]]
 
     def _walk_all(
-        self, pool: ThreadPoolExecutor, lanes: list[Shuffles] | None
+        self, pool: ThreadPoolExecutor, lanes: list[Shuffles] | None, anchors: Sequence[int]
     ) -> dict[int, tuple[int, bool]] | None:
         """Groups of every anchor and whether it was cut; None when the lane had to end."""
-        self._anchors = iter(self._order)
-        self._walked = 0
+        self._anchors = iter(anchors)
         spare = new_shuffles() if lanes is None else None
         tasks = [
             pool.submit(self._lane, spare if spare is not None else lanes[i], spare is None)  # type: ignore[index]
@@ -304,7 +323,7 @@ class EvidenceLane:
         counts: dict[int, tuple[int, bool]] = {}
         for task in tasks:
             counts |= task.result()
-        return counts if len(counts) == len(self._order) else None
+        return counts if len(counts) == len(anchors) else None
 
     def _lane(self, shuffles: Shuffles, scored: bool) -> dict[int, tuple[int, bool]]:
         """One thread's share of a walk."""

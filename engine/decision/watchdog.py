@@ -17,7 +17,8 @@ from many first looks and closes many of them without another test. Then the poo
 in steps of a quarter second, largest bound first: the gap is the largest open bound, so no
 other anchor's time can narrow it. An equal split gives most of its time to anchors that need
 none of it at that moment, and without donation what they leave is lost
-(``tests/benchmarks/bench_watchdog.py`` measures all three).
+(``tests/benchmarks/bench_watchdog.py`` measures all three). Its weakness: where single anchors
+outlast the budget, time flows into them while the others' later groups would raise the threshold.
 
 Nothing here reads a clock: a lane reports what it used, so a pause, in which nobody reports,
 consumes nothing.

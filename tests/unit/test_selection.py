@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
@@ -11,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.decision.guardrails import tally_pairs
+from engine.decision.permutation_null import Shuffled
 from engine.decision.selection import (
     MeasuredGroup,
     NoGroupError,
@@ -117,6 +119,21 @@ def test_nothing_is_made_up_where_nothing_was_measured() -> None:
     assert (only.p_value, only.holdout_mean, only.holdout_error, only.holdout_picks) == (None, None, None, ())
     assert "hold-out not measured" in only.verdict
     assert "p not measured" in only.verdict
+
+
+def test_what_the_shuffled_weeks_say_is_stored_with_each_group_and_does_not_change_the_choice() -> None:
+    groups = [
+        group(1.0, 1.0, 1.0, 1.0, 1.0, name="a"),
+        group(0.5, 0.5, 0.5, 0.5, 0.5, first_ticker=50, name="b"),
+    ]
+    lucky = [
+        replace(groups[0], shuffled=Shuffled(150, 200, 200)),
+        replace(groups[1], shuffled=Shuffled(3, 200, 200)),
+    ]
+    ranked = select_groups(lucky)
+    assert [g.members for g in ranked] == [g.members for g in select_groups(groups)]
+    assert [g.p_value for g in ranked] == [151 / 201, 4 / 201]
+    assert ranked[0].verdict.endswith("better than 50 of 200 shuffled searches: p = 0.75")
 
 
 def test_replication_stands_beside_the_group_and_does_not_change_the_choice() -> None:
