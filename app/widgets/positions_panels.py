@@ -109,6 +109,8 @@ class PositionsTable(Table[PositionRow]):
             case "high":
                 return plain(f.price(row.high), quiet)
             case "stop":
+                if row.stop is None and row.resting_stop is not None and row.state not in GONE:
+                    return plain(f.price(row.resting_stop), "dim")  # not armed: what rests at the broker
                 return plain(f.price(row.stop), quiet)
             case "ribbon":
                 return stop_ribbon(row, width)
@@ -157,6 +159,7 @@ def position_lines(row: PositionRow, width: int) -> list[Line]:
             ("last", row.last),
             ("high", row.high),
             ("stop", row.stop),
+            ("rests at the broker", row.resting_stop if row.state not in GONE else None),
             ("arms", row.arm),
             ("target", row.target),
         )

@@ -19,6 +19,7 @@ class DeskOrder:
     cost: Decimal = Decimal(0)  # dollars of the booked shares
     problem: str = ""  # "refused: ...", "unknown", "absent"; empty while all is well
     doubted: bool = False  # its request got no usable answer: it may still arrive at the broker
+    cancel_asked: bool = False  # by us, in this life of the engine
     sending: bool = False  # its request is under way: nobody else may judge it
     changed: asyncio.Event = field(default_factory=asyncio.Event, repr=False)
 

@@ -95,7 +95,7 @@ class ExitRunner:
         latch = self._desk.latch
         await latch.yield_to_other_seller()
         await self._desk.quiet(symbol)  # what is on its way must arrive before it can be cancelled
-        stuck = False
+        stuck, meddled = False, self._desk.meddled_with(symbol)
         for order in self._desk.open_orders(symbol):
             if order.unresolved:
                 await self._desk.resolve(order)
@@ -108,7 +108,7 @@ class ExitRunner:
                     return
                 stuck = True
         shares = self._book.shares(symbol)
-        if latch.another_was_here():
+        if meddled or latch.another_was_here():
             # Somebody else may have sold meanwhile: nothing leaves before the broker has said what is left.
             await self._catch_up()
             shares = min(self._book.shares(symbol), await self._available(symbol, otherwise=0))

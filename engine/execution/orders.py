@@ -380,6 +380,7 @@ class OrderDesk(OurOrders):
                 await self.look(order)
             if order.ended or order.state is None:
                 return order.ended
+            order.cancel_asked = True
             try:
                 if not await self._rest.cancel(order.state.order_id):
                     await self.look(order)

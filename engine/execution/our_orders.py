@@ -55,6 +55,17 @@ class OurOrders:
     def unresolved(self) -> list[DeskOrder]:
         return [order for order in self.open_orders() if order.unresolved]
 
+    def meddled_with(self, symbol: str) -> bool:
+        """Whether somebody else has cancelled our last sell: he may have sold the shares as well."""
+        sells = (o for o in self.orders.values() if (o.intent.symbol, o.intent.side) == (symbol, "sell"))
+        last = max(sells, key=lambda o: o.intent.at, default=None)
+        return (
+            last is not None
+            and last.state is not None
+            and last.state.status == "canceled"
+            and not last.cancel_asked
+        )
+
     def next_attempt(self, session: date, symbol: str, leg: str) -> int:
         """The number that the next order of this leg carries in its id, from 1."""
         taken = (

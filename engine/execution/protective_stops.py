@@ -144,7 +144,8 @@ class ProtectiveStops:
                 continue
             if wanted is None or self._open(symbol):
                 continue
-            if self._desk.latch.another_was_here() and not await self._caught_up():
+            meddled = self._desk.latch.another_was_here() or self._desk.meddled_with(symbol)
+            if meddled and not await self._caught_up():
                 # Somebody else may have sold these shares: a stop for them would sell what is not there.
                 await asyncio.sleep(UNWANTED_PAUSE_S)
                 continue

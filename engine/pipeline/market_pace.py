@@ -88,7 +88,7 @@ class SimulatedPace:
         if self._clock.now() < deadline - APPROVAL_LEAD:
             await self.until(deadline - APPROVAL_LEAD)
         await self._set(rate=APPROVAL_RATE)
-        held = False
+        held = self._clock.reading.hold_at is not None  # by an engine that was killed while a person read the list
         try:
             while not decided.is_set() and self._clock.now() < deadline:
                 if attended() is not held:

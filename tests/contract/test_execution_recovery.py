@@ -17,11 +17,12 @@ from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.credentials import Credentials
 from engine.broker.errors import AuthRefused
 from engine.config import BrokerSettings
-from engine.errors import RefusedError
+from engine.errors import OperatorError, RefusedError
 from engine.events import AlertRaised, EntryRefused
 from engine.execution.flatten import flatten_without_engine
 from engine.execution.latch_file import read_latch
 from engine.execution.tsh_trade_management import Phase
+from engine.pipeline.market_pace import SimulatedPace
 from engine.views import FlattenView
 
 NEVER = Bracket(0.0, 45.0, 40.0, 40.0, 50.0)
@@ -326,14 +327,21 @@ async def test_entries_wait_until_the_book_agrees_with_the_broker(tmp_path: Path
 
 
 async def test_shares_sold_by_somebody_else_close_the_position_as_such(tmp_path: Path) -> None:
+    """A person cancels the stop and sells by hand: no new stop, and no sale of shares that are gone."""
     async with rig(tmp_path, brackets=(NEVER,)) as r:
         await r.enter(r.names[:1])
-        r.sim.request("DELETE", f"/v2/positions/{r.names[0]}")
+        await r.protected()
+        for _ in range(50):  # the engine may be quicker and hold the shares again
+            with suppress(OperatorError):
+                r.sim.request("DELETE", "/v2/orders")
+                r.sim.request("DELETE", f"/v2/positions/{r.names[0]}")
+                break
         await until(lambda: r.sim.request("GET", "/v2/positions") == [], "sold")
         for _ in range(3):
             await r.desk.reconcile()
-        assert r.desk.book.open_holdings() == []
+        await until(lambda: not r.desk.book.open_holdings(), "closed")
         assert [t.reason for t in r.desk.book.closed] == ["OUTSIDE"]
+        assert not [line for line in r.sent() if "sold short" in str(line["result"])]
 
 
 async def test_an_entry_order_of_an_earlier_life_is_cancelled(tmp_path: Path) -> None:
@@ -351,3 +359,25 @@ async def test_an_entry_order_of_an_earlier_life_is_cancelled(tmp_path: Path) ->
 
 def _far_below(r: Rig) -> Decimal:
     return Decimal(str(round(r.closes[r.names[0]] * 0.5, 2)))
+
+
+async def test_an_early_close_moves_the_end_of_day_exits_with_it(tmp_path: Path) -> None:
+    async with rig(tmp_path, brackets=(NEVER,), exit_minutes=1.0) as r:
+        await r.enter(r.names[:1])
+        r.sim.fault("early_close", market_seconds=180)
+        await r.run_at(20)
+        await until(lambda: not r.desk.book.open_holdings(), "the exit before the early close", 40)
+        assert [t.reason for t in r.desk.book.closed] == ["END_OF_DAY"]
+        assert any("now closes at" in alert.message for alert in r.told.of(AlertRaised))
+
+
+async def test_a_hold_of_an_engine_that_was_killed_is_released_after_the_decision(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        deadline = r.session.open - timedelta(minutes=5)
+        await r.go_to(deadline - timedelta(minutes=3))
+        r.clock.update(await r.control.sim_clock(hold_at=deadline))  # a person was reading; then kill -9
+        decided = asyncio.Event()
+        decided.set()
+        pace = SimulatedPace(r.clock, r.control, speed=300, entry_speed=20)
+        assert await pace.decision(deadline, decided, lambda: False)
+        assert (await r.rest.clock()).hold_at is None

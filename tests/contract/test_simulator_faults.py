@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -18,34 +19,67 @@ from websockets.asyncio.client import connect
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.errors import BrokerUnavailable, OrderRefused, OrderUnknown
 from engine.errors import OperatorError, UsageError
-from engine.orders_model import OrderIntent
-from engine.simulator import Simulator, start
+from engine.orders_model import OrderIntent, OrderKind
+from engine.simulator import Simulator, start, start_process
 from engine.simulator.fault_script import ScriptedFault, read_script
 
 
-@pytest.fixture
-def trading(tmp_path: Path) -> Any:
+def at_ten(folder: Path) -> Simulator:
     """A simulator on Monday, 10:00, at the pace of the world."""
-    with start(date=MARKET_DATE, symbols=60, folder=tmp_path / "sim", trading_limit=100_000) as sim:
-        sim.clock(jump_to=datetime.fromisoformat("2026-11-23T10:00:00-05:00"))
-        yield sim
+    sim = start_process(date=MARKET_DATE, symbols=60, folder=folder, trading_limit=100_000)
+    sim.clock(jump_to=datetime.fromisoformat("2026-11-23T10:00:00-05:00"))
+    return sim
 
 
-def order(number: int, side: str = "buy", kind: str = "market", limit: Decimal | None = None) -> OrderIntent:
-    now = datetime.now().astimezone()
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Simulator]:
+    sim = at_ten(tmp_path_factory.mktemp("shared"))
+    yield sim
+    sim.stop()
+
+
+@pytest.fixture
+def trading(shared: Simulator) -> Iterator[Simulator]:
+    """For faults that leave nothing behind."""
+    yield shared
+    shared.clear_faults()
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[Simulator]:
+    """For faults that change the day."""
+    sim = at_ten(tmp_path / "sim")
+    yield sim
+    sim.stop()
+
+
+COUNT = itertools.count(1)
+
+
+def name_in(sim: Simulator) -> str:
+    """A symbol that trades."""
+    assets = sim.request("GET", "/v2/assets?status=active")
+    return next(a["symbol"] for a in assets if a["tradable"] and not a["attributes"])
+
+
+def order(sim: Simulator, kind: OrderKind = "market", limit: Decimal | None = None) -> OrderIntent:
+    """A buy of ten shares with an id of its own."""
+    number, now = next(COUNT), datetime.now(UTC)
     return OrderIntent(
-        f"test-{number}", MARKET_DATE, NAME, side, 10, kind, limit, None, "day", "entry", number, "test", now
+        f"test-{number}",
+        MARKET_DATE,
+        name_in(sim),
+        "buy",
+        10,
+        kind,
+        limit,
+        None,
+        "day",
+        "entry",
+        number,
+        "test",
+        now,
     )
-
-
-NAME = ""
-
-
-@pytest.fixture(autouse=True)
-def _a_name(trading: Simulator) -> None:
-    global NAME
-    bars = trading.request("GET", "/v2/assets?status=active")
-    NAME = next(a["symbol"] for a in bars if a["tradable"] and not a["attributes"])
 
 
 @asynccontextmanager
@@ -73,14 +107,15 @@ async def heard(socket: Any, kind: str, **fields: Any) -> dict[str, Any]:
                     return item
 
 
-async def test_a_halt_stops_prices_and_fills_and_resumes_with_its_gap(trading: Simulator) -> None:
-    async with client(trading) as rest, price_stream(trading) as socket:
-        await socket.send(json.dumps({"action": "subscribe", "trades": [NAME], "statuses": ["*"]}))
+async def test_a_halt_stops_prices_and_fills_and_resumes_with_its_gap(own: Simulator) -> None:
+    name = name_in(own)
+    async with client(own) as rest, price_stream(own) as socket:
+        await socket.send(json.dumps({"action": "subscribe", "trades": [name], "statuses": ["*"]}))
         before = (await heard(socket, "t"))["p"]
-        trading.fault("halt", symbol=NAME, market_seconds=60, gap_pct=-10.0)
-        assert (await heard(socket, "s", S=NAME))["sc"] == "H"
-        sent = await rest.submit(order(1))
-        trading.clock(rate=20)
+        own.fault("halt", symbol=name, market_seconds=60, gap_pct=-10.0)
+        assert (await heard(socket, "s", S=name))["sc"] == "H"
+        sent = await rest.submit(order(own))
+        own.clock(rate=20)
         await heard(socket, "s", sc="T")
         after = (await heard(socket, "t"))["p"]
         assert after == pytest.approx(before * 0.9, rel=0.03)
@@ -116,21 +151,23 @@ async def test_the_price_socket_refuses_on_order(trading: Simulator, code: int) 
 async def test_an_order_is_refused_in_the_venues_words(trading: Simulator, reason: str, words: str) -> None:
     async with client(trading) as rest:
         trading.fault("refuse_order", reason=reason)
+        wanted = order(trading)
         with pytest.raises(OrderRefused, match=words):
-            await rest.submit(order(1))
-        assert (await rest.submit(order(1))).client_order_id == "test-1"  # the refusal took no id
+            await rest.submit(wanted)
+        assert (await rest.submit(wanted)).client_order_id == wanted.client_order_id  # the refusal took no id
 
 
 async def test_a_connection_that_ends_leaves_the_order_in_doubt(trading: Simulator) -> None:
     async with client(trading) as rest:
         trading.fault("hang_up", method="POST", path="/v2/orders")
+        first, second = order(trading), order(trading)
         with pytest.raises(OrderUnknown):
-            await rest.submit(order(1))
-        assert await rest.order_by_client_id("test-1") is None
+            await rest.submit(first)
+        assert await rest.order_by_client_id(first.client_order_id) is None
         trading.fault("hang_up_after_accept", method="POST", path="/v2/orders")
         with pytest.raises(OrderUnknown):
-            await rest.submit(order(2))
-        assert await rest.order_by_client_id("test-2") is not None
+            await rest.submit(second)
+        assert await rest.order_by_client_id(second.client_order_id) is not None
         trading.fault("hang_up", method="GET", path="/v2/account", times=9)
         with pytest.raises(BrokerUnavailable):
             await rest.account()
@@ -139,14 +176,15 @@ async def test_a_connection_that_ends_leaves_the_order_in_doubt(trading: Simulat
 async def test_an_answer_later_than_the_timeout_belongs_to_an_order_that_exists(trading: Simulator) -> None:
     async with client(trading, timeout_s=0.3) as rest:
         trading.fault("slow_after_accept", method="POST", path="/v2/orders", seconds=1.0)
+        late = order(trading)
         with pytest.raises(OrderUnknown):
-            await rest.submit(order(1))
-        assert await rest.order_by_client_id("test-1") is not None
+            await rest.submit(late)
+        assert await rest.order_by_client_id(late.client_order_id) is not None
 
 
 async def test_a_lost_cancel_is_taken_and_does_nothing(trading: Simulator) -> None:
     async with client(trading) as rest:
-        sent = await rest.submit(order(1, kind="limit", limit=Decimal("0.5")))
+        sent = await rest.submit(order(trading, "limit", limit=Decimal("0.5")))
         trading.fault("lose_cancel")
         assert await rest.cancel(sent.id)
         await asyncio.sleep(0.3)
@@ -170,7 +208,7 @@ async def test_updates_are_repeated_swapped_and_lost(trading: Simulator, kind: s
         await socket.recv()
         await socket.recv()
         trading.fault(kind)
-        await rest.submit(order(1))
+        await rest.submit(order(trading))
         events = []
         async with asyncio.timeout(10):
             while "fill" not in events:
@@ -178,16 +216,16 @@ async def test_updates_are_repeated_swapped_and_lost(trading: Simulator, kind: s
         assert events == wanted
 
 
-async def test_an_early_close_ends_the_session_and_its_day_orders(trading: Simulator) -> None:
-    async with client(trading) as rest:
-        trading.fault("early_close", market_seconds=60)
+async def test_an_early_close_ends_the_session_and_its_day_orders(own: Simulator) -> None:
+    async with client(own) as rest:
+        own.fault("early_close", market_seconds=60)
         clock = await rest.clock()
         assert clock.next_close - clock.at <= timedelta(seconds=120)
         (session,) = await rest.calendar(MARKET_DATE + timedelta(days=3), MARKET_DATE + timedelta(days=3))
         assert session.close == clock.next_close
-        await rest.submit(order(1, kind="limit", limit=Decimal("0.5")))
-        trading.clock(rate=60)
-        await until(lambda: not trading.request("GET", "/v2/clock")["is_open"], "the close")
+        await rest.submit(order(own, "limit", limit=Decimal("0.5")))
+        own.clock(rate=60)
+        await until(lambda: not own.request("GET", "/v2/clock")["is_open"], "the close")
         assert [o.status for o in await rest.orders("all")] == ["expired"]
 
 
@@ -200,20 +238,21 @@ async def test_a_skewed_clock_is_off_until_the_faults_are_cleared(trading: Simul
         assert (await rest.clock()).at >= true
 
 
-async def test_the_night_can_be_jumped_over_with_a_position_and_the_session_cannot(trading: Simulator) -> None:
-    async with client(trading) as rest:
-        await rest.submit(order(1))
-        await until(lambda: trading.request("GET", "/v2/positions"), "the position")
+async def test_the_night_can_be_jumped_over_with_a_position_and_the_session_cannot(own: Simulator) -> None:
+    name = name_in(own)
+    async with client(own) as rest:
+        await rest.submit(order(own))
+        await until(lambda: own.request("GET", "/v2/positions"), "the position")
         with pytest.raises(OperatorError, match="no jump over trading hours"):
-            trading.clock(jump_to=datetime.fromisoformat("2026-11-23T15:00:00-05:00"))
-        trading.fault("early_close", market_seconds=5)
-        trading.clock(rate=20)
-        await until(lambda: not trading.request("GET", "/v2/clock")["is_open"], "the close")
+            own.clock(jump_to=datetime.fromisoformat("2026-11-23T15:00:00-05:00"))
+        own.fault("early_close", market_seconds=5)
+        own.clock(rate=20)
+        await until(lambda: not own.request("GET", "/v2/clock")["is_open"], "the close")
         with pytest.raises(OperatorError, match="no jump"):
-            trading.clock(jump_to=datetime.fromisoformat("2026-11-24T09:30:00-05:00"))
-        clock = trading.clock(jump_to=datetime.fromisoformat("2026-11-24T09:29:50-05:00"))
+            own.clock(jump_to=datetime.fromisoformat("2026-11-24T09:30:00-05:00"))
+        clock = own.clock(jump_to=datetime.fromisoformat("2026-11-24T09:29:50-05:00"))
         assert clock["timestamp"].startswith("2026-11-24T09:29:50")
-        assert [p.symbol for p in await rest.positions()] == [NAME]
+        assert [p.symbol for p in await rest.positions()] == [name]
 
 
 # --- scripts -------------------------------------------------------------------------------------

@@ -133,7 +133,7 @@ def test_four_orders_before_the_open_are_accepted_and_fill_at_it_in_a_flat_accou
     account = evening.client.get_account()
     reserved = sum(20 * evening.prices[s] for s in evening.liquid[:4])
     assert Decimal(account.buying_power) == 100_000 - reserved
-    with pytest.raises(OperatorError, match="no jump while orders are open"):
+    with pytest.raises(OperatorError, match="no jump over trading hours while orders are open"):
         evening.sim.clock(jump_to=NEW_YORK_OPEN + timedelta(hours=1))
     evening.sim.clock(rate=300)
     for order in orders:
