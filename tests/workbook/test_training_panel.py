@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from rich.style import Style
 from textual.app import App, ComposeResult
 
+from app import themes
 from app.widgets.training_panels import LoopPanel
 from engine.views import TrainingView
 
@@ -14,6 +16,19 @@ OFFICES = {"office": "LibreOffice 7.4.7.2", "instances": 2, "tickers_per_s": 61.
 
 
 class Host(App[None]):
+    """A bare app with the console's inks around one panel."""
+
+    def __init__(self) -> None:
+        self.ink_styles: dict[str, Style] = {}
+        super().__init__()
+
+    def get_css_variables(self) -> dict[str, str]:
+        theme = self.current_theme
+        variables = super().get_css_variables()
+        variables = {**variables, **themes.inks(variables, ansi=theme.ansi, dark=theme.dark)}
+        self.ink_styles = themes.ink_styles(variables)
+        return variables
+
     def compose(self) -> ComposeResult:
         yield LoopPanel(id="loop")
 
