@@ -10,12 +10,10 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from engine.compute.workbook.engine import WorkbookEngine
 from engine.compute.workbook.libreoffice_link import Installation, find_installation
-from engine.compute.workbook.private_folder import instances_root
 from engine.config import WorkbookSettings
 from engine.errors import OperatorError
 
@@ -38,19 +36,3 @@ def engine(office: Installation) -> Iterator[WorkbookEngine]:
     """Two offices for every test that does not kill them."""
     with WorkbookEngine(settings=WorkbookSettings(instances=2)) as opened:
         yield opened
-
-
-def offices_of(*owners: int) -> list[psutil.Process]:
-    """Office processes below these processes, dead ones left out."""
-    found = []
-    for owner in owners or (os.getpid(),):
-        for child in psutil.Process(owner).children(recursive=True):
-            if child.name().startswith("soffice") and child.status() != psutil.STATUS_ZOMBIE:
-                found.append(child)
-    return found
-
-
-def folders_of(owner: int) -> list[Path]:
-    """Instance folders (profile, workbook copy, lock files) that a process made."""
-    root = instances_root()
-    return sorted(root.glob(f"{owner}-*")) if root.is_dir() else []

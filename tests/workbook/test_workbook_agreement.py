@@ -52,11 +52,14 @@ def test_a_thousand_awkward_tickers_and_every_edge_of_every_space(
 
 @pytest.mark.slow
 @pytest.mark.skipif(not REAL_BARS.exists(), reason="no real daily bars beside the project (shared/market)")
-def test_real_bars(engine: WorkbookEngine) -> None:
-    windows = real_windows(tickers=300)
-    account = compared(engine, windows, edge_sets(seed=2), "training")
+@pytest.mark.parametrize("mode", ["training", "execution"])
+def test_a_thousand_tickers_of_the_real_market(engine: WorkbookEngine, mode: EvaluationMode) -> None:
+    windows = real_windows(tickers=1000)
+    part = windows if mode == "training" else windows[:, 1:].copy()
+    account = compared(engine, part, edge_sets(seed=2), mode)
     assert account.agree
-    assert account.pp_cells == 300
+    assert dict(account.cells) == dict.fromkeys(ALGORITHMS, 8000)
+    assert account.pp_cells == (1000 if mode == "training" else 0)
     assert sum(account.ties.values()) <= 1
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from conftest import folders_of, offices_of
+from office_traces import folders_of, offices_of
 
 from engine.compute import NativeEngine, ParameterSet
 from engine.compute.check_material import edge_sets, seeded_windows
