@@ -258,7 +258,7 @@ def evidence_lines(chosen: list[FinalGroup]) -> tuple[str, ...]:
         lines.append(f"group {name}  {holdout}")
         lines.append(f"group {name}  {luck}")
     if chosen:
-        lines.append("five days decide nothing: paper only until the ledger has weeks")
+        lines.append("five days decide nothing and no forward ledger is kept yet: paper only")
     return tuple(lines)
 
 
