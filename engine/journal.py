@@ -300,18 +300,16 @@ class JournalDb(RunLog, QualLog):
             "WHERE session = ? ORDER BY seq DESC LIMIT 1",
             (session.isoformat(),),
         )
-        if row is None:
-            return None
-        return Approval(
-            session=date.fromisoformat(row[0]),
-            list_hash=row[1],
-            account=row[2],
-            mode=row[3],
-            outcome=row[4],
-            by=row[5],
-            symbols=tuple(json.loads(row[6])),
-            at=datetime.fromisoformat(row[7]),
+        return None if row is None else _approval(row)
+
+    async def last_list_before(self, session: date) -> Approval | None:
+        """How the latest list of an earlier session ended; None when there was none."""
+        row = await self.row(
+            "SELECT session, list_hash, account, mode, outcome, by, symbols, at FROM approvals "
+            "WHERE session < ? AND outcome != 'voided' ORDER BY session DESC, seq DESC LIMIT 1",
+            (session.isoformat(),),
         )
+        return None if row is None else _approval(row)
 
     async def freeze_selection(self, week: date, payload: Mapping[str, Any]) -> None:
         """Freezes the week's groups (``week`` is day5); of several freezes of a week the last is read."""
@@ -374,6 +372,19 @@ class JournalDb(RunLog, QualLog):
         names = ", ".join(f.name for f in fields(LedgerEntry))
         rows = await self.rows(f"SELECT {names} FROM forward_ledger ORDER BY week, selected, source")
         return [LedgerEntry(date.fromisoformat(row[0]), *row[1:]) for row in rows]
+
+
+def _approval(row: Row) -> Approval:
+    return Approval(
+        session=date.fromisoformat(row[0]),
+        list_hash=row[1],
+        account=row[2],
+        mode=row[3],
+        outcome=row[4],
+        by=row[5],
+        symbols=tuple(json.loads(row[6])),
+        at=datetime.fromisoformat(row[7]),
+    )
 
 
 def _event(row: Row) -> EventView:

@@ -19,16 +19,17 @@ from engine.broker.broker_types import Account
 from engine.broker.errors import BrokerError
 from engine.commands import CommandTable
 from engine.compute.algorithms import ALGORITHMS
-from engine.decision.mp2_p2_group_discovery import stored_view
+from engine.decision.mp2_p2_group_discovery import LAST_SEARCH, stored_view
 from engine.decision.selection import verdict_parts
 from engine.events import AlertAcknowledged, AlertRaised, ApprovalEnded, DayClosed, Event, FillReceived
+from engine.journal import LedgerEntry
 from engine.kernel_warmup import KernelWarmup
 from engine.model import NEW_YORK, Mode, Session
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.overview import DayFacts, next_event, next_items, week_tiles
 from engine.records import FinalGroup
 from engine.run_log import StageRun
-from engine.views import AlertView, EventView, LinkView, StageView, StatusView
+from engine.views import AlertView, EventView, ForwardRow, LinkView, StageView, StatusView
 
 PAINT_S = 0.25
 OVERVIEW_S = 1.0
@@ -50,6 +51,7 @@ class StatusViews:
         self._alerts: dict[str, AlertView] = {}
         self._weekend: tuple[StageView, ...] = ()
         self._evidence: tuple[str, ...] = ()
+        self._forward: tuple[ForwardRow, ...] = ()
         self._day_low: tuple[date, float] | None = None
         self._tasks: list[asyncio.Task[None]] = []
         self._money_moved = asyncio.Event()  # a fill: the account is read at once
@@ -191,6 +193,7 @@ class StatusViews:
                 "buying_power": account.buying_power if account else None,
                 "day_low_pct": self._low(today),
                 "evidence": self._evidence,
+                "forward": self._forward,
                 "alerts": tuple(self._alerts.values()),
             }
         )
@@ -235,7 +238,9 @@ class StatusViews:
         if outcome is not None:
             self._evidence = evidence_lines(chosen)
             if self._room.board.groups.state == "idle":
-                self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()))
+                kept = await self._room.journal.get(LAST_SEARCH)
+                self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()), kept)
+        self._forward = tuple(forward_row(entry) for entry in await self._room.journal.ledger())
 
 
 _HELD_STATES = frozenset({"WATCH", "ARMED", "TARGET", "EXITING", "CARRIED"})
@@ -260,6 +265,21 @@ def evidence_lines(chosen: list[FinalGroup]) -> tuple[str, ...]:
     if chosen:
         lines.append("five days decide nothing and no forward ledger is kept yet: paper only")
     return tuple(lines)
+
+
+def forward_row(entry: LedgerEntry) -> ForwardRow:
+    """A week of the forward ledger as the evidence screen shows it."""
+    return ForwardRow(
+        week=entry.week,
+        group="A" if entry.selected == 1 else "B",
+        source=entry.source,
+        sessions=entry.sessions,
+        candidates=entry.candidates,
+        pp_excess=entry.pp_excess,
+        pp_error=entry.pp_error,
+        tsh_excess=entry.tsh_excess,
+        tsh_error=entry.tsh_error,
+    )
 
 
 def _stage_view(stage: StageRun) -> StageView:
