@@ -35,8 +35,11 @@ def price(value: Number | None) -> str:
 
 
 def signed(value: Number | None, decimals: int = 2) -> str:
-    """``+0.41``"""
-    return UNKNOWN if value is None else f"{value:+.{decimals}f}"
+    """``+0.41``; what rounds to zero has no sign."""
+    if value is None:
+        return UNKNOWN
+    text = f"{value:+.{decimals}f}"
+    return text if any(digit in "123456789" for digit in text) else text[1:]
 
 
 def percent(value: Number | None, decimals: int = 2) -> str:
@@ -86,6 +89,19 @@ def stopwatch(seconds: float | None) -> str:
 def thread_time(seconds: float, budget: float) -> str:
     """A share of a budget: tenths of a second while the whole budget is short, else ``06:12:44``."""
     return f"{seconds:.1f} s" if budget <= 600 else stopwatch(seconds)
+
+
+def amount(seconds: float | None) -> str:
+    """A share of a thread's time in three digits: ``3.2 ms``, ``250 ms``, ``1.25 s``, ``36.1 s``, ``06:12:44``."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds >= 600:
+        return stopwatch(seconds)
+    if seconds >= 0.9995:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    if seconds >= 0.00995:
+        return f"{seconds * 1000:.0f} ms"
+    return f"{seconds * 1000:.1f} ms" if seconds >= 0.00005 else "0 s"
 
 
 def age(seconds: float | None, *, stale: bool = False) -> str:

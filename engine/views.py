@@ -202,9 +202,13 @@ class GroupRow(View):
     picks_day: float = 0.0
     members: str = ""
     holdout: str = ""  # "+0.12 +- 0.08 %/day"
+    holdout_mean: float | None = None  # percent a day; None: not measured, or no picks
+    holdout_error: float | None = None  # standard error over days
+    holdout_picks: int = 0
     overlap: float | None = None  # Jaccard of 5-day picks with the selected first
     p_value: float | None = None  # against shuffled weeks; None: not measured
     luck: str = ""  # the same in plain words
+    judgement: str = ""  # what p and hold-out say together, in a sentence
     verdict: str = ""
 
 

@@ -36,7 +36,7 @@ class TrainingScreen(ConsoleScreen):
         self._show_trend()
 
     def _show_trend(self) -> None:
-        self.query_one(TrendPanel).show(self.query_one(AlgorithmTable).current)
+        self.query_one(TrendPanel).show(self.query_one(AlgorithmTable).current, self.state.training.cycle)
 
     def on_table_moved(self, event: Table.Moved) -> None:
         self._show_trend()

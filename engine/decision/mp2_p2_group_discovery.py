@@ -27,6 +27,7 @@ from engine.decision.selection import (
     MeasuredGroup,
     Replication,
     holdout_text,
+    judgement,
     replicate,
     select_groups,
     verdict_parts,
@@ -231,9 +232,13 @@ def group_row(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> GroupRow:
         picks_day=sum(group.day_picks) / len(group.day_picks),
         members=members_text(group, spaces),
         holdout=holdout_text(group),
+        holdout_mean=group.holdout_mean,
+        holdout_error=group.holdout_error,
+        holdout_picks=sum(group.holdout_picks),
         overlap=group.overlap_first,
         p_value=group.p_value,
         luck=luck,
+        judgement=judgement(group),
         verdict=why,
     )
 
