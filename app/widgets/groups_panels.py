@@ -197,18 +197,22 @@ class FlowsPanel(Box):
 
 
 def is_donation(flow: FlowView) -> bool:
-    """Whether a thread gave it: the rest is budget that nobody had held, and what was saved."""
-    return flow.giver.isdigit()
+    """Whether a thread gave it to another: not budget that nobody had held, nor what it took again itself."""
+    return flow.giver.isdigit() and flow.giver != flow.taker
 
 
 def flow_totals_line(view: GroupsView) -> Line:
-    """``since the start  2 ▶ 1 1.10 s   budget ▶ shuffles 15.2 s``, the threads' own first."""
+    """``in all  2▶1 1.10 s  budget▶shuffles 15.2 s  own again 3.2 s``: the threads' gifts to others first."""
     if not view.flow_totals:
         return EMPTY
-    ordered = sorted(view.flow_totals, key=lambda flow: (not is_donation(flow), -flow.seconds))
+    given = [flow for flow in view.flow_totals if flow.giver != flow.taker]
+    own = sum(flow.seconds for flow in view.flow_totals if flow.giver == flow.taker)
     parts: list[Line] = [
-        ((f"{flow.giver}▶{flow.taker} ", "dim"), (f.amount(flow.seconds), "text")) for flow in ordered
+        ((f"{flow.giver}▶{flow.taker} ", "dim"), (f.amount(flow.seconds), "text"))
+        for flow in sorted(given, key=lambda flow: (not is_donation(flow), -flow.seconds))
     ]
+    if own:
+        parts.append((("own again ", "dim"), (f.amount(own), "text")))
     return joined([plain("in all", "dim"), *parts], "  ")
 
 

@@ -1,7 +1,7 @@
 """How the search's best and its bound moved: a curve of few points that spans the whole search.
 
 Points come as often as they are offered until there are too many; then every other one goes
-and the distance between two doubles. So a search of half a second and one of a day both
+and the next ones come at the distance that is left. So a search of half a second and one of a day both
 have their curve, from the first moment to the last.
 """
 
@@ -28,7 +28,8 @@ class GapCurve:
         self._kept.append(point)
         if len(self._kept) > MOST_POINTS:
             del self._kept[1::2]
-            self._step_s *= 2
+            span_s = self._kept[-1].at_s - self._kept[0].at_s
+            self._step_s = max(self._step_s, span_s / (len(self._kept) - 1))
 
     @property
     def points(self) -> tuple[GapPoint, ...]:

@@ -236,13 +236,13 @@ def judgement(group: FinalGroup) -> str:
     else:
         luck = f"no better than luck finds (p = {p:.2f})"
     if mean is None or error is None:
-        replication = "the hold-out says nothing"
+        replication = "hold-out says nothing"
     elif mean - 2 * error > 0:
-        replication = "the hold-out repeats it"
+        replication = "hold-out repeats it"
     elif mean + 2 * error < 0:
-        replication = "the hold-out contradicts it"
+        replication = "hold-out contradicts it"
     else:
-        replication = "the hold-out is compatible with zero"
+        replication = "hold-out compatible with zero"
     return f"{luck}; {replication}"
 
 

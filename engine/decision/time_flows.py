@@ -6,8 +6,9 @@ what the other lanes gave back (the largest giver first), then from what the lan
 itself, then from the untouched budget. With it every nanosecond a lane received has exactly one
 giver, and no giver gives more than it donated.
 
-A flow is what went from one giver to one taker; those of one moment are added up. Nothing here
-reads a clock: ``at`` is the time that all lanes together had used.
+A flow is what went from one giver to one taker; those of one moment are added up. What a lane
+gave back and took again itself (most of it: help comes in quarter seconds, and few anchors use one
+up) is kept in the totals and is not listed among the latest. Nothing here reads a clock: ``at`` is the time that all lanes together had used.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class FlowBook:
 
     @property
     def recent(self) -> tuple[Flow, ...]:
-        """The latest flows, oldest first."""
+        """The latest flows between two different ones, oldest first."""
         return tuple(self._recent)
 
     @property
@@ -91,6 +92,8 @@ class FlowBook:
         flow = Flow(giver, taker, amount, 1, at, at)
         before = self._totals.get((giver, taker))
         self._totals[giver, taker] = flow if before is None else _joined(before, flow)
+        if giver == taker:
+            return
         for index in range(len(self._recent) - 1, -1, -1):
             last = self._recent[index]
             if at - last.began > TOGETHER_NS:
