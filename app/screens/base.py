@@ -8,6 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
+from textual.widget import Widget
 
 from app.client import EngineClient, EngineState, Link
 from app.widgets.status_strip import KeyLine, Notices, StatusStrip
@@ -15,6 +16,11 @@ from app.widgets.table import Table
 
 if TYPE_CHECKING:
     from app.console import TshConsole
+
+
+def hidden(panel: Widget, nothing: bool) -> None:
+    """A panel with nothing to say gives its place away; how it shows otherwise is the style sheet's."""
+    panel.set_class(nothing, "-nothing")
 
 
 class ConsoleScreen(Screen[None]):

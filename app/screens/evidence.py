@@ -6,7 +6,7 @@ from textual.app import ComposeResult
 from textual.containers import Horizontal
 
 from app.client import EngineState
-from app.screens.base import ConsoleScreen
+from app.screens.base import ConsoleScreen, hidden
 from app.widgets.evidence_panels import ForwardTable, ProofPanel, ShufflesPanel, VerdictPanel
 
 
@@ -25,6 +25,7 @@ class EvidenceScreen(ConsoleScreen):
         yield ForwardTable(id="forward")
 
     def show(self, state: EngineState) -> None:
+        hidden(self.query_one("#luck"), not state.groups.groups)
         self.query_one(VerdictPanel).show(state.groups)
         self.query_one(ShufflesPanel).show(state.groups)
         self.query_one(ProofPanel).show(state.groups)

@@ -10,7 +10,7 @@ from textual.containers import Horizontal
 
 from app.client import EngineState
 from app.dialogs.frame import InfoDialog
-from app.screens.base import ConsoleScreen
+from app.screens.base import ConsoleScreen, hidden
 from app.widgets.groups_panels import (
     CurvePanel,
     FlowsPanel,
@@ -45,6 +45,10 @@ class GroupsScreen(ConsoleScreen):
         yield GroupDetail(id="group-detail")
 
     def show(self, state: EngineState) -> None:
+        view = state.groups
+        hidden(self.query_one("#research"), not view.curve and not view.flows)
+        hidden(self.query_one("#lanes"), not view.lanes)
+        hidden(self.query_one("#group-detail"), not view.groups)
         self.query_one(SearchPanel).show(state.groups)
         self.query_one(CurvePanel).show(state.groups)
         self.query_one(FlowsPanel).show(state.groups)

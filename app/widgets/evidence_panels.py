@@ -65,7 +65,7 @@ class VerdictPanel(Box):
             lines.append(((f"{letter}  ", "accent"), (words[0], "strong")))
             lines += [plain("   " + piece, "strong") for piece in words[1:]]
             luck = re.sub(r": p = [0-9.]+", "", row.luck)  # the column says it
-            lines += [plain("   " + piece, "dim") for piece in f.wrapped(luck, width - 3, 1)]
+            lines.append(plain("   " + (luck if len(luck) <= width - 3 else luck.partition(" (")[0]), "dim"))
         return lines
 
     def _cell(self, row: GroupRow, column: str, width: int, reach: float) -> Line:
@@ -211,10 +211,8 @@ class ForwardTable(Table[ForwardRow]):
         weeks = len({row.week for row in rows})
         self.note = joined([plain(f"{weeks} weeks", "strong"), self._mean(rows)], "   ") if rows else EMPTY
         self.empty = [
-            plain(
-                "no week has been judged forward yet: nothing here speaks for real money, stay on paper", "text"
-            ),
-            plain("each traded week of group A and each shadow week of group B gets a line, newest last", "dim"),
+            plain("no week was judged forward yet: nothing speaks for real money, stay on paper", "text"),
+            plain("each traded week of A and each shadow week of B gets a line, newest last", "dim"),
         ]
         self.show(rows)
 

@@ -59,17 +59,17 @@ class SearchPanel(Box):
         state = state_line(view.state)
         full, rest = f.bar(view.elapsed_s / view.budget_s if view.budget_s else None, width - cells(state) - 2)
         gap = "0, proven" if view.proven else f"{view.gap:.3f}" if view.gap is not None else f.UNKNOWN
-        rate = " tests/s in the mean" if view.state == "done" else " tests/s"
+        rate = " tests/s mean" if view.state == "done" else " tests/s"
         numbers: list[Line] = [
             (("best ", "dim"), (f.signed(view.incumbent, 3), "strong")),
             (("bound ", "dim"), (f.signed(view.bound, 3), "strong")),
             (("gap ", "dim"), (gap, "accent" if view.proven else "strong")),
-            (("groups visited ", "dim"), (f.metric(view.visited), "strong")),
+            (("visited ", "dim"), (f.metric(view.visited), "strong")),
             ((f.metric(view.tests_per_s), "strong"), (rate, "dim")),
         ]
         if view.anchors:
             closed = f"{f.count(view.anchors_closed)} / {f.count(view.anchors)}"
-            numbers.insert(3, (("anchors closed ", "dim"), (closed, "strong")))
+            numbers.insert(3, (("anchors ", "dim"), (closed, "strong")))
         if view.shuffles:
             numbers.append((("shuffles ", "dim"), (f"{view.shuffles_done} / {view.shuffles}", "strong")))
         lines: list[Line] = [
@@ -350,7 +350,9 @@ class GroupsTable(Table[GroupRow]):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Best groups", id=id)
         self.note = (("A", "accent"), (" trades  ", "dim"), ("B", "accent"), (" runs in shadow", "dim"))
-        self.empty = [plain("the best groups appear here while the search finds them", "dim")]
+        self.empty = [
+            plain("the best groups appear here while the search finds them, the two selected ones in front", "dim")
+        ]
 
     def key(self, row: GroupRow) -> str:
         return str(row.rank)

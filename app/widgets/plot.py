@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from rich.cells import cell_len
 
 from app import formatting as f
-from app.widgets.box import EMPTY, Line, Span, plain
+from app.widgets.box import EMPTY, Line, Span, cells, fitted, plain
 
 BRAILLE = 0x2800
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # [column][row] of a cell
@@ -147,8 +147,13 @@ def _times(first: float, last: float, room: int, time: Callable[[float], str]) -
     left, middle, right = time(first), time((first + last) / 2), time(last)
     if cell_len(left) + cell_len(middle) + cell_len(right) + 8 > room:
         middle = ""
+    if cell_len(left) + cell_len(right) + 1 > room:
+        left = ""
+    right = f.fit(right, room).rstrip() if cell_len(right) > room else right
     gap = room - cell_len(left) - cell_len(middle) - cell_len(right)
     before = max(1, room // 2 - cell_len(left) - cell_len(middle) // 2)
+    if not middle:
+        return plain(left + " " * gap + right, "dim")
     return plain(left + " " * before + middle + " " * max(1, gap - before) + right, "dim")
 
 
@@ -158,15 +163,15 @@ def trend(values: Sequence[float], width: int) -> str:
     if not known or width <= 0:
         return ""
     low, span = min(known), (max(known) - min(known)) or 1.0
-    cells = [0] * width
+    dots = [0] * width
     before = 3 - round((known[0] - low) / span * 3)
     for x in range(2 * width):
         value = known[min(len(known) - 1, x * len(known) // (2 * width))]
         y = 3 - round((value - low) / span * 3)
         for step in range(min(y, before), max(y, before) + 1):
-            cells[x // 2] |= DOTS[x % 2][step]
+            dots[x // 2] |= DOTS[x % 2][step]
         before = y
-    return "".join(chr(BRAILLE + dots) for dots in cells)
+    return "".join(chr(BRAILLE + cell) for cell in dots)
 
 
 def histogram(
@@ -206,12 +211,10 @@ def histogram(
         lines.append(((" " * max(0, at - 1 - cell_len(words)), "text"), (words, "strong"), (" ▲", "strong")))
     left, right = number(low), number(high)
     lines.append(plain(" " + left + " " * max(1, bins * size - cell_len(left) - cell_len(right)) + right, "dim"))
-    return lines
+    return [fitted(line, width) if cells(line) > width else line for line in lines]
 
 
-def interval(
-    mean: float, error: float, width: int, low: float, high: float, *, levels: tuple[str, str] = ("├", "┤")
-) -> list[Span]:
+def interval(mean: float, error: float, width: int, low: float, high: float) -> list[Span]:
     """A mean with two standard errors on either side on a line from ``low`` to ``high``, with a mark at zero."""
     if width < 5 or high <= low:
         return []
@@ -219,13 +222,13 @@ def interval(
     def place(value: float) -> int:
         return max(0, min(width - 1, round((value - low) / (high - low) * (width - 1))))
 
-    cells: list[Span] = [("·", "frame")] * width
+    line: list[Span] = [("·", "frame")] * width
     left, right = place(mean - 2 * error), place(mean + 2 * error)
     for x in range(left, right + 1):
-        cells[x] = ("─", "text")
-    cells[left], cells[right] = (levels[0], "text"), (levels[1], "text")
+        line[x] = ("─", "text")
+    line[left], line[right] = ("├", "text"), ("┤", "text")
     if low <= 0 <= high:
         zero = place(0.0)
-        cells[zero] = ("┼" if left < zero < right else "│", "strong")
-    cells[place(mean)] = ("●", "accent")
-    return cells
+        line[zero] = ("┼" if left < zero < right else "│", "strong")
+    line[place(mean)] = ("●", "accent")
+    return line

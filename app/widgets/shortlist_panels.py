@@ -51,7 +51,7 @@ class ShortlistTable(Table[ShortlistRow]):
         Column("close", "close $", 9, 7, right=True),
         Column("spark", "21 sessions", 11, 4),
         Column("news", "news", 6, 1, right=True),
-        Column("by", "by", 7, 1, most=12),  # who gave the score: it never drops
+        Column("by", "by", 7, 1),  # who gave the score: it never drops
         Column("why", "why", 17, 1, most=120),
     )
 
@@ -138,7 +138,8 @@ class ShortlistTable(Table[ShortlistRow]):
             case "rank_score":
                 return plain(f"{row.rank_score:.3f}", "dim")
             case "month":
-                ink = "text" if row.month_pct is None else "gain" if row.month_pct >= 0 else "loss"
+                month = round(row.month_pct or 0.0, 2)
+                ink = "text" if month == 0 else "gain" if month > 0 else "loss"
                 return plain(f.signed(row.month_pct), ink)
             case "close":
                 return plain(f"{row.close:,.2f}")

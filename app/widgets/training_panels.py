@@ -131,7 +131,7 @@ class AlgorithmTable(Table[AlgorithmRow]):
         Column("space", "of space %", 10, 8, right=True),
         Column("best", "best pp", 8, 1, right=True),
         Column("top100", "top-100 pp", 10, 3, right=True),
-        Column("trend", "trend of best", 14, 4, most=44),
+        Column("trend", "best so far", 12, 4, most=44),
         Column("buys", "buys/day", 8, 5, right=True),
         Column("worst", "worst day %", 11, 6, right=True),
         Column("parameters", "best parameters", 18, 2, most=40),
@@ -140,7 +140,7 @@ class AlgorithmTable(Table[AlgorithmRow]):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Algorithms", id=id)
         self.note = plain("score in percentage points of excess", "dim")
-        self.empty = [plain("each algorithm gets a row with the first cycle", "dim")]
+        self.empty = [plain("each of the ten algorithms gets a row with the first cycle", "dim")]
 
     def key(self, row: AlgorithmRow) -> str:
         return row.name
@@ -183,7 +183,7 @@ class TrendPanel(Box):
         self.repaint()
 
     def draw(self, width: int) -> Sequence[Line]:
-        row, height = self._row, max(1, min(24, self.size.height - 2))
+        row, height = self._row, max(1, self.size.height - 2)
         if row is None or not row.trend:
             return [plain("the curve of each algorithm's best appears with the first cycles", "dim")]
         last = max(2, self._cycle)

@@ -8,7 +8,7 @@ giver, and no giver gives more than it donated.
 
 A flow is what went from one giver to one taker; those of one moment are added up. What a lane
 gave back and took again itself (most of it: help comes in quarter seconds, and few anchors use one
-up) is kept in the totals and is not listed among the latest. Nothing here reads a clock: ``at`` is the time that all lanes together had used.
+up), and what it got of the untouched budget, is no gift: it is in the totals, not among the latest. Nothing here reads a clock: ``at`` is the time that all lanes together had used.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class FlowBook:
 
     @property
     def recent(self) -> tuple[Flow, ...]:
-        """The latest flows between two different ones, oldest first."""
+        """The latest gifts from one to another, oldest first."""
         return tuple(self._recent)
 
     @property
@@ -92,7 +92,7 @@ class FlowBook:
         flow = Flow(giver, taker, amount, 1, at, at)
         before = self._totals.get((giver, taker))
         self._totals[giver, taker] = flow if before is None else _joined(before, flow)
-        if giver == taker:
+        if giver == taker or (giver == BUDGET and isinstance(taker, int)):
             return
         for index in range(len(self._recent) - 1, -1, -1):
             last = self._recent[index]

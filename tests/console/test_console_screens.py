@@ -110,9 +110,7 @@ def test_picture_afterwards(
         ("flattening", "flattening", ["f12"]), ("help", "positions", ["5", "question_mark"]),
     ],
 )  # fmt: skip
-def test_picture_of_the_dialog(
-    snap_compare: Compare, home: Home, name: str, moment: str, keys: list[str]
-) -> None:
+def test_picture_of_the_dialog(snap_compare: Compare, home: Home, name: str, moment: str, keys: list[str]) -> None:
     app, run = against(recorded.moment(moment), home, *keys)
     assert snap_compare(app, terminal_size=(100, 30), run_before=run)
 
@@ -134,7 +132,9 @@ async def test_the_strip_and_f12_never_leave_and_no_line_is_wider_than_the_termi
             assert {cell_len(line) for line in lines} == {size[0]}
 
 
-async def test_a_short_budget_is_shown_in_seconds_and_milliseconds(engine: RecordedEngine, app: TshConsole) -> None:
+async def test_a_short_budget_is_shown_in_seconds_and_milliseconds(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
     lane = (
         recorded.groups()
         .lanes[0]

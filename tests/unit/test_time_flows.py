@@ -77,16 +77,17 @@ def test_help_comes_from_other_lanes_first_then_from_ones_own_then_from_the_budg
     ledger.receive(0, 200)
     totals = {(flow.giver, flow.taker): flow.amount for flow in ledger.flows.totals}
     assert totals == {(1, 0): 40, (0, 0): 100, (BUDGET, 0): 60}
-    assert [(flow.giver, flow.taker) for flow in ledger.flows.recent] == [(1, 0), (BUDGET, 0)]  # not its own
+    assert [(flow.giver, flow.taker) for flow in ledger.flows.recent] == [(1, 0)]  # the only gift of another
 
 
-def test_flows_of_one_moment_are_one_and_later_ones_another() -> None:
+def test_gifts_of_one_moment_are_one_and_later_ones_another() -> None:
     ledger = Ledger(2, 10.0)
-    for spent in (1_000, TOGETHER_NS // 2, 2 * TOGETHER_NS):
-        ledger.use(0, spent)  # without a grant: all of it is help from the budget
-    assert [(flow.times, flow.amount) for flow in ledger.flows.recent] == [
-        (3, 1_000 + TOGETHER_NS // 2 + 2 * TOGETHER_NS)
-    ]
-    ledger.use(0, 5)
-    assert [flow.times for flow in ledger.flows.recent] == [3, 1]
-    assert [flow.times for flow in ledger.flows.totals] == [4]
+    for spent in (0, TOGETHER_NS // 2, 2 * TOGETHER_NS):
+        ledger.use(1, spent)
+        ledger.grant(0, 100)
+        ledger.donate(0)
+        ledger.receive(1, 100)
+        ledger.donate(1)
+    assert [(flow.giver, flow.taker, flow.times) for flow in ledger.flows.recent] == [(0, 1, 2), (0, 1, 1)]
+    given = next(flow for flow in ledger.flows.totals if (flow.giver, flow.taker) == (0, 1))
+    assert (given.times, given.amount) == (3, 300)
