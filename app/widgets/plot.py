@@ -18,7 +18,7 @@ BRAILLE = 0x2800
 DOTS = ((0x01, 0x02, 0x04, 0x40), (0x08, 0x10, 0x20, 0x80))  # [column][row] of a cell
 EIGHTHS = " ▁▂▃▄▅▆▇█"
 AXIS = 8  # cells that the numbers of the upright axis take
-SHADE_EVERY = 10  # one of so many dots of a shaded area is set
+SHADE_EVERY = 5  # dots from one to the next below it in a shaded area
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,14 +29,18 @@ class Curve:
     label: str
     ink: str = "accent"
 
-    def at(self, x: float) -> float | None:
-        """The value that holds at ``x``; None before the first."""
-        found = None
-        for point, value in self.points:
-            if point > x:
-                break
-            found = value
-        return found
+    def over(self, first: float, last: float, columns: int) -> list[float | None]:
+        """The value that holds at each of ``columns`` places from ``first`` to ``last``; None before the first."""
+        values: list[float | None] = []
+        held: float | None = None
+        following = 0
+        for column in range(columns):
+            x = first + (last - first) * column / max(1, columns - 1)
+            while following < len(self.points) and self.points[following][0] <= x:
+                held = self.points[following][1]
+                following += 1
+            values.append(held)
+        return values
 
 
 class _Canvas:
@@ -84,25 +88,19 @@ def plotted(
     values = [value for curve in known for _, value in curve.points]
     low, high = min(values), max(values)
     first, last = min(c.points[0][0] for c in known), max(c.points[-1][0] for c in known)
-    span, stretch = (high - low) or 1.0, last - first
+    span = (high - low) or 1.0
 
     def level(value: float) -> int:
         return round((high - value) / span * (4 * rows - 1))
 
     canvas = _Canvas(room, rows)
-    levels = [
-        [
-            None if (v := curve.at(first + stretch * x / (2 * room - 1))) is None else level(v)
-            for x in range(2 * room)
-        ]
-        for curve in curves
-    ]
+    levels = [[None if v is None else level(v) for v in curve.over(first, last, 2 * room)] for curve in curves]
     if shaded is not None:
         for x, (upper, lower) in enumerate(zip(levels[shaded[0]], levels[shaded[1]], strict=True)):
-            if upper is not None and lower is not None:
-                for y in range(upper + 1, lower):
-                    if (x + 2 * y) % SHADE_EVERY == 0:
-                        canvas.dot(x, y, "dim")
+            if upper is not None and lower is not None and x % 2 == 0:
+                start = upper + 1 + (-(x // 2) - upper - 1) % SHADE_EVERY
+                for y in range(start, lower, SHADE_EVERY):
+                    canvas.dot(x, y, "dim")
     for curve, own in zip(curves, levels, strict=True):
         before = next((y for y in own if y is not None), 0)
         for x, here in enumerate(own):
