@@ -8,7 +8,8 @@ giver, and no giver gives more than it donated.
 
 A flow is what went from one giver to one taker; those of one moment are added up. What a lane
 gave back and took again itself (most of it: help comes in quarter seconds, and few anchors use one
-up), and what it got of the untouched budget, is no gift: it is in the totals, not among the latest. Nothing here reads a clock: ``at`` is the time that all lanes together had used.
+up), and what it got of the untouched budget, is no gift: it is in the totals, not among the latest.
+Nothing here reads a clock: ``at`` is the time that all lanes together had used.
 """
 
 from __future__ import annotations
