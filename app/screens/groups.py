@@ -49,7 +49,7 @@ class GroupsScreen(ConsoleScreen):
         hidden(self.query_one("#research"), not view.curve and not view.flows)
         hidden(self.query_one("#lanes"), not view.lanes)
         hidden(self.query_one("#group-detail"), not view.groups)
-        self.query_one(SearchPanel).show(state.groups)
+        self.query_one(SearchPanel).show(state.groups, state.overview.stages)
         self.query_one(CurvePanel).show(state.groups)
         self.query_one(FlowsPanel).show(state.groups)
         self.query_one(LanesPanel).show(state.groups)

@@ -32,7 +32,7 @@ class TrainingScreen(ConsoleScreen):
 
     def show(self, state: EngineState) -> None:
         hidden(self.query_one(TrendPanel), not state.training.algorithms)
-        self.query_one(LoopPanel).show(state.training)
+        self.query_one(LoopPanel).show(state.training, state.overview.stages)
         self.query_one(AlgorithmTable).show(state.training.algorithms)
         self._show_trend()
 

@@ -9,8 +9,8 @@ from app import formatting as f
 from app.widgets.box import EMPTY, Box, Line, between, cells, fitted, flowed, joined, plain
 from app.widgets.plot import Curve, plotted, trend
 from app.widgets.table import Column, Table, chosen_columns, header_line, row_line
-from app.widgets.training_panels import STATE_GLYPHS, state_line
-from engine.views import FlowView, GapPoint, GroupRow, GroupsView, LaneView, LedgerView
+from app.widgets.training_panels import STATE_GLYPHS, state_line, work_before
+from engine.views import FlowView, GapPoint, GroupRow, GroupsView, LaneView, LedgerView, StageView
 
 LEDGER_TOLERANCE_S = 0.5
 FRESH_S = 1.0  # search seconds for which a flow is marked as happening
@@ -22,9 +22,10 @@ class SearchPanel(Box):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("mp2 group discovery", id=id)
         self._view = GroupsView()
+        self._before: Line = EMPTY
 
-    def show(self, view: GroupsView) -> None:
-        self._view = view
+    def show(self, view: GroupsView, stages: Sequence[StageView]) -> None:
+        self._view, self._before = view, work_before(stages, "mp2_p2_group_discovery")
         share = view.elapsed_s / view.budget_s if view.budget_s else 0.0
         self.note = (
             (
@@ -52,6 +53,8 @@ class SearchPanel(Box):
     def draw(self, width: int) -> Sequence[Line]:
         view = self._view
         if view.state == "idle" and not view.anchors:
+            if self._before:
+                return [plain("no search yet; the run is on its way to it", "dim"), self._before]
             return [
                 plain("no search yet", "dim"),
                 (("w", "accent"), (" runs the weekend; the search follows the training", "dim")),
@@ -70,7 +73,7 @@ class SearchPanel(Box):
         if view.anchors:
             closed = f"{f.count(view.anchors_closed)} / {f.count(view.anchors)}"
             numbers.insert(3, (("anchors ", "dim"), (closed, "strong")))
-        if view.shuffles:
+        if view.shuffles and view.state != "done":  # then the line below says it
             numbers.append((("shuffles ", "dim"), (f"{view.shuffles_done} / {view.shuffles}", "strong")))
         lines: list[Line] = [
             (*state, ("  ", "text"), (full, "accent"), (rest, "frame")),
@@ -227,7 +230,7 @@ class LanesPanel(Box):
         Column("rate", "tests/s", 8, 3, right=True),
         Column("granted", "granted", 8, 2, right=True),
         Column("used", "used", 8, 1, right=True),
-        Column("share", "", 10, 7, most=30),
+        Column("share", "of budget", 10, 7, most=30),
         Column("donated", "donated", 9, 1, right=True),
         Column("received", "received", 9, 1, right=True),
         Column("stall", "stall s", 7, 8, right=True),
@@ -287,8 +290,8 @@ class LanesPanel(Box):
             case "used":
                 return plain(self._time(lane.used), "strong")
             case "share":
-                held = lane.granted + lane.received
-                full, rest = f.bar(lane.used / held if held else None, width)
+                budget = self._view.budget_s
+                full, rest = f.bar(lane.used / budget if budget else None, width)
                 return ((full, "accent"), (rest, "frame"))
             case "donated":
                 return self._transfer(lane.thread, "donated", "-", lane.donated)

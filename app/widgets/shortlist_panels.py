@@ -40,13 +40,13 @@ class ShortlistTable(Table[ShortlistRow]):
         Column("rank", "rank", 4, 2, right=True),
         Column("symbol", "ticker", 7, 1),
         Column("score", "score", 6, 1, right=True),
-        Column("rank_score", "rank sc", 7, 10, right=True),
-        Column("firings", "firings", 8, 9, right=True),
-        Column("month_mean", "mon mean", 8, 9, right=True),
-        Column("month_hits", "mon hits", 8, 9, right=True),
-        Column("liquidity", "liquid", 8, 9, right=True),
-        Column("gap_risk", "gap risk", 8, 9, right=True),
-        Column("atr_distance", "ATR dist", 8, 9, right=True),
+        Column("rank_score", "rank sc", 7, 8, right=True),
+        Column("firings", "firings", 8, 12, right=True),
+        Column("month_mean", "mon mean", 8, 12, right=True),
+        Column("month_hits", "mon hits", 8, 12, right=True),
+        Column("liquidity", "liquid", 8, 12, right=True),
+        Column("gap_risk", "gap risk", 8, 12, right=True),
+        Column("atr_distance", "ATR dist", 8, 12, right=True),
         Column("month", "month %/day", 11, 3, right=True),
         Column("close", "close $", 9, 7, right=True),
         Column("spark", "21 sessions", 11, 4),
@@ -115,7 +115,10 @@ class ShortlistTable(Table[ShortlistRow]):
         if view.state == "none":
             return [
                 plain("no shortlist yet", "dim"),
-                (("d", "accent"), (" runs the market day: snapshot, group, ranking, news", "dim")),
+                (
+                    ("d", "accent"),
+                    (" runs the market day: snapshot, group, ranking, news (after a weekend, w)", "dim"),
+                ),
                 *([plain(view.detail, "dim")] if view.detail else []),
             ]
         return [plain(view.detail or "the group fired on no ticker: no trade", "text")]

@@ -9,7 +9,7 @@ from app import formatting as f
 from app.widgets import plot
 from app.widgets.box import EMPTY, Box, Line, between, cells, joined, plain
 from app.widgets.table import Column, Table
-from engine.views import AlgorithmRow, TrainingView
+from engine.views import AlgorithmRow, StageView, TrainingView
 
 STATE_GLYPHS = {
     "idle": ("○", "dim"),
@@ -27,15 +27,26 @@ def state_line(state: str, detail: str = "") -> Line:
     return joined([((f"{glyph} ", ink), (state, "strong")), plain(detail, "dim")])
 
 
+def work_before(stages: Sequence[StageView], this: str) -> Line:
+    """While an earlier stage of the run is at work: which one and how far; empty when none is."""
+    stage = next((s for s in stages if s.state in ("running", "paused")), None)
+    if stage is None or stage.stage == this:
+        return EMPTY
+    share = "" if stage.progress is None else f" {stage.progress * 100:.0f} %"
+    glyph, ink = STATE_GLYPHS[stage.state]
+    return joined([((f"{glyph} ", ink), (f"{stage.stage}{share}", "strong")), plain(stage.detail, "dim")])
+
+
 class LoopPanel(Box):
     """mp1_loop: cycles done, what a cycle costs, when it ends, which batches the present cycle has done."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("mp1 loop", id=id)
         self._view = TrainingView()
+        self._before: Line = EMPTY
 
-    def show(self, view: TrainingView) -> None:
-        self._view = view
+    def show(self, view: TrainingView, stages: Sequence[StageView] = ()) -> None:
+        self._view, self._before = view, work_before(stages, "mp1_loop")
         self.note = self._agreement() if view.cycles else plain(view.backend, "dim")
         running = view.state in ("running", "paused", "stopping")
         self.foot = (
@@ -60,6 +71,8 @@ class LoopPanel(Box):
     def draw(self, width: int) -> Sequence[Line]:
         view = self._view
         if view.state == "idle" and not view.cycles:
+            if self._before:
+                return [plain("no training yet; the run is on its way to it", "dim"), self._before]
             return [
                 plain("no training yet", "dim"),
                 (("w", "accent"), (" runs the weekend: data, then these cycles, then the groups", "dim")),

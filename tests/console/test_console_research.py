@@ -22,7 +22,7 @@ from app.widgets.box import cells
 from app.widgets.groups_panels import flow_totals_line, gaps_of
 from app.widgets.journal_table import JournalTable
 from app.widgets.table import Table
-from engine.views import ForwardRow, GapPoint, GroupsView
+from engine.views import ForwardRow, GapPoint, GroupsView, StageView
 
 LARGE, SMALL = (120, 40), (80, 24)
 scores = st.floats(-50, 50, allow_nan=False)
@@ -58,6 +58,21 @@ async def test_training_says_how_far_it_is_when_it_ends_and_who_verified_it(
 async def test_a_training_that_nobody_verified_says_so(engine: RecordedEngine, app: TshConsole) -> None:
     async with app.run_test(size=LARGE) as pilot:
         assert "native · no batch verified" in await on(pilot, app, "2")
+
+
+@pytest.mark.parametrize("number", ["2", "3"])
+async def test_before_its_turn_a_screen_says_how_far_the_run_is(
+    engine: RecordedEngine, app: TshConsole, number: str
+) -> None:
+    stage = StageView(stage="weekly_5d_data", state="running", progress=0.45, detail="2,880 of 6,400 symbols")
+    engine.board = recorded.moment("empty")
+    engine.board.overview = engine.board.overview.model_copy(update={"stages": (stage,)})
+    await engine.stop()
+    await engine.start()
+    async with app.run_test(size=LARGE) as pilot:
+        shown = await on(pilot, app, number)
+        assert "▶ weekly_5d_data 45 %  2,880 of 6,400 symbols" in shown
+        assert "runs the weekend" not in shown
 
 
 # --- groups ----------------------------------------------------------------------------------
