@@ -61,7 +61,7 @@ class LoopPanel(Box):
         view = self._view
         if not view.verified:
             return ((view.backend, "text"), (" · no batch verified", "dim"))
-        ties = f", {len(view.ties)} ties" if view.ties else ", no tie"
+        ties = f", {len(view.ties)} {'tie' if len(view.ties) == 1 else 'ties'}" if view.ties else ", no tie"
         return (
             (view.backend, "text"),
             (" · ", "dim"),

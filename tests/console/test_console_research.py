@@ -49,7 +49,7 @@ async def test_training_says_how_far_it_is_when_it_ends_and_who_verified_it(
         assert "cycle 137 / 200" in shown
         assert "4 s left" in shown
         assert "day 3 ■■■□" in shown
-        assert "native · verified 4,000 batches, 1 ties" in shown
+        assert "native · verified 4,000 batches, 1 tie" in shown
         await pilot.press("down")
         await pilot.pause()
         assert "Best score of ema" in text_of(app)

@@ -91,14 +91,18 @@ def test_picture_of_the_empty(snap_compare: Compare, home: Home, mode: str) -> N
 
 @needs_the_same_textual
 @pytest.mark.parametrize(
-    ("moment", "mode", "size"),
-    [("shortlist", "groups", (120, 40)), ("shortlist", "groups", (80, 24)), ("flat", "positions", (120, 40))],
-    ids=["proven", "proven-80x24", "after-flatten"],
-)
-def test_picture_afterwards(
-    snap_compare: Compare, home: Home, moment: str, mode: str, size: tuple[int, int]
+    ("moment", "keys", "size"),
+    [
+        ("shortlist", ["3"], (120, 40)), ("shortlist", ["3"], (80, 24)),
+        ("shortlist", ["4", "end", "up"], (120, 40)), ("flat", ["5"], (120, 40)),
+        ("flat", ["7", "s", *"fill", "enter", "enter"], (120, 40)),
+    ],
+    ids=["search-proven", "search-proven-80x24", "news-of-a-name", "flattened", "search-in-the-journal"],
+)  # fmt: skip
+def test_picture_with(
+    snap_compare: Compare, home: Home, moment: str, keys: list[str], size: tuple[int, int]
 ) -> None:
-    app, run = against(recorded.moment(moment), home, number_of(mode))
+    app, run = against(recorded.moment(moment), home, *keys)
     assert snap_compare(app, terminal_size=size, run_before=run)
 
 
