@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from engine.alerts.alert import Alert, Finding, Severity, Telling, Topic, What
+from engine.alerts.alert import ALWAYS_TOLD, Alert, Finding, Severity, Telling, Topic, What
 
 AGAIN_S = 300.0  # what comes back within this time is the same alert: its count goes on
 KEPT = 100  # settled alerts remembered
@@ -67,12 +67,14 @@ class AlertBook:
         worse = finding.severity.rank > old.severity.rank
         known = replace(old, text=finding.text, last_at=now, market_at=market_at, count=old.count + 1)
         if not old.is_open:
-            # Back so soon: told as a repetition, unless somebody has settled it or it is worse now.
+            # Back so soon: told at its interval only, unless somebody was told that a danger to a position is
+            # over, or has settled it himself.
             news = replace(
                 known, severity=finding.severity, topic=finding.topic, holds=finding.holds,
                 over_at=None, acknowledged_by="", acknowledged_at=None,
             )  # fmt: skip
-            self.put(_from_the_start(news) if worse or old.acknowledged_by else news)
+            at_once = worse or bool(old.acknowledged_by) or finding.topic in ALWAYS_TOLD
+            self.put(_from_the_start(news) if at_once else news)
             return True
         known = replace(known, holds=old.holds or finding.holds)
         if worse:
