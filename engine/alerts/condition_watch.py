@@ -1,7 +1,8 @@
 """From findings at one moment to what began and what ended. Pure; time is a monotonic clock in seconds.
 
 A finding counts when it has lasted as long as it asks for, and has ended when it was away for
-``GONE_S``: a value that flickers around its limit raises one alert, not ten.
+``GONE_S``: a value that flickers around its limit raises one alert, not ten, and a link that
+comes back for a moment only is still away.
 """
 
 from __future__ import annotations
@@ -33,14 +34,13 @@ class ConditionWatch:
             if (known is None and lasted) or (known is not None and finding.severity.rank > known.rank):
                 self._active[key] = finding.severity
                 began.append(finding)
-        for key in self._since.keys() - present.keys():
-            del self._since[key]
         ended = []
-        for key in list(self._active):
-            if key not in present and now_s - self._seen.setdefault(key, now_s) >= GONE_S:
-                del self._active[key], self._seen[key]
-                ended.append(key)
-        return began, ended
+        for key in {*self._since, *self._active} - present.keys():
+            if now_s - self._seen.setdefault(key, now_s) >= GONE_S:
+                if key in self._active:
+                    ended.append(key)
+                self.forget(key)
+        return began, sorted(ended)
 
     def forget(self, key: str) -> None:
         """Its alert was closed by an event: what is found from now on is a new one."""

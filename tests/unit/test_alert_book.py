@@ -289,6 +289,14 @@ def test_a_finding_must_last_before_it_counts() -> None:
     assert watch.look([slow], 52.0) == ([], [])
 
 
+def test_a_link_that_comes_back_for_a_moment_only_is_still_away() -> None:
+    watch = ConditionWatch()
+    down = Finding("link-prices", Severity.CRITICAL, Topic.STREAMS, "words", after_s=10.0)
+    for second in range(10):
+        assert watch.look([] if second % 3 == 2 else [down], float(second)) == ([], [])
+    assert watch.look([down], 10.0) == ([down], [])
+
+
 def test_a_state_has_ended_when_it_was_away_for_a_while() -> None:
     watch = ConditionWatch()
     low = finding()
