@@ -298,7 +298,8 @@ class AlertSettings(Section):
     An alert that nobody acknowledges is told again every ``*_repeat_s`` (0: told once), one step higher each time.
     """
 
-    # auto: the attached consoles, and without one the machine's own notifications unless the broker is sim.
+    # auto: the attached consoles, and without one the machine's own notifications unless the broker is sim;
+    # always: these even then, and beside consoles.
     desktop: Literal["auto", "always", "console", "off"] = "auto"
     osc: Literal["auto", "9", "777", "both", "off"] = "auto"  # how a terminal is asked for a notification
     bell: bool = True  # of the consoles' terminals, part of sound

@@ -151,11 +151,13 @@ class AlertDesk:
             return True
         if isinstance(event, Reconciled):
             self._reconcile_problem = "" if event.clean else event.detail or "not clean"
+        # What follows from an event is published after it, so that the journal has the cause first.
         finding = rules.raised_by(event)
         if finding is not None:
-            self._publish(finding)
+            asyncio.get_running_loop().call_soon(self._publish, finding)
         for key, words in rules.ended_by(event, self._book.open_keys()):
-            self._events.publish(AlertRecovered(key=key, message=words))
+            over = AlertRecovered(key=key, message=words)
+            asyncio.get_running_loop().call_soon(self._events.publish, over)
         return True
 
     def _raise(self, event: AlertRaised) -> bool:

@@ -89,7 +89,8 @@ class DesktopSink:
     ) -> None:
         self._settings, self._consoles, self._find = settings, consoles, notifier
         wanted = settings.desktop
-        self._native = wanted == "always" or (wanted == "auto" and mode is not Mode.SIM)
+        self._always = wanted == "always"
+        self._native = self._always or (wanted == "auto" and mode is not Mode.SIM)
 
     def in_force(self) -> str:
         if self._settings.desktop == "off":
@@ -100,13 +101,14 @@ class DesktopSink:
         notifier = self._find()
         if notifier is None:
             return consoles and f"{consoles}; this machine has no notifier for when none is attached"
-        return f"{consoles}, {notifier.name} when none is attached" if consoles else notifier.name
+        when = "as well" if self._always else "when none is attached"
+        return f"{consoles}, {notifier.name} {when}" if consoles else notifier.name
 
     async def send(self, note: Note) -> Outcome:
         if not self.in_force():
             return Outcome(self.name, "not configured")
         attached = self._consoles()
-        if attached and self._settings.osc != "off":
+        if attached and self._settings.osc != "off" and not self._always:
             return Outcome(self.name, "sent", f"by {attached} attached console{'s' if attached > 1 else ''}")
         if not self._native:
             return Outcome(self.name, "not configured", "no console is attached")

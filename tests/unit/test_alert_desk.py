@@ -231,6 +231,13 @@ async def test_a_refused_exit_is_told_and_the_sale_ends_it(home: Home) -> None:
         await until(lambda: room.told("exit-ABC") == ["raised"], "the refusal")
         room.bus.publish(sold)
         await until(lambda: room.told("exit-ABC") == ["raised", "recovered"], "the end")
+        kinds = await room.kinds()
+        alerts = [
+            kind
+            for kind in kinds
+            if kind in ("order_changed", "alert_raised", "position_closed", "alert_recovered")
+        ]
+        assert alerts == ["order_changed", "alert_raised", "position_closed", "alert_recovered"]
     assert b"very-secret-key" not in b"".join(body for _, body in server.got)
     assert server.bodies[0]["alert"]["message"] == "ABC: the exit was refused: key *** is not allowed"
 

@@ -252,6 +252,11 @@ async def test_without_a_console_the_machines_own_notifier_gets_the_words_as_arg
     consoles[0] = 1
     assert await sink.send(note) == Outcome("desktop", "sent", "by 1 attached console")
     assert not seen.exists()
+    both = DesktopSink(
+        AlertSettings(desktop="always"), Mode.SIM, lambda: 1, lambda: find_notifier(platform="linux")
+    )
+    assert (await both.send(note)).detail == "notify-send"
+    assert seen.exists()
     program.write_text("#!/bin/sh\necho no daemon >&2\nexit 1\n")
     consoles[0] = 0
     assert (await sink.send(note)).detail.endswith("ended with 1: no daemon")
