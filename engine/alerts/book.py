@@ -90,12 +90,12 @@ class AlertBook:
         if alert is not None and alert.is_open and alert.text != text:
             self._alerts[key] = replace(alert, text=text)
 
-    def recover(self, key: str, now: datetime) -> Alert | None:
-        """Closes an open alert whose reason is gone; None when there is none."""
+    def recover(self, key: str, now: datetime, words: str = "") -> Alert | None:
+        """Closes an open alert whose reason is gone, with ``words`` as its last text; None when there is none."""
         alert = self._alerts.get(key)
         if alert is None or not alert.is_open:
             return None
-        self.put(replace(alert, over_at=now))
+        self.put(replace(alert, over_at=now, text=words or alert.text))
         return self._alerts[key]
 
     def acknowledge(self, key: str, by: str, now: datetime) -> bool:

@@ -42,6 +42,10 @@ class ConditionWatch:
                 self.forget(key)
         return began, sorted(ended)
 
+    def has_begun(self, key: str) -> bool:
+        """Whether an alert was raised for it (a finding may not have lasted long enough yet)."""
+        return key in self._active
+
     def forget(self, key: str) -> None:
         """Its alert was closed by an event: what is found from now on is a new one."""
         self._active.pop(key, None)

@@ -146,7 +146,7 @@ class AlertDesk:
             return self._raise(event)
         if isinstance(event, AlertRecovered):
             self._watch.forget(event.key)
-            if self._book.recover(event.key, self._now()) is not None:
+            if self._book.recover(event.key, self._now(), event.message) is not None:
                 self._news()
             return True
         if isinstance(event, Reconciled):
@@ -200,7 +200,8 @@ class AlertDesk:
             for finding in began:
                 self._publish(finding)
             for finding in findings:
-                self._book.reword(finding.key, finding.text)
+                if self._watch.has_begun(finding.key):
+                    self._book.reword(finding.key, finding.text)
             for key in ended:
                 alert = self._book.get(key)
                 if alert is not None and alert.is_open:

@@ -227,19 +227,23 @@ async def test_a_refused_exit_is_told_and_the_sale_ends_it(home: Home) -> None:
         symbol="ABC", shares=100, entry=Decimal(10), exit=Decimal(11), pnl=Decimal(100), reason="TARGET"
     )
     async with webhook_server() as server, engine(home, server, Clock()) as room:
+        room.hold(position("EXITING"))
         room.bus.publish(refused)
         await until(lambda: room.told("exit-ABC") == ["raised"], "the refusal")
+        await asyncio.sleep(0.1)  # it is being sold meanwhile, and not for long enough to say anything else
+        selling = room.alert("exit-ABC")
+        assert selling is not None
+        assert "the exit was refused" in selling.text
         room.bus.publish(sold)
         await until(lambda: room.told("exit-ABC") == ["raised", "recovered"], "the end")
-        kinds = await room.kinds()
-        alerts = [
-            kind
-            for kind in kinds
-            if kind in ("order_changed", "alert_raised", "position_closed", "alert_recovered")
-        ]
-        assert alerts == ["order_changed", "alert_raised", "position_closed", "alert_recovered"]
+        await room.kinds()  # all of it is in the journal
+        wanted = ("order_changed", "alert_raised", "position_closed", "alert_recovered")
+        events = [e for e in await room.journal.last_events(1000) if e.data.get("key") != "restarted"]
+        alerts = [event.kind for event in events if event.kind in wanted]
+        assert alerts == list(wanted)
     assert b"very-secret-key" not in b"".join(body for _, body in server.got)
-    assert server.bodies[0]["alert"]["message"] == "ABC: the exit was refused: key *** is not allowed"
+    messages = [body["alert"]["message"] for body in server.bodies if body["alert"]["key"] == "exit-ABC"]
+    assert messages == ["ABC: the exit was refused: key *** is not allowed", "ABC is sold (TARGET)"]
 
 
 async def test_a_journal_that_cannot_be_written_silences_no_alert(home: Home) -> None:
