@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from app import cli_engine, cli_qual, cli_runs, cli_workbook
+from app import cli_alerts, cli_engine, cli_qual, cli_runs, cli_workbook
 from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
@@ -281,6 +281,34 @@ def qual_prompts(
 ) -> None:
     """Checks and lists the prompt files in force."""
     raise typer.Exit(cli_qual.list_prompts(_options(context, home, as_json, settings)))
+
+
+alerts = typer.Typer(help="Alerts: what waits, and a test.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(alerts, name="alerts")
+
+
+@alerts.command("test")
+def alerts_test(
+    context: typer.Context, home: HomeOption = None, settings: Set = None, as_json: Json = False
+) -> None:
+    """Sends a test by every sink and says what became of it. Exit code 1 when one failed."""
+    _run(cli_alerts.test_sinks(_options(context, home, as_json, settings)))
+
+
+@alerts.command("list")
+def alerts_list(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
+    """The engine's alerts, those that wait to be acknowledged first."""
+    _run(cli_alerts.list_alerts(_options(context, home, as_json, None)))
+
+
+@alerts.command("ack")
+def alerts_ack(
+    context: typer.Context,
+    key: Annotated[str | None, typer.Argument(help="The alert's key; without it, all that wait.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Acknowledges an alert: it is not told again."""
+    _run(cli_alerts.acknowledge(_options(context, home, False, None), key))
 
 
 engine = typer.Typer(help="The engine process of the home folder.", no_args_is_help=True, rich_markup_mode=None)

@@ -7,6 +7,7 @@ run in workers and their answers come back as one line at the bottom.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from textual.screen import Screen
 
 from app import formatting as f
 from app import themes
+from app.alert_ringer import AlertRinger
 from app.client import EngineClient, Link
 from app.dialogs.confirm import ConfirmDialog
 from app.dialogs.flatten import FlattenDialog
@@ -76,12 +78,14 @@ class TshConsole(App[None]):
         *,
         read_only: bool = False,
         weekend_defaults: WeekendDefaults | None = None,
+        osc: str = "auto",
     ) -> None:
         self.ink_styles: dict[str, Style] = {}  # filled by get_css_variables, for each theme anew
         super().__init__()
         self.client = client
         client.read_only = client.read_only or read_only
         self.weekend_defaults = weekend_defaults
+        self.ringer = AlertRinger(osc)
         self.register_theme(themes.DARK)
         self.register_theme(themes.LIGHT)
         self.theme = "tsh-dark"
@@ -109,6 +113,14 @@ class TshConsole(App[None]):
         for screen in self.screen_stack:
             if isinstance(screen, ConsoleScreen | Dialog) and screen.ready:
                 screen.paint(self.client)
+        self.ring()
+
+    def ring(self) -> None:
+        """Alerts at this terminal: textual's own driver writes, so nothing comes between the parts of a frame."""
+        if self.client.link is Link.LIVE:
+            wanted = self.ringer.ring(self.client.state.overview.alerts, os.environ)
+            if wanted and self._driver is not None and not self.is_web:
+                self._driver.write(wanted)
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """One line at the bottom, for a while."""
@@ -281,7 +293,7 @@ class TshConsole(App[None]):
         self._ask(dialog, lambda: self.send("unlatch", done="entries allowed again"))
 
     def acknowledge_all(self) -> None:
-        waiting = [a for a in self.client.state.overview.alerts if not a.acknowledged]
+        waiting = [a for a in self.client.state.overview.alerts if a.waiting]
         if not waiting:
             self.say("no alert waits to be acknowledged")
         for alert in waiting:

@@ -89,6 +89,11 @@ class ControlServer:
         """How many consoles that may command are attached (an approval waits for them)."""
         return sum(1 for a in self._attached if not a.caller.read_only and a.caller.name == "console")
 
+    @property
+    def consoles(self) -> int:
+        """How many consoles are attached, those that only look included (an alert rings at all of them)."""
+        return sum(1 for a in self._attached if a.caller.name == "console")
+
     async def start(self) -> None:
         """Listens and writes the engine record; the lock makes a left-over socket file ours to replace."""
         record: dict[str, Any] = {"pid": os.getpid(), "version": PROTOCOL_VERSION}

@@ -21,19 +21,18 @@ from engine.commands import CommandTable
 from engine.compute.algorithms import ALGORITHMS
 from engine.decision.mp2_p2_group_discovery import stored_view
 from engine.decision.selection import verdict_parts
-from engine.events import AlertAcknowledged, AlertRaised, ApprovalEnded, DayClosed, Event, FillReceived
+from engine.events import ApprovalEnded, DayClosed, Event, FillReceived
 from engine.kernel_warmup import KernelWarmup
 from engine.model import NEW_YORK, Mode, Session
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.overview import DayFacts, next_event, next_items, week_tiles
 from engine.records import FinalGroup
 from engine.run_log import StageRun
-from engine.views import AlertView, EventView, LinkView, StageView, StatusView
+from engine.views import EventView, LinkView, StageView, StatusView
 
 PAINT_S = 0.25
 OVERVIEW_S = 1.0
 FILLS_TOGETHER_S = 0.2  # fills of one moment cost one request
-ALERTS_SHOWN = 20
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +46,6 @@ class StatusViews:
         self._broker = LinkView(state="connecting")
         self._sessions: list[Session] = []
         self._facts: dict[date, DayFacts] = {}
-        self._alerts: dict[str, AlertView] = {}
         self._weekend: tuple[StageView, ...] = ()
         self._evidence: tuple[str, ...] = ()
         self._day_low: tuple[date, float] | None = None
@@ -74,14 +72,8 @@ class StatusViews:
                 await task
 
     def on_event(self, event: Event, view: EventView) -> None:
-        """Alerts, day results and the end of runs change what the overview says."""
-        if isinstance(event, AlertRaised):
-            self._alerts[event.key] = AlertView(key=event.key, at=view.market_at or view.at, text=event.message)
-            while len(self._alerts) > ALERTS_SHOWN:
-                del self._alerts[next(iter(self._alerts))]
-        elif isinstance(event, AlertAcknowledged) and event.key in self._alerts:
-            self._alerts[event.key] = self._alerts[event.key].model_copy(update={"acknowledged": True})
-        elif isinstance(event, FillReceived):
+        """Day results and the end of runs change what the overview says (its alerts are the alert desk's)."""
+        if isinstance(event, FillReceived):
             self._money_moved.set()
         elif isinstance(event, DayClosed | ApprovalEnded):
             self._remember(event.kind(), view.data)
@@ -191,7 +183,6 @@ class StatusViews:
                 "buying_power": account.buying_power if account else None,
                 "day_low_pct": self._low(today),
                 "evidence": self._evidence,
-                "alerts": tuple(self._alerts.values()),
             }
         )
 

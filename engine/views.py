@@ -70,9 +70,20 @@ class NextItem(View):
 
 class AlertView(View):
     key: str
-    at: datetime
+    at: datetime  # of the last time it was raised
     text: str
     acknowledged: bool = False
+    severity: Literal["notice", "warning", "critical"] = "warning"
+    count: int = 1  # how often it was raised
+    over: bool = False  # its reason is gone
+    rings: int = 0  # how often the attached consoles were asked to tell it; a rise is a request
+    ring_notice: bool = False  # ... with a desktop notification
+    ring_bell: bool = False  # ... with the bell
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody must acknowledge it."""
+        return not self.acknowledged and not self.over
 
 
 class StageView(View):

@@ -53,7 +53,7 @@ class OverviewScreen(ConsoleScreen):
 
     def action_acknowledge(self) -> None:
         alert = self.query_one(AlertsTable).current
-        if alert is None or alert.acknowledged:
+        if alert is None or not alert.waiting:
             self.console.say("no alert waits to be acknowledged")
             return
         self.console.send("acknowledge", {"key": alert.key}, done="alert acknowledged")

@@ -166,8 +166,8 @@ class AlertsTable(Table[AlertView]):
         self.empty = [plain("none", "dim")]
 
     def show_alerts(self, alerts: Sequence[AlertView]) -> None:
-        ordered = sorted(alerts, key=lambda a: (a.acknowledged, -a.at.timestamp()))
-        waiting = sum(1 for a in alerts if not a.acknowledged)
+        ordered = sorted(alerts, key=lambda a: (not a.waiting, -a.at.timestamp()))
+        waiting = sum(1 for a in alerts if a.waiting)
         self.note = plain(f"{waiting} to acknowledge", "warn") if waiting else EMPTY
         self.foot_note = (("k", "accent"), (" acknowledge", "dim")) if waiting else EMPTY
         self.show(ordered)
@@ -176,13 +176,15 @@ class AlertsTable(Table[AlertView]):
         return row.key
 
     def cell(self, row: AlertView, column: str, width: int) -> Line:
-        ink = "dim" if row.acknowledged else "text"
+        ink = "text" if row.waiting else "dim"
         if column == "at":
             return plain(f.eastern(row.at), "dim")
         if column == "state":
-            return plain("seen" if row.acknowledged else "", "dim")
-        mark: Line = (("  ", "dim"),) if row.acknowledged else (("! ", "warn"),)
-        return (*mark, (row.text, ink))
+            return plain("over" if row.over else "seen" if row.acknowledged else "", "dim")
+        glyph = "‼ " if row.severity == "critical" else "! "
+        mark: Line = ((glyph, "warn"),) if row.waiting else (("  ", "dim"),)
+        count: Line = ((f"×{row.count}  ", "dim"),) if row.count > 1 else EMPTY
+        return (*mark, *count, (row.text, ink))
 
 
 class StagesPanel(Box):

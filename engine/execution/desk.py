@@ -28,7 +28,7 @@ from engine.broker.stream_link import LinkState, StreamLink
 from engine.broker.trade_stream import TradeStream
 from engine.config import Settings
 from engine.errors import RefusedError
-from engine.events import AlertRaised, EventSink, LinkChanged
+from engine.events import DAY_LOSS, AlertRaised, EventSink, LinkChanged
 from engine.execution import gates
 from engine.execution.duties import Duties
 from engine.execution.engine_flatten import EngineFlatten
@@ -421,7 +421,7 @@ class ExecutionDesk:
 
     def _day_loss(self) -> None:
         if not self.latched:
-            self._duties.once(self.latch(f"daily loss: {self._entries.loss_gate().numbers}"), "latch after a loss")
+            self._duties.once(self.latch(f"{DAY_LOSS}: {self._entries.loss_gate().numbers}"), "latch after a loss")
         self._entries.stop()
         for holding in self.book.open_holdings():
             if not holding.tsh.leaving and holding.tsh.phase is not Phase.CARRIED:
