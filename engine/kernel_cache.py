@@ -45,7 +45,7 @@ def _sources_digest() -> str:
     digest = hashlib.sha256()
     for source in sorted(sources):
         content = source.read_bytes()
-        if b"numba" in content:
+        if b"numba" in content or b"@kernel" in content:
             digest.update(content)
     return digest.hexdigest()[:12]
 

@@ -14,7 +14,7 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from engine.decision.group_kernel import CUT, DEPTH, LOCALS, NEVER, Problem, Workspace
+from engine.decision.kernel_arrays import CUT, DEPTH, LOCALS, NEVER, Problem, Workspace
 from engine.decision.search_state import Cursor, JobState, Place
 from engine.decision.top_groups import TopGroups
 from engine.model import Ints

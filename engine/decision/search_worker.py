@@ -22,9 +22,10 @@ import numpy as np
 
 from engine.brackets import BracketTable
 from engine.decision.evidence_lane import EvidenceLane, EvidenceSnapshot, evidence_reserve
-from engine.decision.group_search import FoundGroup, GroupSearch, SearchSnapshot, warm_up
+from engine.decision.group_search import GroupSearch
 from engine.decision.guardrails import tally_pairs
 from engine.decision.permutation_null import Shuffled, price_classes
+from engine.decision.search_kernels import warm_up
 from engine.decision.search_request import (
     SearchAnswer,
     SearchProgress,
@@ -33,7 +34,9 @@ from engine.decision.search_request import (
     WireShuffled,
     WireTally,
 )
+from engine.decision.search_snapshot import SearchSnapshot
 from engine.decision.search_state import Checkpoint, CheckpointError, SearchState, digest_of
+from engine.decision.top_groups import FoundGroup
 from engine.errors import DataError, OperatorError
 from engine.model import DAYS, OPEN, Ints, ParameterSet, Words, excess_of, profit_percentage, unpack_picks
 from engine.records import picks_words
