@@ -14,16 +14,39 @@ Not thread-safe: the search holds a lock. Only ``limits`` may be read without it
 from __future__ import annotations
 
 import math
+from typing import Protocol
 
 from engine.decision import watchdog
-from engine.decision.anchor_queue import AnchorJob, AnchorQueue, park
+from engine.decision.anchor_queue import AnchorJob, AnchorQueue, ParkedStack
 from engine.decision.group_problem import RankedProblem
 from engine.decision.kernel_arrays import CLOSED, HITS_FULL, NEVER, Limits
 from engine.decision.kernel_bounds import single_best
-from engine.decision.search_lane import Lane, Slice
+from engine.decision.search_lane import Slice
+from engine.decision.search_snapshot import LaneState
 from engine.decision.search_state import SearchState
 from engine.decision.top_groups import TopGroups
 from engine.decision.watchdog import Ledger, Policy
+
+
+class SearchLane(Protocol):
+    """Who walks an anchor: a thread here (``search_lane.Lane``) or on another machine."""
+
+    number: int
+    job: AnchorJob | None
+    depth: int
+    measured: float
+    state: LaneState
+    progressed_at: float
+
+    def hand_in(self, top: TopGroups) -> bool:
+        """Gives what it found to ``top``; whether that changed it."""
+        ...
+
+    def park(self) -> ParkedStack | None:
+        """The walk of its present anchor; None where the cursor must do."""
+        ...
+
+    def progressed(self) -> None: ...
 
 
 class AnchorDispatch:
@@ -49,9 +72,9 @@ class AnchorDispatch:
         self.ledger, self.quota = ledger, quota
         self.top = TopGroups(top_k)
         self.tests, self.frequent = 0, problem.count
-        self._problem, self._max_size, self._top_k, self._policy = problem, max_size, top_k, policy
-        self._threads = threads
-        self._capacity = round(ledger.capacity * search_share)
+        self._problem, self._max_size, self._policy = problem, max_size, policy
+        self.top_k, self.threads = top_k, threads
+        self._search_share = search_share
         self._round_threshold = -math.inf  # what lanes know under a quota
         passes = (*(size for size in (3, 4) if size < max_size), max_size)
         jobs = [AnchorJob(a, int(single_best(problem.kernel, a))) for a in range(problem.count - 1)]
@@ -68,6 +91,10 @@ class AnchorDispatch:
         self._round_threshold, self._allowance = earlier.round_threshold, earlier.allowance
         self.tests, self.frequent = earlier.tests, earlier.frequent
         self.ledger.restore(earlier.lanes, earlier.evidence_account)
+
+    @property
+    def _capacity(self) -> int:
+        return round(self.ledger.capacity * self._search_share)
 
     def state(self, elapsed_s: float) -> SearchState:
         """What a later life needs to go on from here."""
@@ -121,12 +148,12 @@ class AnchorDispatch:
         if job is None:
             return None
         pool = self.ledger.pool
-        if job.stack is None:
+        if job.stack is None and job.cursor is None:
             self.ledger.grant(lane, self._policy.first_grant(pool, self.queue.visits_left + 1))
         else:
-            self.ledger.receive(lane, watchdog.donation(pool, self._threads))
+            self.ledger.receive(lane, watchdog.donation(pool, self.threads))
         if self.quota is not None and job.top is None:
-            job.top = TopGroups(self._top_k, self._round_threshold)
+            job.top = TopGroups(self.top_k, self._round_threshold)
         return job
 
     def _set_allowance(self) -> None:
@@ -138,7 +165,7 @@ class AnchorDispatch:
         """Tests that the anchor may still make after ``done`` more of this pass; None without a quota."""
         return None if self.quota is None else max(0, self.quota - job.tests - done)
 
-    def hand_in_private(self, lane: Lane, job: AnchorJob, done: Slice) -> None:
+    def hand_in_private(self, lane: SearchLane, job: AnchorJob, done: Slice) -> None:
         """Under a quota: gives the hits to the anchor's own best groups, only where slices cannot be seen.
 
         Needs no lock: nobody else knows them.
@@ -149,7 +176,7 @@ class AnchorDispatch:
     def _quota_used(self, job: AnchorJob, more: int) -> bool:
         return self.quota is not None and job.tests + more >= self.quota
 
-    def record(self, lane: Lane, job: AnchorJob, done: Slice) -> None:
+    def record(self, lane: SearchLane, job: AnchorJob, done: Slice) -> None:
         """Charges the slice and takes in what it has found."""
         self.ledger.use(lane.number, done.spent_ns)
         if job.top is None and lane.hand_in(self.top):
@@ -162,7 +189,7 @@ class AnchorDispatch:
         self.tests += done.tests
         self.frequent += done.frequent
 
-    def release(self, lane: Lane, job: AnchorJob, done: Slice, *, over: bool) -> bool:
+    def release(self, lane: SearchLane, job: AnchorJob, done: Slice, *, over: bool) -> bool:
         """Whether the lane is done with the anchor: closed, out of time or tests, or the search is ``over``."""
         account = self.ledger.lane(lane.number)
         if done.ended == CLOSED:
@@ -173,13 +200,27 @@ class AnchorDispatch:
         elif account.open > 0:
             return False
         elif self.quota is not None or not (self.queue.someone_waits(job) or job.level < self.queue.level):
-            self.ledger.receive(lane.number, watchdog.donation(self.ledger.pool, self._threads))
+            self.ledger.receive(lane.number, watchdog.donation(self.ledger.pool, self.threads))
             return False
         else:
-            self.queue.stall(job, park(lane.work))
+            self.queue.stall(job, lane.park())
+        self._merge_own(lane, job)
+        self.ledger.donate(lane.number)
+        return True
+
+    def give_back(self, lane: SearchLane, job: AnchorJob, done: Slice, *, over: bool) -> None:
+        """As ``release``, for a lane that never goes on with an anchor and donates when all its batch is back."""
+        if done.ended == CLOSED:
+            self.queue.finish_pass(job)
+            lane.progressed()
+        elif self._quota_used(job, 0) or over:
+            self.queue.give_up(job)
+        else:
+            self.queue.stall(job, lane.park())
+        self._merge_own(lane, job)
+
+    def _merge_own(self, lane: SearchLane, job: AnchorJob) -> None:
         if job.top is not None:  # under a quota nobody reads the common threshold before the next pass
             lane.hand_in(job.top)
             self.top.offer(job.top.best())
             job.top = None  # the next pass knows all of it through its round's threshold
-        self.ledger.donate(lane.number)
-        return True

@@ -21,7 +21,7 @@ import threading
 import time
 
 from engine.decision import watchdog
-from engine.decision.anchor_dispatch import AnchorDispatch
+from engine.decision.anchor_dispatch import AnchorDispatch, SearchLane
 from engine.decision.anchor_queue import AnchorJob
 from engine.decision.group_problem import RankedProblem, rank_problem
 from engine.decision.search_clock import RunClock
@@ -79,17 +79,23 @@ class GroupSearch:
         if not 0 <= evidence_s < self._budget_s:
             raise ValueError(f"evidence_s is {evidence_s} of a budget of {self._budget_s:g} s")
         self._search_s = self._budget_s - evidence_s
-        self._ledger = Ledger(threads, self._budget_s)
+        self._ledger = self._new_ledger(threads, resume)
         self._anchors = AnchorDispatch(
             self._problem, self._ledger, max_size=max_size, top_k=top_k, threads=threads, quota=tests,
             policy=policy, search_share=self._search_s / self._budget_s, earlier=resume,
         )  # fmt: skip
         self._clock = RunClock(0.0 if resume is None else resume.elapsed_s)
         self._changed = threading.Condition()
-        self._lanes = [Lane(i, self._problem) for i in range(threads)]
+        self._lanes = self._new_lanes(threads)
         self._threads: list[threading.Thread] = []
         self._error: BaseException | None = None
         self._stopping = False
+
+    def _new_lanes(self, threads: int) -> list[SearchLane]:
+        return [Lane(number, self._problem) for number in range(threads)]
+
+    def _new_ledger(self, threads: int, resume: SearchState | None) -> Ledger:
+        return Ledger(threads, self._budget_s)
 
     # --- commands ------------------------------------------------------------------------
 
@@ -135,6 +141,11 @@ class GroupSearch:
     @property
     def problem(self) -> RankedProblem:
         return self._problem
+
+    @property
+    def where(self) -> str:
+        """Who else works on it; nobody."""
+        return ""
 
     @property
     def ledger(self) -> Ledger:
@@ -203,10 +214,10 @@ class GroupSearch:
             return "stopping"
         return "paused" if self._clock.paused else "running"
 
-    def _lane_snapshot(self, lane: Lane) -> LaneSnapshot:
+    def _lane_snapshot(self, lane: SearchLane) -> LaneSnapshot:
         account = self._ledger.lane(lane.number)
         job = lane.job
-        state = "paused" if self._clock.paused and lane.state != "done" else lane.state
+        state = "paused" if self._clock.paused and lane.state not in ("done", "lost") else lane.state
         return LaneSnapshot(
             lane=lane.number,
             state=state,
@@ -218,15 +229,14 @@ class GroupSearch:
             used=account.used / SECOND,
             donated=account.donated / SECOND,
             received=account.received / SECOND,
-            stall_s=0.0 if state == "done" else max(0.0, self._clock.now - lane.progressed_at),
+            stall_s=0.0 if state in ("done", "lost") else max(0.0, self._clock.now - lane.progressed_at),
         )
 
     # --- a lane --------------------------------------------------------------------------
 
-    def _run(self, lane: Lane) -> None:
+    def _run(self, lane: SearchLane) -> None:
         try:
-            while (job := self._next_job(lane)) is not None:
-                self._walk(lane, job)
+            self._work(lane)
         except BaseException as error:  # a lane's failure is the search's: wait() raises it
             log.exception("search lane %d failed", lane.number)
             with self._changed:
@@ -234,6 +244,12 @@ class GroupSearch:
                 self._stopping = True
         finally:
             self._leave(lane)
+
+    def _work(self, lane: SearchLane) -> None:
+        """Everything that a lane does between its start and its end."""
+        assert isinstance(lane, Lane)  # other kinds come with a search of their own
+        while (job := self._next_job(lane)) is not None:
+            self._walk(lane, job)
 
     def _next_job(self, lane: Lane) -> AnchorJob | None:
         """Takes an anchor with its grant; waits while others may still free one; None at the end."""
@@ -288,7 +304,7 @@ class GroupSearch:
         quota = self._anchors.quota_left(job, lane.opening_tests)
         return tests if quota is None else min(tests, quota)
 
-    def _leave(self, lane: Lane) -> None:
+    def _leave(self, lane: SearchLane) -> None:
         with self._changed:
             self._ledger.donate(lane.number)
             lane.state, lane.job = "done", None

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from engine.decision.anchor_queue import AnchorJob, cursor_of, unpark
+from engine.decision.anchor_queue import AnchorJob, ParkedStack, cursor_of, park, unpark
 from engine.decision.group_kernel import advance, open_anchor, replay_anchor, resume_anchor
 from engine.decision.group_problem import RankedProblem
 from engine.decision.kernel_arrays import CUT, DEPTH, FREQUENT, HELD, TESTS, Limits, new_hits, new_workspace
@@ -96,6 +96,10 @@ class Lane:
             self.measured = (tests - before) * SECOND / spent
             self.rate = max(SLOWEST_RATE, 0.5 * self.rate + 0.5 * self.measured)
         return Slice(ended, bound, tests, frequent, spent, cursor_of(work))
+
+    def park(self) -> ParkedStack | None:
+        """The walk of the present anchor, for whoever goes on with it."""
+        return park(self.work)
 
     def progressed(self) -> None:
         """An anchor was closed, or a better group found."""

@@ -12,7 +12,7 @@ from typing import Literal
 from engine.decision.top_groups import FoundGroup
 from engine.decision.watchdog import LedgerSums
 
-LaneState = Literal["searching", "waiting", "paused", "done"]
+LaneState = Literal["searching", "waiting", "paused", "done", "lost"]  # lost: its worker died or left
 RunState = Literal["idle", "running", "paused", "stopping", "done", "failed"]
 
 
