@@ -28,6 +28,10 @@ class WorkerLostError(ConnectionError):
     """The worker died, left, or did not answer in time; what it was doing is to be done again."""
 
 
+class NotWantedError(Exception):
+    """The caller gave the call up before its answer came."""
+
+
 class ClusterLink:
     """A connection to the scheduler at ``address``, or workers of this machine: ``local:4``."""
 
@@ -60,14 +64,33 @@ class ClusterLink:
             ) from error
 
     def workers(self) -> dict[str, int]:
-        """Threads by worker, as the scheduler knows them now."""
-        found = self._client.scheduler_info(n_workers=-1)["workers"]
+        """Threads by worker, as the scheduler knows them now; none when it is gone itself.
+
+        Asked of the scheduler each time: what the client keeps holds no workers between two refreshes.
+        """
+        scheduler = self._client.scheduler
+        if scheduler is None:
+            return {}
+        try:
+            found = self._client.sync(scheduler.identity, n_workers=-1)["workers"]
+        except OSError as error:  # it restarts, or is gone; the client tries to reach it again
+            log.warning("the scheduler of %s does not answer: %s", self.address, error)
+            return {}
         return {str(address): int(worker["nthreads"]) for address, worker in found.items()}
 
     def call(
-        self, worker: str, function: Callable[..., T], *arguments: Any, timeout_s: float | None, label: str
+        self,
+        worker: str,
+        function: Callable[..., T],
+        *arguments: Any,
+        timeout_s: float | None,
+        label: str,
+        wanted: Callable[[], bool] = lambda: True,
     ) -> T:
-        """Runs ``function`` on ``worker``. WorkerLostError when it is gone, or silent for ``timeout_s``."""
+        """Runs ``function`` on ``worker``. WorkerLostError when it is gone, or silent for ``timeout_s``.
+
+        NotWantedError as soon as ``wanted`` says no; the worker may still finish what it began.
+        """
         future = self._client.submit(
             function, *arguments, workers=[worker], allow_other_workers=False, pure=False, retries=0,
             key=f"{label}-{time.monotonic_ns()}",
@@ -78,6 +101,8 @@ class ClusterLink:
                 try:
                     answer: T = future.result(timeout=LOOK_S)
                 except TimeoutError as error:
+                    if not wanted():
+                        raise NotWantedError from None
                     if worker not in self.workers():
                         raise WorkerLostError(f"{worker} has left the cluster") from error
                     if deadline is not None and time.monotonic() > deadline:

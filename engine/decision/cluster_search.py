@@ -24,7 +24,7 @@ from typing import Any
 
 from engine.decision.anchor_dispatch import SearchLane
 from engine.decision.anchor_queue import AnchorJob, ParkedStack
-from engine.decision.cluster_link import ClusterLink, WorkerLostError
+from engine.decision.cluster_link import ClusterLink, NotWantedError, WorkerLostError
 from engine.decision.cluster_tasks import Batch, Order, UnknownProblemError, Walked, install, walk
 from engine.decision.group_search import GroupSearch
 from engine.decision.search_lane import Lane, Slice
@@ -229,6 +229,8 @@ class ClusterSearch(GroupSearch):
             self._install(lane.worker)
             while batch := self._next_batch(lane):
                 self._send(lane, batch)
+        except NotWantedError:  # the search ended while the worker was still compiling
+            return
         except WorkerLostError as error:
             log.warning("%s; its anchors go back to the queue", error)
             with self._changed:
@@ -240,7 +242,12 @@ class ClusterSearch(GroupSearch):
             if again or worker not in self._installed:
                 arguments = (self._key, self._problem, sources_digest())
                 self._installed[worker] = self._link.call(
-                    worker, install, *arguments, timeout_s=INSTALL_S, label="install"
+                    worker,
+                    install,
+                    *arguments,
+                    timeout_s=INSTALL_S,
+                    label="install",
+                    wanted=lambda: not (self._stopping or self._exhausted),
                 )
         if refused := self._installed[worker]:
             raise OperatorError(f"worker {worker} cannot take part: {refused}")
