@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib
 import logging
 import tempfile
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import CancelledError
@@ -20,7 +21,7 @@ from engine.errors import OperatorError
 T = TypeVar("T")
 
 CONNECT_S = 10.0
-LOOK_S = 0.1  # between two looks whether the worker is still there
+LOOK_S = 0.25  # between two looks whether the worker is still there
 log = logging.getLogger(__name__)
 
 
@@ -85,9 +86,10 @@ class ClusterLink:
         *arguments: Any,
         timeout_s: float | None,
         label: str,
+        here: Callable[[], bool] = lambda: True,
         wanted: Callable[[], bool] = lambda: True,
     ) -> T:
-        """Runs ``function`` on ``worker``. WorkerLostError when it is gone, or silent for ``timeout_s``.
+        """Runs ``function`` on ``worker``. WorkerLostError when it is not ``here``, or silent for ``timeout_s``.
 
         NotWantedError as soon as ``wanted`` says no; the worker may still finish what it began.
         """
@@ -95,21 +97,23 @@ class ClusterLink:
             function, *arguments, workers=[worker], allow_other_workers=False, pure=False, retries=0,
             key=f"{label}-{time.monotonic_ns()}",
         )  # fmt: skip
+        home = threading.Event()
+        future.add_done_callback(lambda done: home.set())
         deadline = None if timeout_s is None else time.monotonic() + timeout_s
         try:
-            while True:
-                try:
-                    answer: T = future.result(timeout=LOOK_S)
-                except TimeoutError as error:
-                    if not wanted():
-                        raise NotWantedError from None
-                    if worker not in self.workers():
-                        raise WorkerLostError(f"{worker} has left the cluster") from error
-                    if deadline is not None and time.monotonic() > deadline:
-                        raise WorkerLostError(f"{worker} did not answer in {timeout_s:g} s") from error
-                else:
-                    return answer
-        except (CancelledError, OSError) as error:  # the scheduler gave it up, or is gone itself
+            while not home.wait(LOOK_S):
+                if not wanted():
+                    raise NotWantedError
+                if not here():
+                    raise WorkerLostError(f"{worker} has left the cluster")
+                if deadline is not None and time.monotonic() > deadline:
+                    raise WorkerLostError(f"{worker} did not answer in {timeout_s:g} s")
+            answer: T = future.result(timeout=CONNECT_S)
+        except (NotWantedError, WorkerLostError):
+            raise
+        except (CancelledError, OSError, UnboundLocalError) as error:
+            # The scheduler gave it up or is gone (a TimeoutError is an OSError); dask answers a
+            # call that is cancelled while its result is fetched with an UnboundLocalError.
             raise WorkerLostError(f"{worker}: {error or 'its work was cancelled'}") from error
         except Exception as error:
             if type(error).__name__ in ("KilledWorker", "FutureCancelledError", "CommClosedError"):
@@ -117,6 +121,7 @@ class ClusterLink:
             raise
         finally:
             future.release()
+        return answer
 
     def close(self) -> None:
         """Leaves the cluster; workers of our own are ended."""

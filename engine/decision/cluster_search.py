@@ -103,7 +103,7 @@ class ClusterSearch(GroupSearch):
         self._present = link.workers()
         self._key = uuid.uuid4().hex
         self._installed: dict[str, str] = {}
-        self._installing = threading.Lock()
+        self._turns: dict[str, threading.Lock] = {}  # one thread of a worker installs for all
         self._exhausted = False
         self._lost: set[str] = set()
         lanes = max(1, sum(self._present.values()))
@@ -164,7 +164,7 @@ class ClusterSearch(GroupSearch):
         alone_since: float | None = None
         try:
             while True:
-                present = self._link.workers()
+                present = self._present = self._link.workers()
                 with self._changed:
                     over = self._exhausted or self._over()
                     at_work = any(lane.state not in ("done", "lost") for lane in self._lanes)
@@ -237,20 +237,24 @@ class ClusterSearch(GroupSearch):
                 self._lost.add(lane.worker)
 
     def _install(self, worker: str, *, again: bool = False) -> None:
-        """Gives the problem to the worker, once for all its threads. OperatorError for another version."""
-        with self._installing:
+        """Gives the problem to the worker, once for all its threads.
+
+        A worker of another version is an OperatorError before the search has begun, and afterwards
+        one that is done without: a day's search does not end because of who joins it.
+        """
+        with self._changed:
+            turn = self._turns.setdefault(worker, threading.Lock())
+        with turn:
             if again or worker not in self._installed:
                 arguments = (self._key, self._problem, sources_digest())
                 self._installed[worker] = self._link.call(
-                    worker,
-                    install,
-                    *arguments,
-                    timeout_s=INSTALL_S,
-                    label="install",
+                    worker, install, *arguments, timeout_s=INSTALL_S, label="install",
+                    here=lambda: worker in self._present,
                     wanted=lambda: not (self._stopping or self._exhausted),
-                )
+                )  # fmt: skip
         if refused := self._installed[worker]:
-            raise OperatorError(f"worker {worker} cannot take part: {refused}")
+            why = f"worker {worker} cannot take part: {refused}"
+            raise WorkerLostError(why) if self._anchors.tests else OperatorError(why)
 
     def _next_batch(self, lane: FarLane) -> list[Granted]:
         """Anchors for about ``BATCH_NS``; waits while others may still free one; none at the end."""
@@ -319,11 +323,17 @@ class ClusterSearch(GroupSearch):
     def _walked(self, worker: str, batch: Batch) -> tuple[Walked, ...]:
         under_quota = any(order.quota is not None for order in batch.orders)
         timeout_s = None if under_quota else batch.time_ns / SECOND + ANSWER_S
+
+        def sent() -> tuple[Walked, ...]:
+            return self._link.call(
+                worker, walk, batch, timeout_s=timeout_s, label="walk", here=lambda: worker in self._present
+            )
+
         try:
-            return self._link.call(worker, walk, batch, timeout_s=timeout_s, label="walk")
+            return sent()
         except UnknownProblemError:  # a worker that was restarted under its old address
             self._install(worker, again=True)
-            return self._link.call(worker, walk, batch, timeout_s=timeout_s, label="walk")
+            return sent()
 
     def _take_home(self, lane: FarLane, granted: list[Granted], walked: tuple[Walked, ...], trip_ns: int) -> None:
         """Charges the batch and its journey, takes in what it found, and gives its anchors back (lock held)."""
