@@ -125,6 +125,9 @@ def weekend(
     cycles: Annotated[int | None, typer.Option(help="Training cycles.")] = None,
     search_budget: Annotated[str | None, typer.Option(help="Wall time of the search: 60s, 24h.")] = None,
     search_tests: Annotated[int | None, typer.Option(help="Fixed tests an anchor: reproducible.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Search on a dask cluster: tcp://host:8786, or local:4.", show_default=False)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training proposals.")] = None,
     backend: Annotated[str | None, typer.Option(help="native or workbook.")] = None,
     verify: Annotated[int | None, typer.Option(help="Batches a cycle computed by the other backend too.")] = None,
@@ -141,6 +144,7 @@ def weekend(
         "cycles": cycles,
         "budget_s": search_budget,
         "tests": search_tests,
+        "cluster": cluster,
         "seed": seed,
         "backend": backend,
         "verify": verify,

@@ -37,6 +37,7 @@ WEEKEND_SETTINGS = {
     "exhaustive": "training.exhaustive",
     "budget_s": "search.budget_s",
     "tests": "search.tests",
+    "cluster": "search.cluster",
     "top_k": "search.top_k",
     "min_picks": "search.min_picks",
 }

@@ -156,6 +156,9 @@ class SearchSettings(Section):
     tests: int | None = Field(None, ge=1)  # fixed quota of tests per anchor: reproducible, not exhaustive
     objective: Literal["mean_minus_deviation", "mean", "worst_day"] = "mean_minus_deviation"
     permutations: int = Field(200, ge=0, le=100_000)  # shuffled searches behind a p-value; 0: none
+    cluster: str = Field(
+        "", pattern=r"^(|local:[1-9]\d{0,2}|(tcp|tls|ws|wss|ucx)://\S+)$"
+    )  # dask; "": this machine
 
     def thread_count(self) -> int:
         return self.threads or min(4, max(2, os.cpu_count() or 2))
