@@ -226,6 +226,7 @@ class CommandTable:
     async def _acknowledge(self, arguments: dict[str, Any], caller: Caller) -> Answer:
         key = str(arguments["key"])
         self._room.bus.acknowledge(key)
+        await self._room.desk.drift.accept(key)
         self._room.bus.publish(AlertAcknowledged(key=key, by=caller.name))
         return Answer(True)
 

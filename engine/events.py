@@ -450,6 +450,25 @@ class Reconciled(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class DriftFound(AlertRaised):
+    """The engine and the broker disagree about something that nobody here did."""
+
+    ours: str
+    theirs: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftEnded(Event):
+    level: ClassVar[Level] = Level.NOTICE
+    key: str
+    was: str
+
+    @property
+    def text(self) -> str:
+        return f"agreed again; it was: {self.was}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class EntriesLatched(Event):
     level: ClassVar[Level] = Level.ALERT
     reason: str

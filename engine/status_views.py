@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from engine.broker.broker_types import Account
@@ -22,10 +22,12 @@ from engine.compute.algorithms import ALGORITHMS
 from engine.decision.mp2_p2_group_discovery import stored_view
 from engine.decision.selection import verdict_parts
 from engine.events import AlertAcknowledged, AlertRaised, ApprovalEnded, DayClosed, Event, FillReceived
+from engine.health import Health
 from engine.kernel_warmup import KernelWarmup
-from engine.model import NEW_YORK, Mode, Session
+from engine.model import NEW_YORK, UTC, Mode, Session
+from engine.pipeline.board_feed import BoardFeed
 from engine.pipeline.engine_room import EngineRoom
-from engine.pipeline.overview import DayFacts, next_event, next_items, week_tiles
+from engine.pipeline.overview import DayFacts, day_track, next_event, next_items, present_lines, week_tiles
 from engine.records import FinalGroup
 from engine.run_log import StageRun
 from engine.views import AlertView, EventView, LinkView, StageView, StatusView
@@ -43,6 +45,8 @@ class StatusViews:
 
     def __init__(self, room: EngineRoom, warmup: KernelWarmup, commands: CommandTable) -> None:
         self._room, self._warmup, self._commands = room, warmup, commands
+        self._board_feed = BoardFeed(room)
+        self._health = Health(room, commands.weekend.workers)
         self._account: Account | None = None
         self._broker = LinkView(state="connecting")
         self._sessions: list[Session] = []
@@ -60,6 +64,7 @@ class StatusViews:
         for event in await self._room.journal.recent(("day_closed", "approval_ended"), 50):
             self._remember(event.kind, event.data)
         await self._read_weekend()
+        self._health.start()
         self._tasks = [
             asyncio.create_task(self._every(self._clock_s, self._poll_clock), name="clock"),
             asyncio.create_task(self._every(0.0, self._watch_account), name="account"),
@@ -68,6 +73,7 @@ class StatusViews:
         ]
 
     async def stop(self) -> None:
+        await self._health.stop()
         for task in self._tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
@@ -75,6 +81,7 @@ class StatusViews:
 
     def on_event(self, event: Event, view: EventView) -> None:
         """Alerts, day results and the end of runs change what the overview says."""
+        self._board_feed.decided(view.kind)
         if isinstance(event, AlertRaised):
             self._alerts[event.key] = AlertView(key=event.key, at=view.market_at or view.at, text=event.message)
             while len(self._alerts) > ALERTS_SHOWN:
@@ -104,13 +111,15 @@ class StatusViews:
     # --- polling ---------------------------------------------------------------------------
 
     async def _poll_clock(self) -> None:
-        began = time.monotonic()
+        began, asked = time.monotonic(), datetime.now(UTC)
         try:
-            await self._room.clock.refresh()
+            reading = await self._room.clock.refresh()
         except BrokerError as error:
             self._broker = LinkView(state="down", detail=str(error)[:200])
             return
-        self._broker = LinkView(state="live", latency_ms=round((time.monotonic() - began) * 1000, 1))
+        took = time.monotonic() - began
+        self._broker = LinkView(state="live", latency_ms=round(took * 1000, 1))
+        self._health.answered(took * 1000, (reading.at - asked).total_seconds() - took / 2)
 
     async def _watch_account(self) -> None:
         """Reads the account now, then waits for a fill or the period, whichever is first."""
@@ -139,6 +148,7 @@ class StatusViews:
         held = [row for row in board.positions.rows if row.state in _HELD_STATES]
         text, at = next_event(board.overview.next)
         prices, orders = room.desk.link_views()
+        board.board = await self._board_feed.view(self._sessions, self._broker)
         board.status = StatusView(
             mode=room.settings.broker.mode.value,
             account=room.account,
@@ -160,6 +170,7 @@ class StatusViews:
             positions_open=len(held),
             orders_open=sum(1 for o in board.positions.orders if o.status in _OPEN_STATUSES),
             latched=room.desk.latched or room.bus.failed,
+            drift=(*room.desk.drift.texts, *self._model_drift()),
             cycles=room.settings.training.cycles,
             search_budget_s=room.settings.search.budget_s,
             kernels=self._warmup.text,
@@ -169,6 +180,7 @@ class StatusViews:
         room, board = self._room, self._room.board
         now = room.clock.now()
         today = now.astimezone(NEW_YORK).date()
+        session = next((s.day for s in self._sessions if now < s.close), None)
         positions = board.status.positions_open
         account = self._account
         stages = board.overview.stages
@@ -176,7 +188,14 @@ class StatusViews:
         board.overview = board.overview.model_copy(
             update={
                 "week": week_tiles(
-                    today, self._sessions, self._facts, stages if is_weekend else self._weekend, positions
+                    now,
+                    self._sessions,
+                    self._facts,
+                    stages if is_weekend else self._weekend,
+                    present_lines(session, board.shortlist, board.positions),
+                ),
+                "track": day_track(
+                    now, self._sessions, room.settings.execution, room.settings.data.settle_minutes
                 ),
                 "next": next_items(
                     now,
@@ -192,8 +211,17 @@ class StatusViews:
                 "day_low_pct": self._low(today),
                 "evidence": self._evidence,
                 "alerts": tuple(self._alerts.values()),
+                "health": self._health.rows(self._broker),
             }
         )
+
+    def _model_drift(self) -> tuple[str, ...]:
+        """Today's candidate count against the training week, while that list may still be traded."""
+        room = self._room
+        view, board = room.board.shortlist, room.board.board
+        if not view.drift or view.state not in ("pending", "approved") or view.session != board.session:
+            return ()
+        return (view.drift,)
 
     def _day_pct(self) -> float | None:
         account = self._account
@@ -233,7 +261,9 @@ class StatusViews:
         outcome, groups = await self._room.stocks.final_groups()
         chosen = sorted((g for g in groups if g.selected is not None), key=lambda g: g.selected or 0)
         if outcome is not None:
-            self._evidence = evidence_lines(chosen)
+            ledger = await self._room.journal.ledger()
+            weeks = len({entry.week for entry in ledger if entry.selected == 1})
+            self._evidence = evidence_lines(chosen, weeks)
             if self._room.board.groups.state == "idle":
                 self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()))
 
@@ -244,8 +274,15 @@ _OPEN_STATUSES = frozenset(
 )
 
 
-def evidence_lines(chosen: list[FinalGroup]) -> tuple[str, ...]:
-    """What is known about the selected groups beyond their own five days, in plain words."""
+GRADE_WEEKS = 12  # ledger weeks that the best grade needs (CONTRACTS, Evidence)
+
+
+def evidence_lines(chosen: list[FinalGroup], ledger_weeks: int) -> tuple[str, ...]:
+    """What is known about the selected groups beyond their own five days, in plain words.
+
+    ``ledger_weeks``: weeks that the forward ledger holds of traded groups. Without any, the grade is
+    C (undecided) or, with a negative hold-out, D.
+    """
     lines = []
     for group in chosen:
         name = "A" if group.selected == 1 else "B"
@@ -257,8 +294,17 @@ def evidence_lines(chosen: list[FinalGroup]) -> tuple[str, ...]:
         )
         lines.append(f"group {name}  {holdout}")
         lines.append(f"group {name}  {luck}")
-    if chosen:
-        lines.append("five days decide nothing and no forward ledger is kept yet: paper only")
+    if not chosen:
+        return ()
+    first = chosen[0]
+    advice = "five days decide nothing: paper only"
+    grade = ""
+    if first.holdout_mean is not None and first.holdout_mean < 0:
+        grade, advice = "grade D (hold-out negative)", "no trade"
+    elif not ledger_weeks:
+        grade = "grade C (undecided)"
+    ledger = f"ledger {ledger_weeks} of {GRADE_WEEKS} weeks"
+    lines.append(", ".join(filter(None, (grade, ledger))) + f": {advice}")
     return tuple(lines)
 
 

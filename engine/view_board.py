@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections import deque
 
 from engine.views import (
+    BoardView,
     EventView,
     FlattenView,
     GroupsView,
@@ -35,6 +36,7 @@ class ViewBoard:
         self.shortlist = ShortlistView()
         self.positions = PositionsView()
         self.flatten = FlattenView()
+        self.board = BoardView()
         self.events: deque[EventView] = deque(maxlen=EVENTS_ON_ATTACH)
         self.seq = 0
 
@@ -52,6 +54,7 @@ class ViewBoard:
             "shortlist": self.shortlist,
             "positions": self.positions,
             "flatten": self.flatten,
+            "board": self.board,
         }
 
     def snapshot(self) -> Snapshot:
@@ -64,5 +67,6 @@ class ViewBoard:
             shortlist=self.shortlist,
             positions=self.positions,
             flatten=self.flatten,
+            board=self.board,
             events=tuple(self.events),
         )

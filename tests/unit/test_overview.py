@@ -32,18 +32,19 @@ def test_a_week_shows_the_weekend_then_five_days_with_their_results() -> None:
         date(2026, 11, 24): DayFacts(note="(rejected)"),
     }
     stages = [StageView(stage="weekly_5d_data", state="done"), StageView(stage="mp1_loop", state="running")]
-    tiles = week_tiles(date(2026, 11, 25), WEEK, facts, stages, open_positions=3)
+    noon = datetime(2026, 11, 25, 17, 0, tzinfo=UTC)
+    tiles = week_tiles(noon, WEEK, facts, stages, ("3 of 4 open", "+12.00 $"))
     assert [tile.title for tile in tiles] == ["Weekend", "Mon", "Tue", "Wed", "Thu", "Fri"]
     assert tiles[0].lines == ("data ✓", "train ▶")
     assert tiles[1].lines == ("+182.40 $", "4 trades")
     assert tiles[2].state == "no_trade"
-    assert tiles[3].lines == ("▶ 3 positions",)
+    assert (tiles[3].state, tiles[3].lines) == ("present", ("3 of 4 open", "+12.00 $"))
     assert (tiles[4].day, tiles[4].lines) == (THANKSGIVING, ("holiday",))
     assert tiles[5].state == "future"
 
 
 def test_on_a_weekend_the_week_that_comes_is_shown() -> None:
-    tiles = week_tiles(date(2026, 11, 21), WEEK, {}, [], open_positions=0)
+    tiles = week_tiles(datetime(2026, 11, 21, 15, 0, tzinfo=UTC), WEEK, {}, [])
     assert tiles[1].day == date(2026, 11, 23)
     assert tiles[0].lines == ("not run",)
 
