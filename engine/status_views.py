@@ -40,6 +40,29 @@ ALERTS_SHOWN = 20
 log = logging.getLogger(__name__)
 
 
+class DayTrack:
+    """The day's P&L over time in at most ``MOST`` points; when full, every second one goes."""
+
+    MOST = 160
+
+    def __init__(self) -> None:
+        self._day: date | None = None
+        self._points: list[float] = []
+        self._step, self._count = 1, 0
+
+    def add(self, day: date, percent: float | None) -> tuple[float, ...]:
+        """Takes the value of this moment (None: nothing to add); all points of ``day``."""
+        if day != self._day:
+            self._day, self._points, self._step, self._count = day, [], 1, 0
+        if percent is not None:
+            if self._count % self._step == 0:
+                self._points.append(round(percent, 4))
+            self._count += 1
+            if len(self._points) > self.MOST:
+                self._points, self._step = self._points[::2], self._step * 2
+        return tuple(self._points)
+
+
 class StatusViews:
     """The tasks that feed StatusView, OverviewView, PositionsView and FlattenView."""
 
@@ -55,6 +78,7 @@ class StatusViews:
         self._weekend: tuple[StageView, ...] = ()
         self._evidence: tuple[str, ...] = ()
         self._day_low: tuple[date, float] | None = None
+        self._day_track = DayTrack()
         self._tasks: list[asyncio.Task[None]] = []
         self._money_moved = asyncio.Event()  # a fill: the account is read at once
         simulated = room.settings.broker.mode is Mode.SIM
@@ -148,7 +172,6 @@ class StatusViews:
         held = [row for row in board.positions.rows if row.state in _HELD_STATES]
         text, at = next_event(board.overview.next)
         prices, orders = room.desk.link_views()
-        board.board = await self._board_feed.view(self._sessions, self._broker)
         board.status = StatusView(
             mode=room.settings.broker.mode.value,
             account=room.account,
@@ -181,6 +204,7 @@ class StatusViews:
         now = room.clock.now()
         today = now.astimezone(NEW_YORK).date()
         session = next((s.day for s in self._sessions if now < s.close), None)
+        board.board = await self._board_feed.view(self._sessions, self._broker)
         positions = board.status.positions_open
         account = self._account
         stages = board.overview.stages
@@ -209,6 +233,7 @@ class StatusViews:
                 "cash": account.cash if account else None,
                 "buying_power": account.buying_power if account else None,
                 "day_low_pct": self._low(today),
+                "day_track": self._day_track.add(today, self._day_pct() if room.clock.is_open else None),
                 "evidence": self._evidence,
                 "alerts": tuple(self._alerts.values()),
                 "health": self._health.rows(self._broker),
@@ -283,10 +308,20 @@ def evidence_lines(chosen: list[FinalGroup], ledger_weeks: int) -> tuple[str, ..
     ``ledger_weeks``: weeks that the forward ledger holds of traded groups. Without any, the grade is
     C (undecided) or, with a negative hold-out, D.
     """
-    lines = []
+    if not chosen:
+        return ()
+    first = chosen[0]
+    advice = "five days decide nothing: paper only"
+    grade = ""
+    if first.holdout_mean is not None and first.holdout_mean < 0:
+        grade, advice = "grade D, hold-out negative", "no trade"
+    elif not ledger_weeks:
+        grade = "grade C, undecided"
+    ledger = f"ledger {ledger_weeks} of {GRADE_WEEKS} weeks"
+    lines = ["; ".join(filter(None, (grade, ledger))) + f": {advice}"]
     for group in chosen:
         name = "A" if group.selected == 1 else "B"
-        luck = verdict_parts(group.verdict)[1] or "p not measured"
+        luck = verdict_parts(group.verdict)[1].partition(" (")[0] or "p not measured"
         holdout = (
             "hold-out: no picks"
             if group.holdout_mean is None
@@ -294,17 +329,6 @@ def evidence_lines(chosen: list[FinalGroup], ledger_weeks: int) -> tuple[str, ..
         )
         lines.append(f"group {name}  {holdout}")
         lines.append(f"group {name}  {luck}")
-    if not chosen:
-        return ()
-    first = chosen[0]
-    advice = "five days decide nothing: paper only"
-    grade = ""
-    if first.holdout_mean is not None and first.holdout_mean < 0:
-        grade, advice = "grade D (hold-out negative)", "no trade"
-    elif not ledger_weeks:
-        grade = "grade C (undecided)"
-    ledger = f"ledger {ledger_weeks} of {GRADE_WEEKS} weeks"
-    lines.append(", ".join(filter(None, (grade, ledger))) + f": {advice}")
     return tuple(lines)
 
 

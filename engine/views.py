@@ -112,6 +112,7 @@ class OverviewView(View):
     cash: Decimal | None = None
     buying_power: Decimal | None = None
     day_low_pct: float | None = None
+    day_track: tuple[float, ...] = ()  # the day's P&L in percent, evenly sampled since the engine started
     evidence: tuple[str, ...] = ()
     alerts: tuple[AlertView, ...] = ()
     health: tuple[HealthRow, ...] = ()

@@ -241,7 +241,7 @@ def _held(facts: BoardFacts, chosen: Sequence[ShortlistRow]) -> list[GateView]:
             name="already held",
             state=state,
             measured=f"{len(inside)} of {len(chosen)}" + (f": {' '.join(inside)}" if inside else ""),
-            limit="0: nothing is bought twice",
+            limit="0",
             remedy="swap it, or sell it first" if inside else "",
         )
     ]
@@ -252,7 +252,7 @@ def _report(facts: BoardFacts, report: GateReport) -> GateView:
     state: State = "go" if report.passed else "no_go"
     measured, limit, remedy = report.measured, report.limit, report.remedy
     if report.gate == "latch":
-        measured, limit = ("0 latches", "0") if report.passed else (report.measured, "0 latches")
+        measured, limit = ("0 set" if report.passed else report.measured), "0"
     elif report.gate == "reconcile":
         if facts.reconciled_age_s is None:
             state, measured = "waiting", "not compared yet"

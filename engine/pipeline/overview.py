@@ -185,7 +185,7 @@ def next_items(
             coming.append(NextItem(at=exits, text="end-of-day exits"))
         coming.append(NextItem(at=session.close, text="market closes" + _half_day(session)))
         settled = session.close + timedelta(minutes=settle_minutes)
-        coming.append(NextItem(at=settled, text="the day's bars are final: d starts the weekday"))
+        coming.append(NextItem(at=settled, text="bars are final: d makes the list"))
         if len(coming) > 8:
             break
     later = sorted((i for i in coming if i.at is not None and i.at > now), key=lambda i: i.at or now)
