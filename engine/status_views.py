@@ -207,6 +207,8 @@ class StatusViews:
         board.board = await self._board_feed.view(self._sessions, self._broker)
         positions = board.status.positions_open
         account = self._account
+        if board.refresh_stages is not None:
+            board.refresh_stages()
         stages = board.overview.stages
         is_weekend = any(s.stage == "mp1_loop" for s in stages)
         board.overview = board.overview.model_copy(

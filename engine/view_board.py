@@ -7,6 +7,7 @@ a thousand ticks cost one message and a slow console can only miss what is alrea
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from engine.views import (
     BoardView,
@@ -39,6 +40,7 @@ class ViewBoard:
         self.board = BoardView()
         self.events: deque[EventView] = deque(maxlen=EVENTS_ON_ATTACH)
         self.seq = 0
+        self.refresh_stages: Callable[[], None] | None = None  # of the run under way: its seconds go on
 
     def add_event(self, event: EventView) -> None:
         self.events.append(event)

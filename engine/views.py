@@ -307,6 +307,7 @@ class PositionRow(View):
     pnl: Decimal | None = None
     pnl_pct: float | None = None
     why_next: str = ""
+    exits_when: str = ""  # the same in a few signs, "" where ``why_next`` is short already
 
 
 class OrderRow(View):

@@ -26,7 +26,7 @@ LETTERS = {
     "I": ("█", "█"),
     "T": ("▀█▀", " █ "),
 }
-NAME_WIDTH, STATE_WIDTH = 16, 9
+NAME_WIDTH, STATE_WIDTH = 18, 9
 
 
 def large(word: str) -> tuple[str, str]:
@@ -71,7 +71,7 @@ def gate_lines(gates: Sequence[GateView], now: datetime | None, width: int) -> l
         word, glyph, ink = STATES[gate.state]
         quiet = gate.state == "go"
         left = f.until(gate.until, now)
-        count = f", in {f.duration(left)}" if left is not None and left > 0 else ""
+        count = f", {f.duration(left)} left" if left is not None and left > 0 else ""
         measured = gate.measured + (count if gate.state != "go" or gate.gate == "window" else "")
         state: Line = ((f"{glyph} ", ink if ink != "alarm" else "loss"), (word, "strong" if not quiet else "dim"))
         if gate.state == "no_go":
@@ -93,12 +93,13 @@ def gate_lines(gates: Sequence[GateView], now: datetime | None, width: int) -> l
 
 
 def board_summary(view: BoardView, now: datetime | None, width: int) -> list[Line]:
-    """For a dialog: the verdict, every gate that is not GO, and how many are."""
+    """For the approval's dialog: the verdict, every gate besides the yes itself that is not GO."""
     if view.verdict == "none":
         return []
     word, glyph, ink = STATES[view.verdict]
-    open_gates = [gate for gate in view.gates if gate.state != "go"]
-    count = f"{len(view.gates) - len(open_gates)} of {len(view.gates)} gates GO"
+    open_gates = [g for g in view.gates if g.state != "go" and not (g.gate == "approval" and g.state == "waiting")]
+    asked = len(view.gates) - sum(g.gate == "approval" and g.state == "waiting" for g in view.gates)
+    count = f"{asked - len(open_gates)} of {asked} gates GO besides your yes"
     head: Line = (
         ("board  ", "dim"),
         (f" {word} " if ink == "alarm" else f"{glyph} {word}", ink if ink != "text" else "strong"),

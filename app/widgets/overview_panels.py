@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import date, datetime
 from typing import ClassVar
 
 from app import formatting as f
@@ -126,21 +126,25 @@ def _time_line(done: Sequence[float], states: Sequence[str], widths: Sequence[in
     return tuple(spans)
 
 
+def _moment_label(mark: TrackMark, today: date) -> Line:
+    pattern = "%H:%M" if mark.at.astimezone(NEW_YORK).date() == today else "%a %H:%M"
+    name, when = {"past": ("dim", "dim"), "next": ("strong", "accent"), "future": ("text", "text")}[mark.state]
+    done = "✓ " if mark.state == "past" else ""
+    return ((done, "accent"), (f"{mark.text} ", name), (f.eastern(mark.at, pattern), when))
+
+
 def track_line(marks: Sequence[TrackMark], now: datetime | None, width: int) -> Line:
     """The day's moments on one line; between the last that has passed and the next the dot is now."""
+    marks = list(marks)
     today = marks[-1].at.astimezone(NEW_YORK).date()
-    labels: list[Line] = []
-    for mark in marks:
-        pattern = "%H:%M" if mark.at.astimezone(NEW_YORK).date() == today else "%a %H:%M"
-        name, when = {
-            "past": ("dim", "dim"), "next": ("strong", "accent"), "future": ("text", "text"),
-        }[mark.state]  # fmt: skip
-        done = "✓ " if mark.state == "past" else ""
-        labels.append(((done, "accent"), (f"{mark.text} ", name), (f.eastern(mark.at, pattern), when)))
-    room = width - sum(cells(label) for label in labels) - 2 * (len(labels) - 1)
-    if room < len(labels) - 1:  # no room for lines: the moments alone, the past ones first to go
-        shown = [label for label, mark in zip(labels, marks, strict=True) if mark.state != "past"] or labels[-1:]
-        return fitted(joined(shown, " ─ "), width)
+    while True:
+        labels = [_moment_label(mark, today) for mark in marks]
+        room = width - sum(cells(label) for label in labels) - 2 * (len(labels) - 1)
+        if room >= 3 * (len(labels) - 1) or len(marks) < 2 or marks[1].state != "past":
+            break
+        del marks[0]  # what is long past gives way
+    if len(marks) < 2 or room < len(labels) - 1:
+        return fitted(joined(labels, " ─ "), width)
     each = [room // (len(labels) - 1) + (i < room % (len(labels) - 1)) for i in range(len(labels) - 1)]
     line: list[Span] = [*labels[0]]
     for index, size in enumerate(each):

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from app import formatting as f
-from app.widgets.box import EMPTY, Box, Line, flowed, joined, plain
+from app.widgets.box import EMPTY, Box, Line, fitted, flowed, joined, plain
 from app.widgets.table import Column, Table
 from engine.views import OrderRow, PositionRow, PositionsView
 
@@ -69,7 +69,7 @@ class PositionsTable(Table[PositionRow]):
         Column("pnl", "P&L $", 9, 1, right=True),
         Column("pct", "P&L %", 6, 1, right=True),
         Column("state", "state", 10, 1),
-        Column("why", "exits next when", 26, 1, most=60),
+        Column("why", "exits next when", 27, 1, most=36),
     )
     TIGHT = True
 
@@ -126,7 +126,25 @@ class PositionsTable(Table[PositionRow]):
             case _:
                 source = f" ({row.source} prices)" if row.source != "stream" and row.state not in GONE else ""
                 stale = "STALE " if row.stale else ""
-                return (((stale, "warn"),) if stale else ()) + plain(row.why_next + source, quiet)
+                words = row.exits_when or row.why_next
+                return (((stale, "warn"),) if stale else ()) + plain(words + source, quiet)
+
+    def row_line(self, row: PositionRow, columns: Sequence[tuple[Column, int]], gap: int) -> Line:
+        """A closed position says how it ended, across the prices that mean nothing any more."""
+        before = [(c, w) for c, w in columns if c.key not in ("symbol", "shares")]
+        before = before[: next((i for i, (c, _) in enumerate(before) if c.key == "pnl"), 0)]
+        room = sum(w for _, w in before) + gap * (len(before) - 1)
+        if row.state != "CLOSED" or room < len(row.why_next):
+            return super().row_line(row, columns, gap)
+        out: list[Line] = []
+        spanned = [c.key for c, _ in before]
+        for column, width in columns:
+            if column.key not in spanned:
+                text = EMPTY if column.key == "why" else self.cell(row, column.key, width)
+                out.append(fitted(text, width, right=column.right))
+            elif column.key == spanned[0]:
+                out.append(fitted(plain(row.why_next, "text"), room))
+        return joined(out, " " * gap)
 
 
 class PositionPanel(Box):

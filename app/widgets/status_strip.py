@@ -239,11 +239,11 @@ def _engine_lost(client: EngineClient) -> str:
 
 
 MODE_KEYS = (
-    ("1", "overview", "over"), ("2", "training", "train"), ("3", "groups", "group"), ("4", "shortlist", "list"),
-    ("5", "positions", "pos"), ("6", "evidence", "evid"), ("7", "journal", "log"),
+    ("1", "overview", "over"), ("2", "training", "train"), ("3", "groups", "grp"), ("4", "shortlist", "list"),
+    ("5", "positions", "pos"), ("6", "evidence", "ev"), ("7", "journal", "log"),
 )  # fmt: skip
 GLOBAL_KEYS = (
-    ("g", "board", "go"), ("w", "weekend", "week"), ("d", "day", "day"), ("?", "help", ""), ("q", "quit", ""),
+    ("g", "board", "go"), ("w", "weekend", "wk"), ("d", "day", "day"), ("?", "help", ""), ("q", "quit", ""),
 )  # fmt: skip
 FLATTEN = " F12 FLATTEN "
 

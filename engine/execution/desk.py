@@ -340,6 +340,11 @@ class ExecutionDesk:
         await self.reconcile()
         return view
 
+    def entries_over(self, session: date) -> bool:
+        """Whether names of ``session`` were bought and nobody is entering any more."""
+        bought = any(h.session == session for h in self.book.holdings.values())
+        return bought and not self._entries.entering
+
     @property
     def reconciled_age_s(self) -> float | None:
         """Wall seconds since book and broker were last compared, None before the first time."""
@@ -385,6 +390,7 @@ class ExecutionDesk:
             stale_after_s=self._rules.stale_after_s,
             market_open=self.clock.is_open,
             resting_stop=self._stops.resting,
+            rate=self.clock.rate,
         )
 
     def flatten_view(self) -> FlattenView:

@@ -148,7 +148,7 @@ def day_loss_gate(day_pnl: Decimal, allocated: Decimal, cap_pct: float) -> GateR
         passed,
         f"day {day_pnl:+.2f} $",
         "" if passed else "no further entries today",
-        f"limit {limit:+.2f} $ (-{cap_pct:g} % of {allocated:.0f} $)",
+        f"limit {limit:+,.2f} $ (-{cap_pct:g} % of {allocated:,.0f} $)",
     )
 
 

@@ -43,6 +43,7 @@ def position_row(
     market_open: bool,
     resting_stop: Decimal | None = None,
     trade: ClosedTrade | None = None,
+    rate: float = 1.0,
 ) -> PositionRow:
     """``now_s`` monotonic; a position is stale when regular hours bring no price for ``stale_after_s``.
 
@@ -71,6 +72,7 @@ def position_row(
         pnl=pnl.quantize(CENT),
         pnl_pct=float(pnl / basis * 100) if basis else None,
         why_next=trouble if trade is None else exit_sentence(trade),
+        exits_when="" if trade is not None or trouble != tsh.why_next else tsh.exits_when(rate),
     )
 
 
@@ -120,6 +122,7 @@ def positions_view(
     stale_after_s: float,
     market_open: bool,
     resting_stop: Callable[[str], Decimal | None] = lambda symbol: None,
+    rate: float = 1.0,
 ) -> PositionsView:
     """Open positions first, then names on their way in, refused ones, and what was closed this session."""
     shown = [
@@ -135,6 +138,7 @@ def positions_view(
             market_open=market_open,
             resting_stop=resting_stop(h.symbol),
             trade=ended.get(h.symbol) if h.tsh.closed else None,
+            rate=rate,
         )
         for h in shown
     ]

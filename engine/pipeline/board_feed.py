@@ -35,7 +35,7 @@ class BoardFeed:
         """The board for the session whose entry window has not ended; empty while no calendar is known."""
         room = self._room
         now = room.clock.now()
-        session = board_session(now, sessions, room.settings.execution)
+        session = board_session(now, sessions, room.settings.execution, room.desk.entries_over)
         if session is None:
             return BoardView()
         if self._known_for != session.day:

@@ -8,7 +8,7 @@ no reason against GO: the board says when the entries leave.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -57,9 +57,11 @@ class BoardFacts:
     drift: tuple[str, ...] = ()  # between books and broker
 
 
-def board_session(now: datetime, sessions: Sequence[Session], rules: ExecutionSettings) -> Session | None:
-    """The session whose entry window has not ended yet."""
-    return next((s for s in sessions if now < window_end(s, rules)), None)
+def board_session(
+    now: datetime, sessions: Sequence[Session], rules: ExecutionSettings, entered: Callable[[date], bool]
+) -> Session | None:
+    """The session whose entries are still to come: its window has not ended, its names are not bought yet."""
+    return next((s for s in sessions if now < window_end(s, rules) and not entered(s.day)), None)
 
 
 def window_end(session: Session, rules: ExecutionSettings) -> datetime:
@@ -78,7 +80,7 @@ def board_view(facts: BoardFacts) -> BoardView:
         _approval(facts, mine, reports.get("approval")),
         *_capital(facts, chosen),
         *_held(facts, chosen),
-        *(_report(facts, reports[name]) for name in NAMES if name in reports),
+        *(_report(facts, reports[name]) for name in NAMES if name in reports and _counts(facts, name)),
         *_journal(facts),
         *_broker(facts),
         *_links(facts, reports),
@@ -217,10 +219,12 @@ def _capital(facts: BoardFacts, chosen: Sequence[ShortlistRow]) -> list[GateView
     if facts.allocation is None:
         return []
     part = facts.allocation / facts.rules.names
-    measured = f"{part:,.2f} $ a name, {facts.allocation:,.2f} $ in all"
+    measured = f"{part:,.2f} $ a name"
     if not chosen:
         state: State = "go" if part > 0 else "no_go"
         limit = "more than 0 $"
+        if facts.held and facts.session.day > _today(facts):
+            limit += ", positions leave first"
     else:
         dear = [row.symbol for row in chosen if Decimal(str(row.close)) > part]
         state = "no_go" if len(dear) == len(chosen) else "caution" if dear else "go"
@@ -247,6 +251,11 @@ def _held(facts: BoardFacts, chosen: Sequence[ShortlistRow]) -> list[GateView]:
     ]
 
 
+def _counts(facts: BoardFacts, gate: str) -> bool:
+    """A later session has no loss yet: today's number says nothing of it."""
+    return gate != "day_loss" or facts.session.day <= _today(facts)
+
+
 def _report(facts: BoardFacts, report: GateReport) -> GateView:
     """A gate of the execution, in its own numbers."""
     state: State = "go" if report.passed else "no_go"
@@ -262,6 +271,8 @@ def _report(facts: BoardFacts, report: GateReport) -> GateView:
                 state, measured = "caution", facts.drift[0]
                 remedy = "k on the overview acknowledges it once it is explained"
         limit = f"every {facts.reconcile_s:g} s"
+    elif report.gate == "day_loss" and report.limit:
+        measured, limit = report.measured.removeprefix("day "), report.limit.replace("limit ", "above ")
     elif report.gate == "position_count" and not report.passed and facts.session.day > _today(facts):
         state, remedy = "waiting", "today's positions leave before the close"
     elif report.gate == "account":
@@ -282,16 +293,14 @@ def _journal(facts: BoardFacts) -> list[GateView]:
                 name="journal",
                 state="no_go",
                 measured=facts.journal_failed,
-                limit="every intent committed",
+                limit="takes every intent",
                 remedy="free the disk, then restart the engine",
             )
         ]
     if facts.commit_ms is None:
         return []
     measured = f"last commit {facts.commit_ms:.1f} ms"
-    return [
-        GateView(gate="journal", name="journal", state="go", measured=measured, limit="every intent committed")
-    ]
+    return [GateView(gate="journal", name="journal", state="go", measured=measured, limit="takes every intent")]
 
 
 def _broker(facts: BoardFacts) -> list[GateView]:
@@ -319,7 +328,7 @@ def _links(facts: BoardFacts, reports: dict[str, GateReport]) -> list[GateView]:
         report = reports.get(gate)
         if report is None:
             continue
-        age = "" if link.age_s is None else f", last message {link.age_s:.1f} s ago"
+        age = "" if link.age_s is None else f", heard {link.age_s:.1f} s ago"
         state: State = "go" if report.passed else "waiting" if link.state == "connecting" else "no_go"
         detail = f" ({link.detail})" if link.detail and not report.passed else ""
         remedy = "" if report.passed else "it reconnects by itself; refused means wrong keys or plan"
@@ -343,7 +352,7 @@ def _window(facts: BoardFacts) -> GateView:
         gate="window",
         name="entry window",
         state="go",
-        measured="open now" if is_open else f"opens {facts.session.day:%a %d %b} {_clock(facts.session.open)}",
+        measured="open now" if is_open else f"{facts.session.day:%a} {_clock(facts.session.open)}",
         limit=f"until {_clock(end)}",
         until=end if is_open else facts.session.open,
     )

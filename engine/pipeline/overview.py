@@ -169,7 +169,7 @@ def next_items(
     items = [
         NextItem(text=f"{s.stage}: {s.detail}".rstrip(": "), active=True)
         for s in stages
-        if s.state in ("running", "paused")
+        if s.state in ("running", "paused") and not (open_positions and s.stage == "tsh_trade_management")
     ]
     if open_positions:
         items.append(NextItem(text=f"managing exits (TSH), {open_positions} open", active=True))
