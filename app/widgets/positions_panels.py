@@ -22,6 +22,7 @@ STATE_GLYPHS = {
     "CARRIED": ("!", "alarm"),
 }
 GONE = ("CLOSED", "REFUSED")
+SENTENCE = 36  # cells that how a position was closed needs
 
 
 def stop_ribbon(row: PositionRow, width: int) -> Line:
@@ -59,12 +60,12 @@ class PositionsTable(Table[PositionRow]):
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("symbol", "ticker", 6, 1),
         Column("shares", "shares", 6, 5, right=True),
-        Column("entry", "entry $", 7, 4, right=True),
+        Column("entry", "entry $", 7, 5, right=True),
         Column("last", "last $", 7, 1, right=True),
         Column("age", "age", 5, 1, right=True),
         Column("high", "high $", 7, 7, right=True),
         Column("stop", "stop $", 7, 6, right=True),
-        Column("ribbon", "stop ●  target", 14, 3, most=36),
+        Column("ribbon", "stop ●  target", 14, 4, most=36),
         Column("target", "target $", 8, 6, right=True),
         Column("pnl", "P&L $", 9, 1, right=True),
         Column("pct", "P&L %", 6, 1, right=True),
@@ -131,10 +132,10 @@ class PositionsTable(Table[PositionRow]):
 
     def row_line(self, row: PositionRow, columns: Sequence[tuple[Column, int]], gap: int) -> Line:
         """A closed position says how it ended, across the prices that mean nothing any more."""
-        before = [(c, w) for c, w in columns if c.key not in ("symbol", "shares")]
+        before = [(c, w) for c, w in columns if c.key != "symbol"]
         before = before[: next((i for i, (c, _) in enumerate(before) if c.key == "pnl"), 0)]
         room = sum(w for _, w in before) + gap * (len(before) - 1)
-        if row.state != "CLOSED" or room < len(row.why_next):
+        if row.state != "CLOSED" or room < SENTENCE:
             return super().row_line(row, columns, gap)
         out: list[Line] = []
         spanned = [c.key for c, _ in before]

@@ -112,7 +112,10 @@ class StatusStrip(Box):
         ):
             if link.state not in ("live", "off"):
                 number = f"{link.state.upper()} {number}".rstrip()
-            parts.append(self._link_part(wording, name, link_glyph(link.state), number))
+            glyph = link_glyph(link.state)
+            if self._link is Link.LOST:  # nobody tells how they are now
+                glyph, number = ("?", "dim"), ""
+            parts.append(self._link_part(wording, name, glyph, number))
         if status.watchdog and wording.search:
             parts.append((("search ", "dim"), (status.watchdog.replace(" of ", "/") + " ", "text")))
         parts.append(self._clock(wording))

@@ -39,7 +39,7 @@ from engine.execution.exits import ExitRunner
 from engine.execution.gates import GateReport
 from engine.execution.levels_keeper import LevelsKeeper
 from engine.execution.live_prices import LivePrices
-from engine.execution.order_ids import STOP
+from engine.execution.order_ids import EXIT, FLATTEN, STOP
 from engine.execution.orders import OrderDesk
 from engine.execution.position_watch import PositionWatch
 from engine.execution.positions_book import ClosedTrade, PositionsBook, trades_of
@@ -185,7 +185,7 @@ class ExecutionDesk:
         today = self._calendar.session_day()
         for fill, intent in await self.desk.restore(today):
             close = self._calendar.close_of(intent.session, fill.at)
-            self.book.on_fill(fill, intent.session, close, reason=_told_by(intent))
+            self.book.on_fill(fill, intent.session, close, reason=_meant_by(intent))
         leaving = self.book.restore_levels(await self._levels.read())
         for session in self._calendar.sessions:
             self.book.close_moved(session)
@@ -490,6 +490,15 @@ class ExecutionDesk:
 def _told_by(intent: OrderIntent) -> ExitReason | None:
     """Why a fill sold, when the machine itself has not asked for it: the stop at the broker did."""
     return ExitReason.PROTECTIVE if intent.leg == STOP else None
+
+
+def _meant_by(intent: OrderIntent) -> ExitReason | None:
+    """Why an order of an earlier life of the engine sold: its intent says so."""
+    if intent.leg == FLATTEN:
+        return ExitReason.FLATTEN
+    if intent.leg == EXIT and intent.why in {reason.value for reason in ExitReason}:
+        return ExitReason(intent.why)
+    return _told_by(intent)
 
 
 def _link_view(link: StreamLink) -> LinkView:

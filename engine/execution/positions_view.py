@@ -9,30 +9,30 @@ from decimal import Decimal
 from engine.broker.broker_types import BrokerOrder
 from engine.execution.desk_order import DeskOrder
 from engine.execution.positions_book import ClosedTrade, Holding, PositionsBook
-from engine.execution.tsh_trade_management import ExitReason, Phase
+from engine.execution.tsh_trade_management import ExitReason, Phase, TshState
 from engine.model import NEW_YORK, Quote
 from engine.views import FlattenView, OrderRow, PositionRow, PositionsView
 
 CENT, HUNDREDTH = Decimal("0.01"), Decimal("0.0001")
 WORDS = {
     ExitReason.TARGET: "target captured",
-    ExitReason.TRAIL: "by the trailing stop",
-    ExitReason.PROTECTIVE: "by the protective stop at the broker",
-    ExitReason.END_OF_DAY: "at the end of the day",
+    ExitReason.TRAIL: "trailing stop",
+    ExitReason.PROTECTIVE: "protective stop",
+    ExitReason.END_OF_DAY: "end of day",
     ExitReason.MANUAL: "by hand",
-    ExitReason.FLATTEN: "by flatten",
-    ExitReason.DAY_LOSS: "at the day's loss limit",
-    ExitReason.CARRIED: "at the open: it had missed the close",
-    ExitReason.UNPROTECTED: "because the broker took no stop",
+    ExitReason.FLATTEN: "flattened",
+    ExitReason.DAY_LOSS: "day's loss limit",
+    ExitReason.CARRIED: "had missed the close",
+    ExitReason.UNPROTECTED: "no stop was taken",
     ExitReason.OUTSIDE: "outside TSH",
 }
 
 
-def exit_sentence(trade: ClosedTrade) -> str:
-    """``sold 10:12:31 at 33.42, target captured``; New York time, the average price."""
+def exit_sentence(trade: ClosedTrade, *, price: bool = True) -> str:
+    """``sold 10:12:31 at 33.42, target captured``; without the price ``10:12:31 target captured``. New York time."""
     at = trade.at.astimezone(NEW_YORK).strftime("%H:%M:%S")
     why = WORDS[ExitReason(trade.reason)]
-    return f"sold {at} at {trade.exit.quantize(CENT):,}, {why}"
+    return f"sold {at} at {trade.exit.quantize(CENT):,}, {why}" if price else f"{at} {why}"
 
 
 def position_row(
@@ -72,8 +72,14 @@ def position_row(
         pnl=pnl.quantize(CENT),
         pnl_pct=float(pnl / basis * 100) if basis else None,
         why_next=trouble if trade is None else exit_sentence(trade),
-        exits_when="" if trade is not None or trouble != tsh.why_next else tsh.exits_when(rate),
+        exits_when=_in_short(tsh, trouble, trade, rate),
     )
+
+
+def _in_short(tsh: TshState, why_next: str, trade: ClosedTrade | None, rate: float) -> str:
+    if trade is not None:
+        return exit_sentence(trade, price=False)
+    return tsh.exits_when(rate) if why_next == tsh.why_next else why_next
 
 
 def order_row(order: DeskOrder) -> OrderRow:

@@ -143,9 +143,9 @@ class TshState:
         match self.phase:
             case Phase.WATCH:
                 ends = self.rules.exit_starts(self.session_close, rate).astimezone(NEW_YORK)
-                words = f"≥ {_show(self.arm_price)} arms, {ends:%H:%M} end of day"
+                words = f"≥ {_show(self.arm_price)} arms, {ends:%H:%M} sells"
             case Phase.ARMED:
-                words = f"≤ {_show(self.stop)} trail, ≥ {_show(self.target_price)} target"
+                words = f"≤ {_show(self.stop)} or ≥ {_show(self.target_price)} sells"
             case Phase.TARGET:
                 words = f"≤ {_show(self.stop)}, rides above the target"
             case Phase.EXITING:
