@@ -268,9 +268,9 @@ class StatusViews:
         groups = self._room.board.groups
         if groups.state not in ("running", "paused"):
             return ""
-        return f"{groups.elapsed_s:.0f} of {groups.budget_s:.0f} s" + (
-            " paused" if groups.state == "paused" else ""
-        )
+        share = groups.elapsed_s / groups.budget_s * 100 if groups.budget_s else 0.0
+        paused = " paused" if groups.state == "paused" else ""
+        return f"{groups.elapsed_s:.0f} of {groups.budget_s:.0f} s, {share:.0f} %{paused}"
 
     # --- what the journal and the tables remember ------------------------------------------------
 

@@ -37,7 +37,7 @@ class StatusView(View):
     broker: LinkView = LinkView()
     prices: LinkView = LinkView()
     orders: LinkView = LinkView()
-    watchdog: str = ""  # "" when no search runs
+    watchdog: str = ""  # "372 of 86400 s, 0 %": budget used; "" when no search runs
     market_time: datetime | None = None
     clock_rate: float = 1.0  # market seconds per wall second
     market_open: bool = False

@@ -71,8 +71,12 @@ def gate_lines(gates: Sequence[GateView], now: datetime | None, width: int) -> l
         word, glyph, ink = STATES[gate.state]
         quiet = gate.state == "go"
         left = f.until(gate.until, now)
-        count = f", {f.duration(left)} left" if left is not None and left > 0 else ""
-        measured = gate.measured + (count if gate.state != "go" or gate.gate == "window" else "")
+        measured = gate.measured
+        if left is not None and left > 0 and (not quiet or gate.gate == "window"):
+            ahead = quiet and gate.measured != "open now"
+            measured += f", in {f.duration(left)}" if ahead else f", {f.duration(left)} left"
+        column = rest - limit - 2
+        pieces = [measured] if quiet else f.wrapped(measured, column, 3)
         state: Line = ((f"{glyph} ", ink if ink != "alarm" else "loss"), (word, "strong" if not quiet else "dim"))
         if gate.state == "no_go":
             state = ((f" {word} ", "alarm"),)
@@ -80,15 +84,15 @@ def gate_lines(gates: Sequence[GateView], now: datetime | None, width: int) -> l
             (
                 *fitted(state, STATE_WIDTH),
                 (f.fit(gate.name, NAME_WIDTH), "text" if quiet else "strong"),
-                (f.fit(measured, rest - limit - 2) + "  ", "text" if quiet else "strong"),
+                (f.fit(pieces[0] if pieces else "", column) + "  ", "text" if quiet else "strong"),
                 (f.fit(gate.limit, limit), "dim"),
             )
         )
+        indent = " " * (STATE_WIDTH + NAME_WIDTH)
+        lines += [((indent, "text"), (piece, "strong")) for piece in pieces[1:]]
         if gate.remedy and not quiet:
-            pieces = f.wrapped(gate.remedy, max(10, rest - 2), 2)
-            for index, piece in enumerate(pieces):
-                lead = " " * (STATE_WIDTH + NAME_WIDTH) + ("→ " if not index else "  ")
-                lines.append(((lead, "accent"), (piece, "text")))
+            for index, piece in enumerate(f.wrapped(gate.remedy, max(10, rest - 2), 2)):
+                lines.append(((indent + ("→ " if not index else "  "), "accent"), (piece, "text")))
     return lines
 
 

@@ -117,7 +117,8 @@ class StatusStrip(Box):
                 glyph, number = ("?", "dim"), ""
             parts.append(self._link_part(wording, name, glyph, number))
         if status.watchdog and wording.search:
-            parts.append((("search ", "dim"), (status.watchdog.replace(" of ", "/") + " ", "text")))
+            used = status.watchdog if wording.extras else status.watchdog.rpartition(", ")[2]
+            parts.append((("search ", "dim"), (used + " ", "text")))
         parts.append(self._clock(wording))
         line: list[tuple[str, str]] = []
         for index, part in enumerate(parts):

@@ -29,7 +29,7 @@ WORDS = {
 
 
 def exit_sentence(trade: ClosedTrade, *, price: bool = True) -> str:
-    """``sold 10:12:31 at 33.42, target captured``; without the price ``10:12:31 target captured``. New York time."""
+    """``sold 10:12:31 at 33.42, target captured``; without price ``10:12:31 target captured``; New York time."""
     at = trade.at.astimezone(NEW_YORK).strftime("%H:%M:%S")
     why = WORDS[ExitReason(trade.reason)]
     return f"sold {at} at {trade.exit.quantize(CENT):,}, {why}" if price else f"{at} {why}"
