@@ -465,7 +465,7 @@ class DriftEnded(Event):
 
     @property
     def text(self) -> str:
-        return f"agreed again; it was: {self.was}"
+        return f"drift settled: {self.was}"
 
 
 @dataclass(frozen=True, kw_only=True)

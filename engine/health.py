@@ -122,14 +122,14 @@ class Health:
             state=graded(worst, LAG_WATCH_MS, LAG_BAD_MS),
             value=f"{lag:.0f} ms late",
             detail=(
-                f"worst {worst:.0f} ms · CPU {self._self.cpu_percent():.0f} % · {memory:.0f} MB · "
+                f"worst {worst:.0f} · CPU {self._self.cpu_percent():.0f} % · {memory:.0f} MB · "
                 f"up {_span(time.monotonic() - self._began)}"
             ),
         )
 
     def _broker(self, broker: LinkView) -> HealthRow | None:
         budget = self._room.rest.trading.budget
-        left = f"{budget.available:.0f} of {budget.per_minute} requests left"
+        left = f"{budget.available:.0f} of {budget.per_minute} requests"
         worst = self._latency.worst
         if broker.state != "live" or broker.latency_ms is None or worst is None:
             state: State = "watch" if broker.state == "connecting" else "bad"
@@ -138,7 +138,7 @@ class Health:
             name="broker",
             state=graded(broker.latency_ms, LATENCY_WATCH_MS, LATENCY_BAD_MS),
             value=f"{broker.latency_ms:.0f} ms",
-            detail=f"worst {worst:.0f} ms · {left}",
+            detail=f"worst {worst:.0f} · {left}",
         )
 
     def _books(self) -> HealthRow | None:
@@ -172,7 +172,7 @@ class Health:
             name="journal",
             state=graded(bus.commit_ms, COMMIT_WATCH_MS, COMMIT_BAD_MS),
             value=f"{bus.commit_ms:.1f} ms",
-            detail=f"the last commit · {size / 1e6:.1f} MB · {bus.waiting} waiting",
+            detail=f"last commit · {bus.waiting} waiting · {size / 1e6:.1f} MB",
         )
 
     def _disk(self) -> HealthRow:
@@ -189,12 +189,12 @@ class Health:
         clock = self._room.clock
         if self._room.settings.broker.mode is Mode.SIM or self._skew_s is None:
             age = f"read {clock.reading_age_s:.1f} s ago"
-            return HealthRow(name="clock", value=f"×{clock.rate:g}", detail=f"the simulator's time, {age}")
+            return HealthRow(name="clock", value=f"×{clock.rate:g}", detail=f"simulated time · {age}")
         return HealthRow(
             name="clock",
             state=graded(abs(self._skew_s), SKEW_WATCH_S, SKEW_BAD_S),
             value=f"{self._skew_s * 1000:+.0f} ms",
-            detail="the broker's time against this machine's",
+            detail="the broker's against ours",
         )
 
     def _work(self) -> list[HealthRow]:
@@ -218,7 +218,7 @@ class Health:
 
 def _stream(name: str, link: LinkView, connections: int) -> HealthRow:
     state = STREAM_STATES.get(link.state, "bad")
-    age = "no message yet" if link.age_s is None else f"last message {link.age_s:.1f} s ago"
+    age = "no message yet" if link.age_s is None else f"heard {link.age_s:.1f} s ago"
     again = f" · {connections - 1} reconnects" if connections > 1 else ""
     return HealthRow(name=name, state=state, value=link.state, detail=f"{link.detail or age}{again}")
 

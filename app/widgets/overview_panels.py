@@ -342,7 +342,16 @@ class StagesPanel(Box):
             size = max(6, min(24, (width - cells(head)) // 3))
             full, rest = f.bar(stage.progress, size)
             head = joined([head, ((full, "accent"), (rest, "frame"), (f" {stage.progress * 100:3.0f} %", "text"))])
-        return joined([head, plain(stage.detail, "dim")])
+        room = width - cells(head) - 2
+        return joined([head, plain(stage.detail, "dim")]) if room >= min(12, cells(plain(stage.detail))) else head
+
+
+def _whole_parts(text: str, width: int) -> str:
+    """As many of the parts of ``a · b · c`` as fit; the first one always."""
+    parts = text.split(" · ")
+    while len(parts) > 1 and cells(plain(" · ".join(parts))) > width:
+        parts.pop()
+    return " · ".join(parts)
 
 
 class HealthPanel(Box):
@@ -372,15 +381,14 @@ class HealthPanel(Box):
         lines: list[Line] = []
         for row in self._rows:
             glyph, ink = HEALTH_GLYPHS[row.state]
-            told = "text" if row.state in ("good", "off") else "strong"
-            lines.append(
-                (
-                    (f"{glyph} ", "loss" if ink == "alarm" else ink),
-                    (f.fit(row.name, name), "dim"),
-                    (f"  {f.fit(row.value, value, right=True)}  ", told),
-                    (row.detail, "dim" if told == "text" else "text"),
-                )
+            calm = row.state in ("good", "off")
+            head: Line = (
+                (f"{glyph} ", "loss" if ink == "alarm" else ink),
+                (f.fit(row.name, name), "dim"),
+                (f"  {f.fit(row.value, value, right=True)}  ", "text" if calm else "strong"),
             )
+            detail = _whole_parts(row.detail, width - cells(head)) if calm else row.detail
+            lines.append((*head, (detail, "dim" if calm else "text")))
         return lines
 
     def _grid(self, width: int) -> list[Line]:

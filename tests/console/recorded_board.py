@@ -86,14 +86,14 @@ def status() -> StatusView:
 
 def health(**states: str) -> tuple[HealthRow, ...]:
     rows = (
-        HealthRow(name="engine", value="2 ms late", detail="worst 31 ms · CPU 6 % · 231 MB · up 3 h 12 m"),
-        HealthRow(name="broker", value="38 ms", detail="worst 112 ms · 187 of 200 requests left"),
-        HealthRow(name="prices", value="live", detail="last message 0.2 s ago"),
-        HealthRow(name="orders", value="live", detail="last message 1.4 s ago"),
+        HealthRow(name="engine", value="2 ms late", detail="worst 31 · CPU 6 % · 231 MB · up 3 h 12 m"),
+        HealthRow(name="broker", value="38 ms", detail="worst 112 · 187 of 200 requests"),
+        HealthRow(name="prices", value="live", detail="heard 0.2 s ago"),
+        HealthRow(name="orders", value="live", detail="heard 1.4 s ago"),
         HealthRow(name="books", value="agree", detail="with the broker, 12 s ago"),
-        HealthRow(name="journal", value="1.8 ms", detail="the last commit · 4.2 MB · 0 waiting"),
+        HealthRow(name="journal", value="1.8 ms", detail="last commit · 0 waiting · 4.2 MB"),
         HealthRow(name="disk", value="79.6 GB", detail="free of 271 GB"),
-        HealthRow(name="clock", value="+18 ms", detail="the broker's time against this machine's"),
+        HealthRow(name="clock", value="+18 ms", detail="the broker's against ours"),
     )
     return tuple(row.model_copy(update={"state": states.get(row.name, row.state)}) for row in rows)
 

@@ -173,7 +173,7 @@ async def test_what_is_not_well_is_said_with_its_detail_at_any_size(
     engine.board.overview = view.model_copy(update={"health": recorded_go.health(broker="watch")})
     async with app.run_test(size=(80, 24)) as pilot:
         await painted(pilot, app)
-        assert "broker 38 ms: worst 112 ms · 187 of 200 requests left" in text_of(app)
+        assert "broker 38 ms: worst 112 · 187 of 200 requests" in text_of(app)
         assert "1 to look at" in text_of(app)
 
 
