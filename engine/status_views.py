@@ -301,26 +301,24 @@ _OPEN_STATUSES = frozenset(
 )
 
 
-GRADE_WEEKS = 12  # ledger weeks that the best grade needs (CONTRACTS, Evidence)
+BEST_GRADE_WEEKS, LEAST_WEEKS = 12, 8  # ledger weeks that grade A, and B, need (CONTRACTS, Evidence)
 
 
 def evidence_lines(chosen: list[FinalGroup], ledger_weeks: int) -> tuple[str, ...]:
     """What is known about the selected groups beyond their own five days, in plain words.
 
-    ``ledger_weeks``: weeks that the forward ledger holds of traded groups. Without any, the grade is
-    C (undecided) or, with a negative hold-out, D.
+    ``ledger_weeks``: weeks that the forward ledger holds of traded groups. A negative hold-out is grade D
+    whatever the ledger says; with fewer weeks than grade B needs it is C; more is for the ledger to judge.
     """
     if not chosen:
         return ()
     first = chosen[0]
-    advice = "five days decide nothing: paper only"
-    grade = ""
+    grade, advice = "", ""
     if first.holdout_mean is not None and first.holdout_mean < 0:
-        grade, advice = "grade D, hold-out negative", "no trade"
-    elif not ledger_weeks:
-        grade = "grade C, undecided"
-    ledger = f"ledger {ledger_weeks} of {GRADE_WEEKS} weeks"
-    lines = ["; ".join(filter(None, (grade, ledger))) + f": {advice}"]
+        grade, advice = "grade D, hold-out negative; ", ": no trade"
+    elif ledger_weeks < LEAST_WEEKS:
+        grade, advice = "grade C, undecided; ", ": paper only"
+    lines = [f"{grade}ledger {ledger_weeks} of {BEST_GRADE_WEEKS} weeks{advice}"]
     for group in chosen:
         name = "A" if group.selected == 1 else "B"
         luck = verdict_parts(group.verdict)[1].partition(" (")[0] or "p not measured"
