@@ -319,7 +319,7 @@ class StagesPanel(Box):
     def draw(self, width: int) -> Sequence[Line]:
         if not self._stages:
             return [
-                plain("no run yet", "dim"),
+                plain("no run since the engine started", "dim"),
                 (("w", "accent"), (" starts the weekend: data, training, pruning, groups", "dim")),
             ]
         name = max(len(stage.stage) for stage in self._stages)
