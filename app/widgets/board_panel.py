@@ -104,6 +104,8 @@ def board_summary(view: BoardView, now: datetime | None, width: int) -> list[Lin
     open_gates = [g for g in view.gates if g.state != "go" and not (g.gate == "approval" and g.state == "waiting")]
     asked = len(view.gates) - sum(g.gate == "approval" and g.state == "waiting" for g in view.gates)
     count = f"{asked - len(open_gates)} of {asked} gates GO besides your yes"
+    if not open_gates:
+        return [(("board  ", "dim"), ("✓ GO", "accent"), (f"   {count}", "text"))]
     head: Line = (
         ("board  ", "dim"),
         (f" {word} " if ink == "alarm" else f"{glyph} {word}", ink if ink != "text" else "strong"),

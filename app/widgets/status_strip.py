@@ -38,6 +38,7 @@ class Wording:
     extras: bool = False
     search: bool = False  # the watchdog's budget, while a search runs
     searching: bool = False  # this wording is only for that time
+    percent: bool = True  # the day's P&L also in percent
 
 
 WORDINGS = (
@@ -51,8 +52,9 @@ WORDINGS = (
     Wording("short", False, "%H:%M:%S", "none", search=True, searching=True),
     Wording("short", True, "%H:%M:%S", "short"),
     Wording("short", False, "%H:%M:%S ET", "short"),
-    Wording("none", True, "%H:%M:%S", "short"),
-    Wording("none", False, "%H:%M:%S", "none"),
+    Wording("short", False, "%H:%M:%S", "short", percent=False),
+    Wording("short", False, "%H:%M:%S", "none", percent=False),
+    Wording("none", False, "%H:%M:%S", "none", percent=False),
 )
 
 
@@ -159,7 +161,7 @@ class StatusStrip(Box):
             return (("day ", "dim"), (f"{f.UNKNOWN} ", "dim"))
         ink = "gain" if status.day_pnl >= 0 else "loss"
         text = f.money(status.day_pnl, signed=True) + (" $" if wording.extras else "")
-        if status.day_pnl_pct is not None and wording.names != "none":
+        if status.day_pnl_pct is not None and wording.percent:
             text += f" {f.percent(status.day_pnl_pct)}"
         exposure: Line = ()
         if wording.extras and status.positions_open:
@@ -210,7 +212,7 @@ def notices(client: EngineClient) -> list[Span]:
     elif client.link is Link.ATTACHING:
         said.append((f"attaching to the engine of {client.home.folder} … {client.trouble}".rstrip(), "warn"))
     for text in state.status.drift:
-        said.append((f"DRIFT  {text} (g shows the board; k on the overview acknowledges)", "alarm"))
+        said.append((f"DRIFT  {text} (g shows the board)", "alarm"))
     if state.status.latched:
         said.append((f"LATCHED  no new entries: {state.status.latched} (u allows them again)", "alarm"))
     if state.status.kernels:
