@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from app import cli_alerts, cli_engine, cli_qual, cli_runs, cli_workbook
+from app import cli_alerts, cli_board, cli_engine, cli_qual, cli_runs, cli_workbook
 from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
@@ -206,6 +206,12 @@ def unlatch(context: typer.Context, home: HomeOption = None) -> None:
 def status(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
     """The engine's strip: mode, links, market time, equity, positions."""
     _run(cli_runs.status(_options(context, home, as_json, None)))
+
+
+@app.command()
+def board(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
+    """The GO / NO-GO board: every gate before the open with its number. Exit code 0 on GO, 1 otherwise."""
+    _run(cli_board.board(_options(context, home, as_json, None)))
 
 
 @app.command()

@@ -232,6 +232,8 @@ class CommandTable:
     async def _acknowledge(self, arguments: dict[str, Any], caller: Caller) -> Answer:
         """Answered when the acknowledgement is on disk."""
         problem = await self._alerts.acknowledge(str(arguments["key"]), caller.name)
+        if not problem:
+            await self._room.desk.drift.accept(str(arguments["key"]))
         return Answer(not problem, problem)
 
     async def _alerts_test(self, arguments: dict[str, Any], caller: Caller) -> Answer:

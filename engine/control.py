@@ -36,7 +36,7 @@ from engine.views import EventView, View
 
 PROTOCOL_VERSION = 1
 VIEW_PERIOD_S = 0.25
-HEARTBEAT_S = 1.0
+HEARTBEAT_S = 0.5
 QUEUE_LIMIT = 5000  # events a console may lag behind before it is dropped
 HELLO_TIMEOUT_S = 5.0
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -36,7 +37,13 @@ class EventBus:
         self._open_alerts: set[str] = set()
         self._alarm: Alarm = self._first_of_its_key
         self._stop_entries: Callable[[str], Awaitable[None]] | None = None
+        self.commit_ms: float | None = None  # wall time of the last append
         self.failed: str = ""  # why the journal could not be written; entries must stop then
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not in the journal yet."""
+        return self._queue.qsize()
 
     def listen(self, listener: Listener) -> None:
         """``listener`` is called for each journalled event, in order, in the engine's loop."""
@@ -99,6 +106,7 @@ class EventBus:
     async def _store(self, event: Event, at: datetime, market_at: datetime | None) -> None:
         kind, text = event.kind(), event.text
         log.log(logging.WARNING if event.level in (Level.WARNING, Level.ALERT) else logging.INFO, "%s", text)
+        began = time.monotonic()
         try:
             seq = await self._journal.append(event, market_at)
         except (sqlite3.Error, OperatorError, OSError, ValueError) as error:
@@ -108,6 +116,7 @@ class EventBus:
             if first and self._stop_entries is not None:
                 await self._stop_entries(self.failed)
             return
+        self.commit_ms = (time.monotonic() - began) * 1000
         view = EventView(
             seq=seq,
             at=at,

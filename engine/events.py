@@ -502,6 +502,23 @@ DAY_LOSS = "daily loss"  # how the reason of a latch begins that the day's loss 
 
 
 @dataclass(frozen=True, kw_only=True)
+class DriftFound(AlertRaised):
+    """The engine and the broker disagree about something that nobody here did."""
+
+    ours: str
+    theirs: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftEnded(AlertRecovered):
+    """Belief and broker agree again."""
+
+    @property
+    def text(self) -> str:
+        return f"drift settled: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class EntriesLatched(Event):
     level: ClassVar[Level] = Level.ALERT
     reason: str
