@@ -16,6 +16,8 @@ Keys = Sequence[tuple[str, str]]
 
 EVERYWHERE: Keys = (
     ("1 … 7", "overview, training, groups, shortlist, positions, evidence, journal"),
+    ("g", "the GO / NO-GO board: every gate before the open, with its number"),
+    ("u", "allow entries again after a latch (asks)"),
     ("w", "run the weekend: asks for cycles and search budget"),
     ("d", "run the market day: snapshot, shortlist, news, trade list"),
     ("/", "find in the journal"),

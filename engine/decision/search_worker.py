@@ -12,8 +12,9 @@ import asyncio
 import logging
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ import numpy as np
 from engine.brackets import BracketTable
 from engine.decision.evidence_lane import EvidenceLane, EvidenceSnapshot, evidence_reserve
 from engine.decision.gap_curve import GapCurve
-from engine.decision.group_search import FoundGroup, GroupSearch, SearchSnapshot, warm_up
+from engine.decision.group_search import GroupSearch
 from engine.decision.guardrails import tally_pairs
 from engine.decision.permutation_null import Shuffled, price_classes
+from engine.decision.search_kernels import warm_up
 from engine.decision.search_request import (
     SearchAnswer,
     SearchProgress,
@@ -33,8 +35,10 @@ from engine.decision.search_request import (
     WireShuffled,
     WireTally,
 )
+from engine.decision.search_snapshot import SearchSnapshot
 from engine.decision.search_state import Checkpoint, CheckpointError, SearchState, digest_of
 from engine.decision.time_flows import Flow
+from engine.decision.top_groups import FoundGroup
 from engine.decision.watchdog import SECOND
 from engine.errors import DataError, OperatorError
 from engine.model import DAYS, OPEN, Ints, ParameterSet, Words, excess_of, profit_percentage, unpack_picks
@@ -136,7 +140,7 @@ class SearchRun:
 
         await asyncio.to_thread(warm_up, compiled)
         self._read_checkpoint(data)
-        search = self._search = self._new_search(data)
+        search = self._search = await asyncio.to_thread(self._new_search, data)
         if self._paused:
             search.pause()
         if self._stopped:
@@ -161,7 +165,13 @@ class SearchRun:
     def _new_search(self, data: SearchData) -> GroupSearch:
         settings = self._request.settings
         budget_s = self._request.budget_s() if self._saved is None else settings.budget_s
-        return GroupSearch(
+        build: Callable[..., GroupSearch] = GroupSearch
+        if settings.cluster:
+            from engine.decision.cluster_link import ClusterLink
+            from engine.decision.cluster_search import ClusterSearch
+
+            build = partial(ClusterSearch, link=ClusterLink(settings.cluster))
+        return build(
             data.bits, data.excess, data.algorithm,
             min_picks=settings.min_picks, max_size=settings.max_size, top_k=settings.top_k,
             threads=settings.thread_count(), score_lambda=settings.penalty(), day_floor=settings.day_floor,
@@ -288,7 +298,7 @@ class SearchRun:
             shuffles_done=0 if lane is None else lane.done,
             shuffle_scores=() if luck is None else tuple(round(score, 4) for score in luck.best),
             observed=None if luck is None else luck.observed,
-            detail=_detail(now, lane),
+            detail=_detail(now, lane) or ("" if self._search is None else self._search.where),
         )
 
     def _flow(self, flow: Flow) -> FlowView:
