@@ -23,7 +23,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from app.client import EngineClient, EngineState
+from app.client import VIEWS, EngineClient, EngineState
 from app.demo import demo_options
 from app.engine_process import wait_until_stopped
 from app.headless import attached, command
@@ -77,17 +77,8 @@ class Recorder:
 
 def snapshot_of(state: EngineState) -> Snapshot:
     """What a console that attached now would be sent, with fewer events."""
-    return Snapshot(
-        seq=state.seq,
-        status=state.status,
-        overview=state.overview,
-        training=state.training,
-        groups=state.groups,
-        shortlist=state.shortlist,
-        positions=state.positions,
-        flatten=state.flatten,
-        events=tuple(state.events)[-EVENTS:],
-    )
+    views = {name: getattr(state, name) for name in VIEWS}
+    return Snapshot(seq=state.seq, events=tuple(state.events)[-EVENTS:], **views)
 
 
 async def until(client: EngineClient, reached: Callable[[EngineState], object], seconds: float = 900.0) -> None:

@@ -63,29 +63,29 @@ needs_the_same_textual = pytest.mark.skipif(
 
 MOMENTS = {
     "overview": "positions", "training": "training", "groups": "search", "shortlist": "shortlist",
-    "positions": "positions", "evidence": "shortlist", "journal": "flat",
+    "positions": "positions", "evidence": "shortlist", "journal": "flat", "board": "shortlist",
 }  # fmt: skip
 OURS = ("tsh-dark", "tsh-light", "tsh-colourblind")
 THEMES = [name for name in OURS if name in {t.name for t in vars(themes).values() if isinstance(t, Theme)}]
 
 
-def number_of(mode: str) -> str:
-    return str(MODES.index(mode) + 1)
+def key_of(screen: str) -> str:
+    return "g" if screen == "board" else str(MODES.index(screen) + 1)
 
 
 @needs_the_same_textual
 @pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [*MODES, "board"])
 def test_picture_of(snap_compare: Compare, home: Home, mode: str, size: tuple[int, int], theme: str) -> None:
-    app, run = against(recorded.moment(MOMENTS[mode]), home, number_of(mode), theme=theme)
+    app, run = against(recorded.moment(MOMENTS[mode]), home, key_of(mode), theme=theme)
     assert snap_compare(app, terminal_size=size, run_before=run)
 
 
 @needs_the_same_textual
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", [*MODES, "board"])
 def test_picture_of_the_empty(snap_compare: Compare, home: Home, mode: str) -> None:
-    app, run = against(recorded.moment("empty"), home, number_of(mode))
+    app, run = against(recorded.moment("empty"), home, key_of(mode))
     assert snap_compare(app, terminal_size=(120, 40), run_before=run)
 
 
