@@ -103,7 +103,9 @@ def amount(seconds: float | None) -> str:
         return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
     if seconds >= 0.00995:
         return f"{seconds * 1000:.0f} ms"
-    return f"{seconds * 1000:.1f} ms" if seconds >= 0.00005 else "0 s"
+    if seconds <= 0:
+        return "0 s"
+    return f"{seconds * 1000:.1f} ms" if seconds >= 0.00005 else "<0.1 ms"
 
 
 def age(seconds: float | None, *, stale: bool = False) -> str:

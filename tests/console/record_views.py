@@ -49,29 +49,26 @@ class Recorder:
         if (self._only and moment != self._only) or rank <= self._rank.get(moment, float("-inf")):
             return
         self._rank[moment] = rank
-        text = self._scrubbed(snapshot_of(self._client.state)).model_dump_json(exclude_defaults=True)
-        folder = str(self._client.home.folder)
-        if folder in text.replace(folder + "/", HOME + "/").replace(folder, HOME):
-            raise AssertionError("the home folder is still named")
-        text = text.replace(folder, HOME)
+        snapshot = self._scrubbed(snapshot_of(self._client.state))
+        text = snapshot.model_dump_json(exclude_defaults=True).replace(str(self._client.home.folder), HOME)
+        if account := self._client.state.status.account:
+            text = text.replace(account, ACCOUNT)
         (self._folder / f"{moment}.json").write_text(text + "\n", encoding="utf-8")
         print(f"{moment}: {len(text):,} characters (rank {rank:g})", file=sys.stderr, flush=True)
 
     @staticmethod
     def _scrubbed(snapshot: Snapshot) -> Snapshot:
-        account, pid = snapshot.status.account, str(snapshot.status.pid)
-
-        def clean(text: str) -> str:
-            return (text.replace(account, ACCOUNT) if account else text).replace(f"pid {pid}", f"pid {PID}")
-
-        events = []
-        for event in snapshot.events:
-            data = {
-                key: clean(value) if isinstance(value, str) else PID if key == "pid" else value
-                for key, value in event.data.items()
-            }
-            events.append(event.model_copy(update={"text": clean(event.text), "data": data}))
-        status = snapshot.status.model_copy(update={"account": ACCOUNT if account else "", "pid": PID})
+        pid = f"pid {snapshot.status.pid}"
+        events = [
+            event.model_copy(
+                update={
+                    "text": event.text.replace(pid, f"pid {PID}"),
+                    "data": event.data | ({"pid": PID} if "pid" in event.data else {}),
+                }
+            )
+            for event in snapshot.events
+        ]
+        status = snapshot.status.model_copy(update={"pid": PID})
         return snapshot.model_copy(update={"status": status, "events": tuple(events)})
 
 
