@@ -235,6 +235,15 @@ class ExecutionSettings(Section):
         return self
 
 
+class RecordingSettings(Section):
+    """What the screens showed, one file a market day in the home's ``recordings`` (``tshc replay``)."""
+
+    enabled: bool = True
+    rate_hz: float = Field(4.0, ge=0.25, le=4)  # frames a second at most, where prices or orders move
+    keep_days: int = Field(30, ge=1)  # days since a file was last written
+    max_mb: int = Field(2000, ge=1)  # of all files together; the oldest go first
+
+
 class Settings(Section):
     """All settings of one home folder. Build it with ``load_settings``."""
 
@@ -248,6 +257,7 @@ class Settings(Section):
     daily: DailySettings = DailySettings()
     qual: QualSettings = QualSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    recording: RecordingSettings = RecordingSettings()
 
 
 @dataclass(frozen=True)
