@@ -73,7 +73,7 @@ def patched(old: Tree, patch: Patch | None) -> Tree:
             return kept | {key: patched(old.get(key), inner) for key, inner in patch[1].items()}
         if form == LIST and isinstance(old, list):
             return _patched_list(old, patch)
-    except (IndexError, KeyError, TypeError, AttributeError) as error:
+    except (IndexError, KeyError, TypeError, AttributeError, ValueError) as error:
         raise ValueError(f"not a patch: {error}") from error
     raise ValueError(f"a patch of form {form!r} does not fit a {type(old).__name__}")
 
