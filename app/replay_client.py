@@ -133,8 +133,8 @@ class ReplayClient:
     @property
     def refusal(self) -> str:
         return (
-            f"this is a replay of {self.data.day}: it can command nothing, "
-            "and nothing here is for sale; 'tshc' opens the live console"
+            f"this is a replay of {self.data.day}: it shows what was and commands nothing; "
+            "'tshc' opens the live console"
         )
 
     async def command(
@@ -257,20 +257,21 @@ class ReplayClient:
         state.seq = seq
         state.revision += 1
         self._trees, self._index = dict(trees), index
+        self.trouble = ""
 
     def time_shift(self) -> TimeShift:
         """What every screen says of this replay."""
         tape = self.data.tape
         gap = tape.gap_after(self._index)
-        facts = [f"{self.speed:g}×" if self.playing else "paused", f"of {f.duration(tape.length_s)}"]
+        facts = [f"of {f.duration(tape.length_s)}"]
         if gap:
-            facts.insert(1, f"then {f.duration(gap)} not recorded")
+            facts.insert(0, f"then {f.duration(gap)} not recorded")
         elif self._index == len(tape) - 1:
-            facts.insert(1, "newest, still recording" if self.still_recorded else "end of the recording")
+            facts.insert(0, "newest, still recording" if self.still_recorded else "end of the recording")
         if self.data.note:
             facts.append("without events")
         if self.trouble:
-            facts.insert(0, self.trouble)
+            facts.insert(0, "cannot be read from here on")
         return TimeShift(
             badge=f"REPLAY {self.speed:g}×" if self.playing else "REPLAY ‖",
             past=True,

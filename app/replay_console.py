@@ -53,6 +53,7 @@ class ReplayConsole(TshConsole):
     def __init__(self, client: ReplayClient) -> None:
         super().__init__(client, read_only=True)
         self.replay = client
+        self._told = ""
 
     @property
     def shown(self) -> EngineState:
@@ -68,7 +69,11 @@ class ReplayConsole(TshConsole):
             self.say(self.replay.data.note, wrong=True)
 
     def keep_moment(self) -> None:
-        """Nothing: the whole day is kept already."""
+        """The whole day is kept already; said once is why it does not play on."""
+        if self.replay.trouble != self._told:
+            self._told = self.replay.trouble
+            if self._told:
+                self.say(self._told, wrong=True)
 
     def check_action(self, action: str, parameters: tuple[object, ...]) -> bool | None:
         if action.startswith("tape_"):
