@@ -166,7 +166,7 @@ class Freeze:
         if self._state is None or self._moment is None:
             return None
         live, now = self._client.state, self._clock()
-        events = live.seq - self._moment.seq
+        events = max(0, live.seq - self._moment.seq)  # a journal that began anew has smaller numbers
         changes = live.revision - self._moment.revision
         oldest = self.ring.moments[0].at_s
         span = now - oldest

@@ -27,7 +27,7 @@ from engine.recording import day_file
 from engine.recording.frame_codec import FrameCodec
 from engine.recording.view_deltas import difference
 from engine.view_board import ViewBoard
-from engine.views import View
+from engine.views import StatusView, View
 
 # Views that change all the time without anything happening (a clock, a counter) do not make a frame
 # of their own more often than this; every other change does, at the pace of ``recording.rate_hz``.
@@ -155,36 +155,37 @@ class Recorder:
 
     def look(self, now: float, *, last: bool = False) -> None:
         """Writes a frame when one is due. ``now``: monotonic seconds. Called by the thread (and by tests)."""
-        seq = self._board.seq
-        views = self._board.views()
-        market = self._board.status.market_time
-        if market is None:  # the engine is still starting: nothing has been shown
+        shown = self._board.status.market_time
+        if shown is None:  # the engine is still starting: nothing has been shown
             return
+        day = shown.astimezone(NEW_YORK).date()
+        if self._writer is None or day != self._day:
+            self._open(day)  # takes a moment: the views are read afterwards
+        seq, views = self._board.seq, self._board.views()
         changed = [
             name
             for name, view in views.items()
             if view is not self._seen.get(name) and (name not in self._seen or view != self._seen[name])
         ]
-        due = [n for n in changed if last or now - self._written_at.get(n, -1e9) >= CALM_S.get(n, 0.0)]
-        if due:
-            self._write(views, changed, seq, market, now)
-        if self._writer is not None and now - self._committed >= COMMIT_S:
+        if any(last or now - self._written_at.get(name, -1e9) >= CALM_S.get(name, 0.0) for name in changed):
+            self._write(views, changed, seq, now)
+        assert self._writer is not None
+        if now - self._committed >= COMMIT_S:
             self._writer.commit()
             self._committed = now
-
-    def _write(self, views: dict[str, View], changed: list[str], seq: int, market: datetime, now: float) -> None:
-        day = market.astimezone(NEW_YORK).date()
-        if self._writer is None or day != self._day:
-            self._open(day)
-            changed = list(views)
-        assert self._writer is not None
         if now - self._checked >= CHECK_S:
             self._keep_within_bounds(now)
+
+    def _write(self, views: dict[str, View], changed: list[str], seq: int, now: float) -> None:
+        assert self._writer is not None
+        status = views["status"]
+        assert isinstance(status, StatusView)
+        assert status.market_time is not None
         # An unchanged view keeps its object, so that the writer sees that it is the same.
         self._seen |= {name: views[name] for name in changed}
         self._written_at |= dict.fromkeys(changed, now)
         wall_us = day_file.micros(datetime.now(UTC))
-        self._writer.write(dict(self._seen), seq, wall_us, day_file.micros(market))
+        self._writer.write(dict(self._seen), seq, wall_us, day_file.micros(status.market_time))
 
     def _open(self, day: date) -> None:
         self._close()
@@ -197,6 +198,7 @@ class Recorder:
             anchor=f"{anchor.kind}: {anchor.text}" if anchor else "",
         )
         self._day = day
+        self._seen, self._written_at = {}, {}
         self._checked = -1e9
 
     def _keep_within_bounds(self, now: float) -> None:
