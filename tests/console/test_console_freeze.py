@@ -16,6 +16,9 @@ from app.dialogs.confirm import ConfirmDialog
 from app.dialogs.flatten import FlattenDialog
 from app.freeze import Freeze, ViewRing
 from app.screens.base import ConsoleScreen
+from app.time_shift import TimeShift
+from app.widgets.box import cells
+from app.widgets.transport import TransportLine, transport_line
 from engine.home import Home
 from engine.views import EventView, GroupsView, PositionsView
 
@@ -253,3 +256,34 @@ def test_a_moment_is_shown_as_it_was_to_the_last_field(home: Home) -> None:
     assert freeze.state.groups == GroupsView()
     freeze.end()
     assert freeze.state is client.state
+
+
+# --- the line below the strip -----------------------------------------------------------------------------
+
+SHIFT = TimeShift(
+    badge="REPLAY 60×",
+    past=True,
+    runs=True,
+    at=recorded.NOW,
+    facts=("end of the recording", "of 6 h 31 m"),
+    share=0.5,
+    keys=(("space", "pause"), ("← →", "10 s"), ("[ ]", "event"), ("+ -", "speed"), ("t", "time"), ("?", "more")),
+)
+
+
+@pytest.mark.parametrize("width", range(20, 220, 7))
+def test_the_transport_line_fills_its_width_and_always_says_the_moment(width: int) -> None:
+    line = transport_line(SHIFT, width)
+    text = "".join(piece for piece, _ in line)
+    assert cells(line) == width
+    assert text.startswith(" ▶ Fri 20 Nov 2026"[:width])
+    if width >= 80:
+        assert "10:42:07 ET" in text
+        assert "space pause" in text
+        assert "━" in text
+    if width >= 160:
+        assert all(key in text for key in ("end of the recording", "of 6 h 31 m", "? more"))
+
+
+def test_without_a_shift_there_is_no_line() -> None:
+    assert TransportLine().draw(80) == []
