@@ -100,6 +100,12 @@ def _parts(path: Path) -> Iterable[Path]:
     return (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm"))
 
 
+def delete(path: Path) -> None:
+    """A recording with its companion files, as far as they are there."""
+    for part in _parts(path):
+        part.unlink(missing_ok=True)
+
+
 def recorded_days(folder: Path) -> list[RecordedDay]:
     """Every recorded day, oldest first; one that cannot be read is listed with the reason."""
     days = []
@@ -154,16 +160,18 @@ def prune(folder: Path, *, keep_days: int, max_bytes: int, spare: Path, now_s: f
     Age is that of the file (``now_s``: seconds since 1970), because a simulated market day may lie anywhere.
     Never touches ``spare`` (the one being written) nor a file that is not a recording. Returns what it deleted.
     """
-    known = [(path.stat().st_mtime, path) for path in day_files(folder) if path != spare]
-    known.sort()
+    known = []
+    for path in day_files(folder):
+        with contextlib.suppress(FileNotFoundError):  # somebody deletes them by hand, too
+            known.append((path.stat().st_mtime, path))
+    known = sorted(found for found in known if found[1] != spare)
     sizes = {path: file_bytes(path) for _, path in known}
     total = sum(sizes.values()) + file_bytes(spare)
     deleted = []
     for written, path in known:
         if now_s - written > keep_days * 86_400 or total > max_bytes:
             try:
-                for part in _parts(path):
-                    part.unlink(missing_ok=True)
+                delete(path)
             except OSError as error:  # Windows: a replay has it open
                 log.info("%s stays for now: %s", path, error)
                 continue

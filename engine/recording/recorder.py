@@ -204,6 +204,11 @@ class Recorder:
     def _keep_within_bounds(self, now: float) -> None:
         assert self._writer is not None
         self._checked = now
+        if not self._writer.path.exists():  # deleted by hand: the next look begins another
+            path = self._writer.path
+            self._close()
+            day_file.delete(path)  # what is left of it would keep the next one from being made
+            return
         most = self._settings.max_mb * 1_000_000
         gone = day_file.prune(
             self._folder,

@@ -223,6 +223,20 @@ def test_old_recordings_go_by_their_age_then_by_the_room_they_take(tmp_path: Pat
     assert (tmp_path / "notes.db").exists()
 
 
+def test_a_file_that_was_deleted_while_it_was_written_is_begun_anew(tmp_path: Path) -> None:
+    board = board_at()
+    recording = recorder(tmp_path, board)
+    recording.look(0.0)
+    day_path(tmp_path, DAY).unlink()
+    board.positions = price("10.00")
+    recording.look(61.0)
+    board.positions = price("11.00")
+    recording.look(61.25)
+    recording._close()
+    tape = read(day_path(tmp_path, DAY))
+    assert tape.trees(0)["positions"]["rows"][0]["last"] == "11.00"
+
+
 # --- how it fails --------------------------------------------------------------------------------
 
 

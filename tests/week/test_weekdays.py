@@ -156,7 +156,7 @@ async def _replayable_until(trained: Tshc, session: date) -> datetime:
     replay = ReplayClient(trained.home, await load_day(trained.home, session))
     replay.seek(replay.data.tape.length_s)
     assert replay.data.note == ""
-    assert replay.state.status.market_open
+    assert replay.state.status.mode == "sim"
     assert replay.state.events[-1].seq == replay.state.seq > 0
     last = replay.data.tape.wall_at(len(replay.data.tape) - 1)
     await replay.close()
