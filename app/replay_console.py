@@ -125,6 +125,9 @@ class ReplayConsole(TshConsole):
 
     # --- what a replay is not ------------------------------------------------------------------
 
+    def ring(self) -> None:
+        """Nobody is rung for an alert of the past."""
+
     def may_command(self) -> bool:
         self.say(f"refused: {self.replay.refusal}", wrong=True)
         return False
