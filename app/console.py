@@ -13,19 +13,21 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.style import Style
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from app import formatting as f
 from app import themes
 from app.alert_ringer import AlertRinger
-from app.client import EngineClient, Link
+from app.client import Client, Link
 from app.dialogs.confirm import ConfirmDialog
 from app.dialogs.flatten import FlattenDialog
 from app.dialogs.frame import Dialog
 from app.dialogs.help import HelpDialog
 from app.dialogs.weekend import WeekendDefaults, WeekendDialog
+from app.freeze import Freeze
+from app.freezing_app import FreezingApp
 from app.screens.base import ConsoleScreen
 from app.screens.board import BoardScreen
 from app.screens.evidence import EvidenceScreen
@@ -45,7 +47,7 @@ PAINT_S = 0.25
 MODES = ("overview", "training", "groups", "shortlist", "positions", "evidence", "journal")
 
 
-class TshConsole(App[None]):
+class TshConsole(FreezingApp):
     """The operator's console. ``client`` need not be attached yet; it is started and closed here."""
 
     TITLE = "TSH Console"
@@ -79,7 +81,7 @@ class TshConsole(App[None]):
 
     def __init__(
         self,
-        client: EngineClient,
+        client: Client,
         *,
         read_only: bool = False,
         weekend_defaults: WeekendDefaults | None = None,
@@ -88,6 +90,7 @@ class TshConsole(App[None]):
         self.ink_styles: dict[str, Style] = {}  # filled by get_css_variables, for each theme anew
         super().__init__()
         self.client = client
+        self.freezer = Freeze(client)
         client.read_only = client.read_only or read_only
         self.weekend_defaults = weekend_defaults
         self.ringer = AlertRinger(osc)
@@ -115,6 +118,7 @@ class TshConsole(App[None]):
         """One refresh of everything on the screen stack, from the newest views."""
         if not self.is_running:  # closing: the widgets are going already
             return
+        self.keep_moment()
         for screen in self.screen_stack:
             if isinstance(screen, ConsoleScreen | Dialog) and screen.ready:
                 screen.paint(self.client)
@@ -163,6 +167,8 @@ class TshConsole(App[None]):
 
     def pause_or_resume(self, work: str, state: str) -> None:
         """``work`` is ``training`` or ``search``."""
+        if not self.sees_the_present():
+            return
         if state == "paused":
             self.send(f"{work}_resume", done=f"{work} goes on")
         else:
@@ -175,7 +181,7 @@ class TshConsole(App[None]):
     def ask_exit(self, symbol: str) -> None:
         """Sell one position, shown live while the question stands."""
 
-        def lines(client: EngineClient) -> Sequence[Line]:
+        def lines(client: Client) -> Sequence[Line]:
             row = next((r for r in client.state.positions.rows if r.symbol == symbol), None)
             if row is None or row.state in GONE:
                 return [plain(f"{symbol} is closed already", "warn")]
@@ -214,7 +220,7 @@ class TshConsole(App[None]):
         self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
 
     @staticmethod
-    def _approval_lines(client: EngineClient, view: ShortlistView) -> Sequence[Line]:
+    def _approval_lines(client: Client, view: ShortlistView) -> Sequence[Line]:
         status = client.state.status
         left = f.until(view.deadline, status.market_time)
         lines: list[Line] = [
@@ -268,7 +274,7 @@ class TshConsole(App[None]):
     def ask_swap(self, out: str, into: str) -> None:
         """Sends the swap; a list that is approved already asks first, because the approval ends with it."""
         view = self.client.state.shortlist
-        if view.session is None or not self.may_command():
+        if view.session is None or not self.may_command() or not self.sees_the_present():
             return
         arguments = {
             "session": view.session.isoformat(),
@@ -289,7 +295,7 @@ class TshConsole(App[None]):
     def ask_shutdown(self) -> None:
         """Stops the engine: what it holds is shown live, because it would be managed by nobody."""
 
-        def lines(client: EngineClient) -> Sequence[Line]:
+        def lines(client: Client) -> Sequence[Line]:
             said = [plain(f"the engine of {client.home.folder} ends: no streams, no stages, no exits")]
             held = client.state.status.positions_open
             if held:
@@ -305,7 +311,7 @@ class TshConsole(App[None]):
         self._ask(dialog, lambda: self.send("shutdown", arguments, done="the engine stops"))
 
     @staticmethod
-    def _exposure(client: EngineClient) -> Line:
+    def _exposure(client: Client) -> Line:
         """What is in the market now."""
         status = client.state.status
         return joined(
@@ -327,7 +333,7 @@ class TshConsole(App[None]):
     def ask_unlatch(self) -> None:
         """Lets entries in again; shows why they are off and what is in the market, live."""
 
-        def lines(client: EngineClient) -> Sequence[Line]:
+        def lines(client: Client) -> Sequence[Line]:
             return [
                 (("latched: ", "dim"), (client.state.status.latched or "no", "strong")),
                 self._exposure(client),
@@ -463,6 +469,7 @@ class TshConsole(App[None]):
         yield SystemCommand("Allow entries again", "takes the latch off (asks)", self.ask_unlatch)
         yield SystemCommand("Acknowledge all alerts", "", self.acknowledge_all)
         yield SystemCommand("Find in the journal", "key /", self.action_find)
+        yield SystemCommand("Freeze the screens, or back to now", "key z", self.action_freeze)
         yield SystemCommand("Keys", "the keys of this screen (?)", self.action_help)
         yield SystemCommand("Theme", "another look", self.action_change_theme)
         yield SystemCommand(
