@@ -117,7 +117,7 @@ class ExecutionDesk:
             self.book,
             clock,
             self._calendar.session_day,
-            paused=lambda: self.flattening,
+            paused=lambda: self._flatten.sells,
             give_up=lambda symbol, why: self._watch.unprotected(symbol, why),
             caught_up=self._caught_up,
         )
@@ -159,7 +159,7 @@ class ExecutionDesk:
         self._levels = LevelsKeeper(journal, self.desk, self.book)
         self._duties = Duties()
         self._watch = PositionWatch(
-            self.book, self._exits, clock, self._live, self._levels, events, flattening=lambda: self.flattening
+            self.book, self._exits, clock, self._live, self._levels, events, flattening=lambda: self._flatten.sells
         )
         self._started = False
 

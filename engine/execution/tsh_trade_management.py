@@ -263,7 +263,8 @@ def step(state: TshState, event: TshEvent) -> tuple[TshState, Exit | None]:
             if state.phase is not Phase.CARRIED:
                 return state, None
             state = replace(state, session_close=session_close, last_at=max(at, state.last_at))
-            return _exiting(state, ExitReason.CARRIED)
+            # A flatten whose sale waited for this open is still what sells it.
+            return _exiting(state, ExitReason.FLATTEN if state.reason is ExitReason.FLATTEN else ExitReason.CARRIED)
 
 
 def _on_tick(state: TshState, tick: Tick) -> tuple[TshState, Exit | None]:
