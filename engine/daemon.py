@@ -40,6 +40,7 @@ from engine.kernel_warmup import KernelWarmup
 from engine.model import Mode
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.market_pace import MarketPace, RealPace, SimulatedPace
+from engine.reactions import stay_quick
 from engine.status_views import StatusViews
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.venue import Venue, open_venue
@@ -149,7 +150,7 @@ class Engine:
         await status.start()
         self._cleanup.push_async_callback(status.stop)
         bus.publish(EngineStarted(mode=self.settings.broker.mode.value, account=account.number, pid=os.getpid()))
-        self._bus = bus
+        self._bus, self.desk = bus, desk
         if await journal.unfinished_run("weekday") is not None:
             commands.resume_weekday()
         interrupted = await journal.unfinished_run("weekend")
@@ -223,6 +224,7 @@ async def _run(home: Home, effective: EffectiveSettings) -> int:
         await engine.start(lambda step: _say({"starting": step}))
         _say({"ready": True, "pid": os.getpid()})
         _let_go_of_the_terminal()
+        stay_quick()
         await engine.serve()
     finally:
         await engine.stop()

@@ -207,6 +207,8 @@ class ExecutionDesk:
             await self._levels.save()
         await self.prices.stop()
         await self.trades.stop()
+        await self.desk.lanes.drained()
+        await self.desk.records.written()
 
     # --- what the daemon asks ------------------------------------------------------------------
 
