@@ -314,12 +314,12 @@ class Load:
     def __init__(self, home: Home, settings: Settings) -> None:
         self._home, self._settings = home, settings
         self._tasks: list[asyncio.Task[None]] = []
-        self.told = 0
+        self.told = {"training": 0, "search": 0}
 
     async def start(self) -> None:
         self._tasks = [asyncio.create_task(self._train()), asyncio.create_task(self._search())]
         async with asyncio.timeout(180):
-            while self.told < 8:  # both have compiled and compute
+            while min(self.told.values()) < 4:  # both have compiled and compute
                 await asyncio.sleep(0.2)
                 for task in self._tasks:
                     if task.done():
@@ -329,7 +329,7 @@ class Load:
         request = TrainingRequest.of(self._home, self._settings).model_copy(update={"cycles": 1_000_000})
 
         def told(view: Any) -> None:
-            self.told += view.cycle > 0
+            self.told["training"] += view.cycle > 0
 
         await TrainingProcess().run(request, told)
 
@@ -344,7 +344,7 @@ class Load:
                                    self._settings.execution.bracket_table(), ExitModel.TARGET_OR_CLOSE, None)  # fmt: skip
 
         def told(progress: dict[str, Any]) -> None:
-            self.told += 1
+            self.told["search"] += 1
 
         while True:  # a search that is proven begins again
             await WorkerClient(search_request.MODULE, name="search", remedy="").run(request.line(), told)
@@ -462,7 +462,7 @@ def main() -> int:
     options.add_argument("--seconds", type=float, default=75.0, help="of the loaded measurement")
     options.add_argument("--alone", type=float, default=20.0, help="seconds of the measurement without load")
     options.add_argument("--rate", type=int, default=RATE, help="prints a second")
-    options.add_argument("--variations", type=int, default=60, help="of each algorithm in the search")
+    options.add_argument("--variations", type=int, default=200, help="of each algorithm in the search")
     options.add_argument("--no-load", action="store_true", help="without training and search")
     logging.basicConfig(level=logging.ERROR)
     with tempfile.TemporaryDirectory() as folder:
