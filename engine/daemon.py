@@ -110,6 +110,8 @@ class Engine:
         bus = EventBus(journal, lambda: clock.now() if clock.known else None)
         bus.start()
         self._cleanup.push_async_callback(bus.stop)
+        keeper = asyncio.create_task(venue.watch(self.home, self.settings.sim, bus), name="venue")
+        self._cleanup.push_async_callback(_ended, keeper)
         desk = ExecutionDesk(rest, venue.credentials, clock, journal, self.home, self.settings, bus)
         bus.on_failure(desk.latch)  # what cannot be journalled must not be begun
         warmup = KernelWarmup()
@@ -191,6 +193,11 @@ class Engine:
     async def stop(self) -> None:
         """Closes everything in reverse order; safe after a failed start."""
         await self._cleanup.aclose()
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
