@@ -50,9 +50,9 @@ class Venue:
     pid: int | None = None  # of the embedded simulator
 
     async def watch(self, home: Home, sim: SimSettings, events: EventSink) -> None:
-        """Brings the embedded simulator back when it dies, with its books, as a broker comes back; until cancelled.
+        """Brings the embedded simulator back with its books when it dies, as a broker comes back; until cancelled.
 
-        Meanwhile nothing is known of the account: links are down, entries are blocked, positions stay what they were.
+        Meanwhile nothing is known of the account: links are down, entries blocked, positions stay what they were.
         """
         while self.pid is not None:
             await asyncio.sleep(WATCH_S)

@@ -8,7 +8,6 @@ simulated money along). Orders given to a faults' list, halts and an early close
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from datetime import datetime
@@ -80,7 +79,7 @@ class Books:
         hold = None if clock.hold_at is None else clock.hold_at.isoformat()
         fresh = self._clock_path.with_suffix(".new")
         fresh.write_bytes(orjson.dumps({"at": clock.at.isoformat(), "rate": clock.rate, "hold_at": hold}))
-        os.replace(fresh, self._clock_path)
+        fresh.replace(self._clock_path)
 
     def close(self) -> None:
         self._file.close()

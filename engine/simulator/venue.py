@@ -102,8 +102,13 @@ class Venue:
             tell=self._heard,
             partial_fills=options.partial_fills,
         )
-        identity = {"name": market.name, "day": options.day.isoformat(), "seed": options.seed, "cash": str(options.cash),
-                    "listings": len(market.listings)}  # fmt: skip
+        identity = {
+            "name": market.name,
+            "day": options.day.isoformat(),
+            "seed": options.seed,
+            "cash": str(options.cash),
+            "listings": len(market.listings),
+        }
         self.books = Books(options.folder, identity, resume=options.resume)
         self._noted_at = 0.0
         self._go_on()
@@ -121,7 +126,7 @@ class Venue:
     # --- surviving a kill ------------------------------------------------------------------
 
     def _go_on(self) -> None:
-        """Begins where the books end. Market time goes on at once: what it brings now was not told to anybody yet."""
+        """Begins where the books end; what market time brings from there on was not told to anybody yet."""
         kept, clock = self.books.kept, self.books.kept_clock
         if kept is not None:
             self.exchange.go_on(kept)

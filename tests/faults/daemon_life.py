@@ -47,7 +47,7 @@ timeout_s = 3
 reconcile_s = 2
 
 [execution]
-brackets = [{{floor_price = 0.0, target_pct = {target}, arm_pct = {arm}, trail_pct = {trail}, protective_pct = {stop}}}]
+brackets = [{{floor_price = 0.0, {levels}}}]
 """
 
 
@@ -57,11 +57,13 @@ class Daemon:
     def __init__(self, folder: Path, *, speed: float, wide: bool = False) -> None:
         self.home = Home(folder)
         self.home.create()
-        levels = {"target": 45, "arm": 40, "trail": 40, "stop": 20} if wide else \
-                 {"target": 2, "arm": 1, "trail": 0.6, "stop": 3}  # fmt: skip
-        self.home.settings.write_text(SETTINGS.format(speed=speed, **levels), encoding="utf-8")
+        percents = (45, 40, 40, 20) if wide else (2, 1, 0.6, 3)
+        names = ("target_pct", "arm_pct", "trail_pct", "protective_pct")
+        levels = ", ".join(f"{name} = {value}" for name, value in zip(names, percents, strict=True))
+        self.home.settings.write_text(SETTINGS.format(speed=speed, levels=levels), encoding="utf-8")
         asyncio.run(self._freeze_selection())
         self._process: subprocess.Popen[str] | None = None
+        self._ready = False
 
     async def _freeze_selection(self) -> None:
         group = FinalGroup(
@@ -78,6 +80,7 @@ class Daemon:
 
     def start(self) -> None:
         """Returns at once; ``wait_ready`` until it listens."""
+        self._ready = False
         self.home.logs.mkdir(exist_ok=True)
         with (self.home.logs / "engine.err").open("ab") as errors:
             self._process = subprocess.Popen(
@@ -86,11 +89,14 @@ class Daemon:
             )  # fmt: skip
 
     def wait_ready(self) -> None:
+        if self._ready:
+            return
         assert self._process is not None
         assert self._process.stdout is not None
         for line in self._process.stdout:
             said = json.loads(line)
             if said.get("ready"):
+                self._ready = True
                 return
             if "error" in said:
                 raise RuntimeError(f"the engine does not start: {said['error']}")

@@ -24,11 +24,10 @@ from pathlib import Path
 from typing import Any
 
 from .daemon_life import ROOT, Daemon
-from .trading_trials import Day
+from .trading_trials import WITHIN_S, Day, moment
 
 SESSION = date(2026, 11, 23)
 ENGINE_KILLS, CONSOLE_KILLS = 8, 20
-WITHIN_S = 2.5  # wall seconds after a command, or after the start, in which a kill falls
 # What a hand may do before the console dies: look around, open dialogs, never finish the word that flattens.
 KEYS = ("1", "2", "3", "4", "5", "6", "7", "?", "\x1b", "\t", "\x1b[A", "\x1b[B", "\x1b[24~", "FLAT", "\x10")
 
@@ -49,9 +48,9 @@ def engine_day(folder: Path, seed: int, kills: int = ENGINE_KILLS) -> Day:
                 daemon.wait_ready()
                 if number > 2 and daemon.doing() == "no position":
                     break
-                _operate(daemon, dice, number, kills)
-                time.sleep(dice.random() * WITHIN_S)
-                doing = daemon.doing()
+                ordered = _operate(daemon, dice, number, kills)
+                time.sleep(moment(dice, ordered))
+                doing = ordered or daemon.doing()
             daemon.kill()
             result.kills[doing] += 1
             daemon.start()
@@ -66,12 +65,16 @@ def engine_day(folder: Path, seed: int, kills: int = ENGINE_KILLS) -> Day:
     return result
 
 
-def _operate(daemon: Daemon, dice: random.Random, number: int, kills: int) -> None:
+def _operate(daemon: Daemon, dice: random.Random, number: int, kills: int) -> str:
+    """Orders something, late in the day: what it was, or empty."""
     held = sorted(daemon.held())
     if number == kills - 1:
         daemon.command("flatten")
-    elif number >= kills // 2 and held and dice.random() < 0.7:
+        return "flatten"
+    if number >= kills // 2 and held and dice.random() < 0.7:
         daemon.command("exit_position", symbol=dice.choice(held))
+        return "exit"
+    return ""
 
 
 def _end_flat(daemon: Daemon) -> list[str]:
@@ -144,9 +147,9 @@ def console_day(folder: Path, seed: int, kills: int = CONSOLE_KILLS) -> Day:
         daemon.wait_ready()
         daemon.begin_day()
         result.wrong += daemon.recovered(SESSION)
-        _wait_entered(daemon)
-        pid, before = daemon.pid, quiet_journal(daemon)
-        symbol = min(daemon.held())
+        until_entered(daemon)
+        pid, before, held = daemon.pid, quiet_journal(daemon), daemon.held()
+        symbol = min(held)
         for number in range(kills):
             console = Console(daemon)
             if dice.random() < 0.3:
@@ -167,8 +170,8 @@ def console_day(folder: Path, seed: int, kills: int = CONSOLE_KILLS) -> Day:
             result.kills[doing] += 1
             after = journal_of(daemon)
             changed = [f"{table} changed: {rows[:3]}" for table, rows in differing(before, after).items()]
-            if daemon.pid != pid or daemon.held() != {s: n for s, n in daemon.held().items() if n}:
-                changed.append("the engine is another one")
+            if daemon.pid != pid or daemon.held() != held:
+                changed.append(f"the engine is another one, or holds {daemon.held()}")
             result.wrong += [f"seed {seed}, console {number + 1} ({doing}): {w}" for w in changed]
             before = after
         result.wrong += [f"seed {seed}, before the end: {w}" for w in daemon.recovered(SESSION)]
@@ -178,7 +181,7 @@ def console_day(folder: Path, seed: int, kills: int = CONSOLE_KILLS) -> Day:
     return result
 
 
-def _wait_entered(daemon: Daemon) -> None:
+def until_entered(daemon: Daemon) -> None:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         stages = {s["stage"]: s["state"] for s in daemon.look()["overview"]["stages"]}

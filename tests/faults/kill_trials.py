@@ -68,10 +68,8 @@ def trials(target: str, count: int, seed: int, jobs: int, keep: Path | None) -> 
                 wrong += result.wrong
                 broken += not result.kills
                 print(f"{target} day {number}: {dict(result.kills)} {result.wrong or 'holds'}", flush=True)
-    print(
-        f"{target}: {kills.total()} kills {dict(kills)} in {time.monotonic() - began:.0f} s: {len(wrong)} findings",
-        flush=True,
-    )
+    seconds = time.monotonic() - began
+    print(f"{target}: {kills.total()} kills {dict(kills)} in {seconds:.0f} s: {len(wrong)} findings", flush=True)
     return wrong
 
 
