@@ -61,6 +61,7 @@ FAST_CLOCK_READ_S = 1.0  # how often the broker's clock is read while market tim
 CLOCK_READ_S = 30.0
 REST_PRICE_S = 1.0  # how often REST stands in for a silent stream
 UNCLEAN_RECONCILE_S = 2.0
+WARM_S = 20.0  # how often connections are used so that they stay open; hosts close them after a minute or so
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,7 @@ class ExecutionDesk:
         self._duties.repeat("clock", self._watch_clock, BEAT_S)
         self._duties.repeat("levels", self._levels.watch, BEAT_S)
         self._duties.repeat("prices from REST", self._watch.stand_in, REST_PRICE_S)
+        self._duties.repeat("warm connections", self._keep_warm, WARM_S)
         self._duties.repeat("reconcile", self._watch_reconcile, BEAT_S)
         await self._flatten.resume()
 
@@ -447,6 +449,11 @@ class ExecutionDesk:
                 f"the session of {session.day} now closes at {session.close.astimezone(NEW_YORK):%H:%M} New York"
             )
             self.events.publish(AlertRaised(key=f"close-{session.close.isoformat()}", message=words))
+
+    async def _keep_warm(self) -> None:
+        held = len(self.book.open_holdings())
+        if held and self.clock.is_open:
+            await self._rest.keep_warm(held)
 
     async def _watch_reconcile(self) -> None:
         age = time.monotonic() - self._reconciled_at

@@ -26,7 +26,7 @@ def order(symbol: str, side: str, shares: int, name: str, *, stop: str | None = 
 
 
 def trading(folder: Path) -> Venue:
-    """A venue in the session with a filled buy, a resting stop, one that is being cancelled and one that just came."""
+    """A venue in the session with a filled buy, a resting stop, one that is being cancelled and one that came."""
     market = venue(folder, resume=False)
     opens = market.market.sessions.next_open(market.at)
     assert opens is not None
