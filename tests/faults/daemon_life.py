@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
@@ -119,9 +121,8 @@ class Daemon:
     def end(self) -> None:
         """The engine and its simulator, whatever state they are in."""
         self.kill()
-        with suppress(FileNotFoundError, subprocess.TimeoutExpired):
-            simulator = self.simulator()
-            subprocess.run(["kill", "-9", str(simulator.pid)], check=False, stderr=subprocess.DEVNULL)
+        with suppress(FileNotFoundError, ProcessLookupError):
+            os.kill(self.simulator().pid, signal.SIGKILL)
 
     def log(self) -> str:
         path = self.home.logs / "engine.log"
