@@ -46,7 +46,7 @@ def engine_day(folder: Path, seed: int, kills: int = ENGINE_KILLS) -> Day:
                 doing = "starting"
             else:
                 daemon.wait_ready()
-                if number > 2 and daemon.doing() == "no position":
+                if not _trades(daemon):
                     break
                 ordered = _operate(daemon, dice, number, kills)
                 time.sleep(moment(dice, ordered))
@@ -63,6 +63,16 @@ def engine_day(folder: Path, seed: int, kills: int = ENGINE_KILLS) -> Day:
     finally:
         daemon.end()
     return result
+
+
+def _trades(daemon: Daemon, within_s: float = 10.0) -> bool:
+    """Whether the day goes on: its run has been taken up again and has not sold everything."""
+    deadline = time.monotonic() + within_s
+    while daemon.doing() == "no position":
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.1)
+    return True
 
 
 def _operate(daemon: Daemon, dice: random.Random, number: int, kills: int) -> str:
