@@ -11,12 +11,12 @@ import gc
 import sys
 
 SWITCH_S = 0.0005  # how long a thread that wants the interpreter lock waits before it is given (default 5 ms)
-YOUNG, MIDDLE, OLD = 10_000, 20, 1_000  # allocations, then collections of the younger generation
+YOUNG, MIDDLE, OLD = 10_000, 20, 20  # net allocations, then collections of the younger generation
 
 
 def stay_quick() -> None:
     """Called once everything that lives as long as the process has been built."""
     sys.setswitchinterval(SWITCH_S)
     gc.collect()
-    gc.freeze()  # what exists now is garbage at the end of the process at the earliest
+    gc.freeze()  # what exists now lives as long as the process: full collections see only what came later
     gc.set_threshold(YOUNG, MIDDLE, OLD)
