@@ -259,6 +259,7 @@ class ExecutionDesk:
             with suppress(BrokerError):
                 self.account = await self._rest.account()
             self._reconciled = report
+            await self.desk.records.written()  # who is told "clean" finds it in the journal too
             return report
 
     async def _caught_up(self) -> bool:
