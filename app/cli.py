@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from app import cli_engine, cli_qual, cli_runs, cli_workbook
+from app import cli_alerts, cli_board, cli_engine, cli_qual, cli_replay, cli_runs, cli_workbook
 from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
@@ -125,6 +125,9 @@ def weekend(
     cycles: Annotated[int | None, typer.Option(help="Training cycles.")] = None,
     search_budget: Annotated[str | None, typer.Option(help="Wall time of the search: 60s, 24h.")] = None,
     search_tests: Annotated[int | None, typer.Option(help="Fixed tests an anchor: reproducible.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Search on a dask cluster: tcp://host:8786, or local:4.", show_default=False)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training proposals.")] = None,
     backend: Annotated[str | None, typer.Option(help="native or workbook.")] = None,
     verify: Annotated[int | None, typer.Option(help="Batches a cycle computed by the other backend too.")] = None,
@@ -141,6 +144,7 @@ def weekend(
         "cycles": cycles,
         "budget_s": search_budget,
         "tests": search_tests,
+        "cluster": cluster,
         "seed": seed,
         "backend": backend,
         "verify": verify,
@@ -205,6 +209,12 @@ def status(context: typer.Context, home: HomeOption = None, as_json: Json = Fals
 
 
 @app.command()
+def board(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
+    """The GO / NO-GO board: every gate before the open with its number. Exit code 0 on GO, 1 otherwise."""
+    _run(cli_board.board(_options(context, home, as_json, None)))
+
+
+@app.command()
 def explain(
     context: typer.Context,
     identifier: Annotated[str, typer.Argument(help="A client order id, or a symbol for its last trade.")],
@@ -224,6 +234,20 @@ def export(
 ) -> None:
     """Any table of the home as CSV."""
     _run(cli_export.export(_options(context, home, False, None), table, out))
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    day: Annotated[str | None, typer.Argument(help="2026-11-20 or last; without it, the recorded days.")] = None,
+    speed: Annotated[float, typer.Option(help="Seconds of the day a second, 1 to 3600.")] = 60.0,
+    home: HomeOption = None,
+    as_json: Json = False,
+) -> None:
+    """Plays a recorded day in the console; without a day, lists them. Commands nothing."""
+    options = _options(context, home, as_json, None)
+    code = cli_replay.list_days(options) if day is None else cli_replay.open_replay(options, day, speed)
+    raise typer.Exit(code)
 
 
 @app.command()
@@ -281,6 +305,34 @@ def qual_prompts(
 ) -> None:
     """Checks and lists the prompt files in force."""
     raise typer.Exit(cli_qual.list_prompts(_options(context, home, as_json, settings)))
+
+
+alerts = typer.Typer(help="Alerts: what waits, and a test.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(alerts, name="alerts")
+
+
+@alerts.command("test")
+def alerts_test(
+    context: typer.Context, home: HomeOption = None, settings: Set = None, as_json: Json = False
+) -> None:
+    """Sends a test by every sink and says what became of it. Exit code 1 when one failed."""
+    _run(cli_alerts.test_sinks(_options(context, home, as_json, settings)))
+
+
+@alerts.command("list")
+def alerts_list(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
+    """The engine's alerts, those that wait to be acknowledged first."""
+    _run(cli_alerts.list_alerts(_options(context, home, as_json, None)))
+
+
+@alerts.command("ack")
+def alerts_ack(
+    context: typer.Context,
+    key: Annotated[str | None, typer.Argument(help="The alert's key; without it, all that wait.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Acknowledges an alert: it is not told again."""
+    _run(cli_alerts.acknowledge(_options(context, home, False, None), key))
 
 
 engine = typer.Typer(help="The engine process of the home folder.", no_args_is_help=True, rich_markup_mode=None)

@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from app.cli_alerts import alert_checks
 from app.client import EngineClient
 from app.engine_process import engine_record, engine_runs, start_engine, stop_engine_by_force, wait_until_stopped
 from app.headless import attached, command
@@ -44,7 +45,7 @@ def open_console(options: Options) -> int:
     if not options.read_only or not engine_runs(options.home):
         start_engine(options.home, settings, options.engine_arguments(), lambda step: say(f"engine: {step}"))
     client = EngineClient(options.home, read_only=options.read_only)
-    TshConsole(client, read_only=options.read_only).run()
+    TshConsole(client, read_only=options.read_only, osc=settings.alerts.osc).run()
     return EXIT_DONE
 
 
@@ -142,6 +143,7 @@ async def doctor(options: Options) -> int:
     if effective.settings.broker.mode is not Mode.SIM:
         checks.append(_checked("alpaca keys", lambda: load_credentials().masked))
     checks += _news_checks(effective.settings.qual)
+    checks += alert_checks(effective.settings)
     rows = list(effective.rows())
     if options.as_json:
         print_json(

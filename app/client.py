@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
@@ -31,6 +31,7 @@ from engine.control import PROTOCOL_VERSION, Answer
 from engine.errors import OperatorError
 from engine.home import Home
 from engine.views import (
+    BoardView,
     EventView,
     FlattenView,
     GroupsView,
@@ -43,7 +44,7 @@ from engine.views import (
     View,
 )
 
-LOST_AFTER_S = 2.0  # without a frame (the heartbeat comes every second)
+LOST_AFTER_S = 1.5  # without a frame; with the next look and paint the strip says so within 2 s
 WATCH_S = 0.2
 EVENTS_KEPT = 5000
 LARGEST_FRAME = 64 << 20
@@ -58,6 +59,7 @@ VIEWS: dict[str, type[View]] = {
     "shortlist": ShortlistView,
     "positions": PositionsView,
     "flatten": FlattenView,
+    "board": BoardView,
 }
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,7 @@ class EngineState:
         self.shortlist = ShortlistView()
         self.positions = PositionsView()
         self.flatten = FlattenView()
+        self.board = BoardView()
         self.events: deque[EventView] = deque(maxlen=EVENTS_KEPT)
         self.seq = 0  # of the newest event
         self.revision = 0
@@ -109,6 +112,30 @@ class EngineState:
         self.events.append(event)
         self.seq = max(self.seq, event.seq)
         self.revision += 1
+
+
+class Client(Protocol):
+    """What the screens need: the newest views of something, and a way to command it.
+
+    That is a running engine (``EngineClient``) or a recorded day (``app.replay_client``).
+    """
+
+    home: Home
+    read_only: bool
+    state: EngineState
+    link: Link
+    trouble: str
+
+    def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    @property
+    def silent_s(self) -> float: ...
+
+    async def command(
+        self, name: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> Answer: ...
 
 
 class EngineClient:

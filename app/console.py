@@ -7,24 +7,29 @@ run in workers and their answers come back as one line at the bottom.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.style import Style
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from app import formatting as f
 from app import themes
-from app.client import EngineClient, Link
+from app.alert_ringer import AlertRinger
+from app.client import Client, Link
 from app.dialogs.confirm import ConfirmDialog
 from app.dialogs.flatten import FlattenDialog
 from app.dialogs.frame import Dialog
 from app.dialogs.help import HelpDialog
 from app.dialogs.weekend import WeekendDefaults, WeekendDialog
+from app.freeze import Freeze
+from app.freezing_app import FreezingApp
 from app.screens.base import ConsoleScreen
+from app.screens.board import BoardScreen
 from app.screens.evidence import EvidenceScreen
 from app.screens.groups import GroupsScreen
 from app.screens.journal import JournalScreen
@@ -32,6 +37,7 @@ from app.screens.overview import OverviewScreen
 from app.screens.positions import PositionsScreen
 from app.screens.shortlist import ShortlistScreen
 from app.screens.training import TrainingScreen
+from app.widgets.board_panel import board_summary
 from app.widgets.box import EMPTY, Line, joined, plain
 from app.widgets.positions_panels import GONE
 from engine.control import Answer
@@ -41,7 +47,7 @@ PAINT_S = 0.25
 MODES = ("overview", "training", "groups", "shortlist", "positions", "evidence", "journal")
 
 
-class TshConsole(App[None]):
+class TshConsole(FreezingApp):
     """The operator's console. ``client`` need not be attached yet; it is started and closed here."""
 
     TITLE = "TSH Console"
@@ -58,10 +64,13 @@ class TshConsole(App[None]):
         "positions": PositionsScreen,
         "evidence": EvidenceScreen,
         "journal": JournalScreen,
+        "board": BoardScreen,
     }
     DEFAULT_MODE = "overview"
     BINDINGS: ClassVar[list[BindingType]] = [
         *(Binding(str(i), f"go('{mode}')", mode, id=f"go.{mode}") for i, mode in enumerate(MODES, start=1)),
+        Binding("g", "go('board')", "board", id="go.board", tooltip="The GO / NO-GO board before the open"),
+        Binding("u", "unlatch", "unlatch", id="unlatch", tooltip="Allow entries again after a latch (asks)"),
         Binding("w", "weekend", "weekend", id="weekend", tooltip="Run the weekend: asks for cycles and budget"),
         Binding("d", "weekday", "day", id="weekday", tooltip="Run the market day up to the trade list"),
         Binding("slash", "find", "find", id="find", tooltip="Filter the journal"),
@@ -72,16 +81,19 @@ class TshConsole(App[None]):
 
     def __init__(
         self,
-        client: EngineClient,
+        client: Client,
         *,
         read_only: bool = False,
         weekend_defaults: WeekendDefaults | None = None,
+        osc: str = "auto",
     ) -> None:
         self.ink_styles: dict[str, Style] = {}  # filled by get_css_variables, for each theme anew
         super().__init__()
         self.client = client
+        self.freezer = Freeze(client)
         client.read_only = client.read_only or read_only
         self.weekend_defaults = weekend_defaults
+        self.ringer = AlertRinger(osc)
         self.register_theme(themes.DARK)
         self.register_theme(themes.LIGHT)
         self.theme = "tsh-dark"
@@ -106,9 +118,18 @@ class TshConsole(App[None]):
         """One refresh of everything on the screen stack, from the newest views."""
         if not self.is_running:  # closing: the widgets are going already
             return
+        self.keep_moment()
         for screen in self.screen_stack:
             if isinstance(screen, ConsoleScreen | Dialog) and screen.ready:
                 screen.paint(self.client)
+        self.ring()
+
+    def ring(self) -> None:
+        """Alerts at this terminal: textual's own driver writes, so nothing comes between the parts of a frame."""
+        if self.client.link is Link.LIVE:
+            wanted = self.ringer.ring(self.client.state.overview.alerts, os.environ)
+            if wanted and self._driver is not None and not self.is_web:
+                self._driver.write(wanted)
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """One line at the bottom, for a while."""
@@ -146,6 +167,8 @@ class TshConsole(App[None]):
 
     def pause_or_resume(self, work: str, state: str) -> None:
         """``work`` is ``training`` or ``search``."""
+        if not self.sees_the_present():
+            return
         if state == "paused":
             self.send(f"{work}_resume", done=f"{work} goes on")
         else:
@@ -158,7 +181,7 @@ class TshConsole(App[None]):
     def ask_exit(self, symbol: str) -> None:
         """Sell one position, shown live while the question stands."""
 
-        def lines(client: EngineClient) -> Sequence[Line]:
+        def lines(client: Client) -> Sequence[Line]:
             row = next((r for r in client.state.positions.rows if r.symbol == symbol), None)
             if row is None or row.state in GONE:
                 return [plain(f"{symbol} is closed already", "warn")]
@@ -171,8 +194,14 @@ class TshConsole(App[None]):
                 plain("at the market, now; the other positions stay as they are", "dim"),
             ]
 
-        dialog = ConfirmDialog(f"Sell {symbol} now?", lines(self.client), yes="Sell", live=lines)
+        dialog = ConfirmDialog(
+            f"Sell {symbol} now?", lines(self.client), yes="Sell", word=self._live_word("SELL"), live=lines
+        )
         self._ask(dialog, lambda: self.send("exit_position", {"symbol": symbol}, done=f"{symbol} is being sold"))
+
+    def _live_word(self, word: str) -> str:
+        """On a live account what moves money asks for a typed word; elsewhere a key is enough."""
+        return word if self.client.state.status.mode == "live" else ""
 
     def ask_approval(self) -> None:
         """Approves exactly the list that the dialog showed: if another one came meanwhile, the engine refuses."""
@@ -181,18 +210,17 @@ class TshConsole(App[None]):
             self.say(f"nothing waits for approval ({view.state})", wrong=True)
             return
         arguments = {"session": view.session.isoformat(), "list_hash": view.list_hash}
-        live = self.client.state.status.mode == "live"
         dialog = ConfirmDialog(
             "Approve this trade list?",
             self._approval_lines(self.client, view),
             yes="Approve",
-            word="APPROVE" if live else "",
+            word=self._live_word("APPROVE"),
             live=lambda client: self._approval_lines(client, view),
         )
         self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
 
     @staticmethod
-    def _approval_lines(client: EngineClient, view: ShortlistView) -> Sequence[Line]:
+    def _approval_lines(client: Client, view: ShortlistView) -> Sequence[Line]:
         status = client.state.status
         left = f.until(view.deadline, status.market_time)
         lines: list[Line] = [
@@ -216,6 +244,7 @@ class TshConsole(App[None]):
                         (f.fit(row.reason, 60).rstrip(), "dim"),
                     )
                 )
+        lines += [EMPTY, *board_summary(client.state.board, status.market_time, 70)]
         lines += [EMPTY, *(plain(text, "dim") for text in client.state.overview.evidence)]
         lines.append(
             (
@@ -245,7 +274,7 @@ class TshConsole(App[None]):
     def ask_swap(self, out: str, into: str) -> None:
         """Sends the swap; a list that is approved already asks first, because the approval ends with it."""
         view = self.client.state.shortlist
-        if view.session is None or not self.may_command():
+        if view.session is None or not self.may_command() or not self.sees_the_present():
             return
         arguments = {
             "session": view.session.isoformat(),
@@ -264,24 +293,59 @@ class TshConsole(App[None]):
             swap()
 
     def ask_shutdown(self) -> None:
-        status = self.client.state.status
-        held = status.positions_open
-        said = [plain(f"the engine of {self.client.home.folder} ends: no streams, no stages, no exits")]
-        if held:
-            said.append(plain(f"{held} open positions would be managed by NOBODY until it runs again", "alarm"))
-        dialog = ConfirmDialog("Stop the engine?", said, yes="Stop it", word="STOP" if held else "")
-        self._ask(dialog, lambda: self.send("shutdown", done="the engine stops"))
+        """Stops the engine: what it holds is shown live, because it would be managed by nobody."""
+
+        def lines(client: Client) -> Sequence[Line]:
+            said = [plain(f"the engine of {client.home.folder} ends: no streams, no stages, no exits")]
+            held = client.state.status.positions_open
+            if held:
+                said.append(self._exposure(client))
+                said.append(
+                    plain(f"{held} open positions would be managed by NOBODY until it runs again", "alarm")
+                )
+            return said
+
+        word = "STOP" if self.client.state.status.positions_open else ""
+        arguments = {"force": True} if word else {}  # the typed word is the force
+        dialog = ConfirmDialog("Stop the engine?", lines(self.client), yes="Stop it", word=word, live=lines)
+        self._ask(dialog, lambda: self.send("shutdown", arguments, done="the engine stops"))
+
+    @staticmethod
+    def _exposure(client: Client) -> Line:
+        """What is in the market now."""
+        status = client.state.status
+        return joined(
+            [
+                ((f"{status.positions_open}", "strong"), (" positions", "dim")),
+                ((f.money(status.exposure), "strong"), (" $", "dim")),
+                (("day ", "dim"), (f"{f.money(status.day_pnl, signed=True)} $", "text")),
+                plain(f"{status.mode.upper()} {status.account}".rstrip(), "strong"),
+            ],
+            "   ",
+        )
+
+    def action_unlatch(self) -> None:
+        if not self.client.state.status.latched:
+            self.say("entries are not latched off")
+            return
+        self.ask_unlatch()
 
     def ask_unlatch(self) -> None:
-        said = [
-            plain(f"latched: {self.client.state.status.latched or 'no'}"),
-            plain("new entries are possible again"),
-        ]
-        dialog = ConfirmDialog("Allow entries again?", said, yes="Allow")
+        """Lets entries in again; shows why they are off and what is in the market, live."""
+
+        def lines(client: Client) -> Sequence[Line]:
+            return [
+                (("latched: ", "dim"), (client.state.status.latched or "no", "strong")),
+                self._exposure(client),
+                plain("new entries are possible again", "dim"),
+            ]
+
+        word = self._live_word("UNLATCH")
+        dialog = ConfirmDialog("Allow entries again?", lines(self.client), yes="Allow", word=word, live=lines)
         self._ask(dialog, lambda: self.send("unlatch", done="entries allowed again"))
 
     def acknowledge_all(self) -> None:
-        waiting = [a for a in self.client.state.overview.alerts if not a.acknowledged]
+        waiting = [a for a in self.client.state.overview.alerts if a.waiting]
         if not waiting:
             self.say("no alert waits to be acknowledged")
         for alert in waiting:
@@ -292,6 +356,8 @@ class TshConsole(App[None]):
     def press(self, key: str) -> None:
         """What a click on the key line does."""
         match key:
+            case "g":
+                self.action_go("board")
             case "w":
                 self.action_weekend()
             case "d":
@@ -369,6 +435,7 @@ class TshConsole(App[None]):
         """The palette: every command by name."""
         for number, mode in enumerate(MODES, start=1):
             yield SystemCommand(f"Go to {mode}", f"key {number}", lambda mode=mode: self.action_go(mode))
+        yield SystemCommand("GO / NO-GO board", "every gate before the open (g)", lambda: self.action_go("board"))
         yield SystemCommand("Weekend: run", "data, training, pruning, groups (w)", self.action_weekend)
         yield SystemCommand("Market day: run", "snapshot, shortlist, news, trade list (d)", self.action_weekday)
         for work in ("training", "search"):
@@ -402,6 +469,7 @@ class TshConsole(App[None]):
         yield SystemCommand("Allow entries again", "takes the latch off (asks)", self.ask_unlatch)
         yield SystemCommand("Acknowledge all alerts", "", self.acknowledge_all)
         yield SystemCommand("Find in the journal", "key /", self.action_find)
+        yield SystemCommand("Freeze the screens, or back to now", "key z", self.action_freeze)
         yield SystemCommand("Keys", "the keys of this screen (?)", self.action_help)
         yield SystemCommand("Theme", "another look", self.action_change_theme)
         yield SystemCommand(

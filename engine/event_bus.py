@@ -10,12 +10,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from engine.errors import OperatorError
-from engine.events import AlertRaised, Event, Level, Progress
+from engine.events import AlertRaised, AlertRecovered, Event, Level, Progress
 from engine.journal import JournalDb
 from engine.views import EventView
 
@@ -24,6 +25,7 @@ GATHER_S = 0.02  # one wait for the disk for what belongs together; an order's i
 
 Listener = Callable[[Event, EventView], None]
 Published = tuple[Event, datetime, datetime | None]  # when: by the wall, and market time
+Alarm = Callable[[Event], bool]
 
 log = logging.getLogger(__name__)
 
@@ -38,8 +40,15 @@ class EventBus:
         self._writer: asyncio.Task[None] | None = None
         self._stopping = False
         self._open_alerts: set[str] = set()
+        self._alarm: Alarm = self._first_of_its_key
         self._stop_entries: Callable[[str], Awaitable[None]] | None = None
+        self.commit_ms: float | None = None  # wall time of the last append
         self.failed: str = ""  # why the journal could not be written; entries must stop then
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not in the journal yet."""
+        return self._queue.qsize()
 
     def listen(self, listener: Listener) -> None:
         """``listener`` is called for each journalled event, in order, in the engine's loop."""
@@ -49,19 +58,36 @@ class EventBus:
         """``stop_entries`` is awaited once, with the reason, when the journal can first not be written."""
         self._stop_entries = stop_entries
 
+    def on_alarm(self, alarm: Alarm) -> None:
+        """``alarm`` hears every event as it is published, before the journal; False drops it (a repeated alert).
+
+        Alerts come this way, because a disk that takes no events is one of the reasons for them.
+        """
+        self._alarm = alarm
+
     def publish(self, event: Event) -> None:
         """Takes an event. Progress is shown by the views alone; a repeated open alert is dropped."""
         if isinstance(event, Progress):
             return
-        if isinstance(event, AlertRaised):
-            if event.key in self._open_alerts:
-                return
-            self._open_alerts.add(event.key)
-        self._queue.put_nowait((event, datetime.now(UTC), self._market_now()))
+        at, market_at = datetime.now(UTC), self._market_now()
+        try:
+            is_news = self._alarm(event)
+        except Exception:  # whoever publishes trades: no fault of the alerts may reach it
+            log.exception("the alerts failed at: %s", event.text)
+            is_news = True
+        if is_news:
+            self._queue.put_nowait((event, at, market_at))
 
-    def acknowledge(self, key: str) -> None:
-        """An acknowledged alert may be raised again."""
-        self._open_alerts.discard(key)
+    def _first_of_its_key(self, event: Event) -> bool:
+        """Without an alert desk: an alert is news once, until it is over."""
+        if isinstance(event, AlertRecovered):
+            self._open_alerts.discard(event.key)
+        if not isinstance(event, AlertRaised):
+            return True
+        if event.key in self._open_alerts:
+            return False
+        self._open_alerts.add(event.key)
+        return True
 
     def start(self) -> None:
         self._writer = asyncio.create_task(self._write(), name="journal writer")
@@ -93,6 +119,7 @@ class EventBus:
 
     async def _store(self, batch: list[Published]) -> None:
         """What was published together waits for the disk together: intents and fills wait for it too."""
+        began = time.monotonic()
         try:
             numbers = await self._journal.append_dated([(event, market_at) for event, _, market_at in batch])
         except (sqlite3.Error, OperatorError, OSError, ValueError) as error:
@@ -106,6 +133,7 @@ class EventBus:
             if first and self._stop_entries is not None:
                 await self._stop_entries(self.failed)
             return
+        self.commit_ms = (time.monotonic() - began) * 1000
         for (event, at, market_at), seq in zip(batch, numbers, strict=True):
             view = EventView(
                 seq=seq,

@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input
 
 from app import formatting as f
-from app.client import EngineClient, Link
+from app.client import Client, Link
 from app.dialogs.frame import Dialog, Tick, Words
 from app.widgets.box import EMPTY, Line, fitted, joined, plain
 from engine.control import Answer
@@ -88,7 +88,7 @@ class FlattenDialog(Dialog[None]):
             box.value = ""
             box.focus()
 
-    def paint(self, client: EngineClient) -> None:
+    def paint(self, client: Client) -> None:
         flatten, status = client.state.flatten, client.state.status
         running = flatten.state in ("running", "queued", "failed")
         self._seen_running = self._seen_running or running
@@ -118,12 +118,12 @@ class FlattenDialog(Dialog[None]):
         self.query_one("#progress", Words).say(progress)
 
     @staticmethod
-    def _exposure(client: EngineClient) -> Sequence[Line]:
+    def _exposure(client: Client) -> Sequence[Line]:
         flatten, status = client.state.flatten, client.state.status
         positions = flatten.positions or status.positions_open
         orders = flatten.orders or status.orders_open
         exposure = flatten.exposure if flatten.exposure is not None else status.exposure
-        market = "open" if (flatten.market_open or status.market_open) else "CLOSED: sells wait for the next open"
+        market = "open" if status.market_open else "CLOSED: sells wait for the next open"
         cost = (
             f"≈ {f.money(flatten.expected_cost)} $ (half the spread)" if flatten.expected_cost is not None else ""
         )

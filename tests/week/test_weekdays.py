@@ -9,13 +9,14 @@ import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from app.client import EngineClient
 from app.engine_process import wait_until_stopped
+from app.replay_client import ReplayClient, load_day
 from engine.home import Home
 
 from .conftest import Tshc
@@ -56,6 +57,11 @@ async def test_a_rejected_list_is_no_trade_and_exit_code_3(trained: Tshc) -> Non
     async with attached(trained) as client:
         await until(lambda: client.state.shortlist.state == "pending")
         waiting = client.state.shortlist
+        await until(lambda: client.state.board.summary.startswith("only your yes is missing"))
+        assert client.state.board.list_hash == waiting.list_hash
+        measured = {row.name: row for row in client.state.overview.health}
+        assert measured.keys() >= {"engine", "broker", "prices", "orders", "books", "journal", "disk", "clock"}
+        assert measured["books"].value == "agree"
         wrong = await client.command("approve", {"session": str(waiting.session), "list_hash": "0" * 64})
         assert not wrong.accepted
         assert "the list has changed" in wrong.reason
@@ -63,6 +69,8 @@ async def test_a_rejected_list_is_no_trade_and_exit_code_3(trained: Tshc) -> Non
         assert not refused.accepted
         said = await client.command("reject", {"session": str(waiting.session), "list_hash": waiting.list_hash})
         assert said.accepted
+        await until(lambda: client.state.board.verdict == "no_go")
+        assert next(g for g in client.state.board.gates if g.gate == "approval").measured == "rejected"
     assert await asyncio.to_thread(day.wait, 60) == 3
     assert trained.rows(trained.home.journal, "SELECT COUNT(*) FROM intents") == [(0,)]
 
@@ -120,10 +128,13 @@ async def test_an_engine_killed_with_open_positions_comes_back_and_manages_them_
         assert (await client.command("approve", what)).accepted
         await until(lambda: sum(r.state in ("WATCH", "ARMED") for r in client.state.positions.rows) > 0)
         held = {row.symbol for row in client.state.positions.rows if row.state in ("WATCH", "ARMED")}
+    killed_at = datetime.now(UTC)
     assert kill_engine(trained)
     day.kill()
     day.wait()
     wait_until_stopped(trained.home, 10)
+    assert waiting.session is not None
+    assert killed_at - await _replayable_until(trained, waiting.session) < timedelta(seconds=5)
     await asyncio.sleep(1.0)  # market time goes on without an engine: 300 s a second
     assert trained.run("engine", "start").returncode == 0
     async with attached(trained) as client:
@@ -151,6 +162,18 @@ async def test_an_engine_killed_with_open_positions_comes_back_and_manages_them_
 def _entered(client: EngineClient) -> bool:
     stages = {stage.stage: stage.state for stage in client.state.overview.stages}
     return stages.get("real_trader") == "done"
+
+
+async def _replayable_until(trained: Tshc, session: date) -> datetime:
+    """Wall time of the last moment that an engine recorded of ``session``; it replays, with its events."""
+    replay = ReplayClient(trained.home, await load_day(trained.home, session))
+    replay.seek(replay.data.tape.length_s)
+    assert replay.data.note == ""
+    assert replay.state.status.mode == "sim"
+    assert replay.state.events[-1].seq == replay.state.seq > 0
+    last = replay.data.tape.wall_at(len(replay.data.tape) - 1)
+    await replay.close()
+    return last
 
 
 async def _until_idle(trained: Tshc) -> None:
