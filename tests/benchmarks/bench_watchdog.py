@@ -10,13 +10,12 @@ from __future__ import annotations
 import argparse
 import time
 
-import numpy as np
+from instances import Instance, one_factor
 
 from engine.decision import group_search, search_clock, search_lane
 from engine.decision.group_search import GroupSearch
 from engine.decision.search_kernels import warm_up
 from engine.decision.watchdog import DONATING, EQUAL_SPLIT, NO_DONATION, Policy
-from engine.model import DAYS, MICRO, TICKERS, pack_picks
 
 POLICIES = {"donation": DONATING, "equal split": EQUAL_SPLIT, "no donation": NO_DONATION}
 MOMENTS = (0.1, 0.25, 0.5, 0.75, 1.0)  # of the budget
@@ -32,23 +31,6 @@ class ProcessorClock:
     @staticmethod
     def monotonic_ns() -> int:
         return time.thread_time_ns()
-
-
-def hard(seed: int, common: float, each: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    random = np.random.default_rng(seed)
-    shared = random.standard_normal((DAYS, TICKERS))
-    buys = []
-    for _ in range(10):
-        own = random.standard_normal((DAYS, TICKERS))
-        for _ in range(each):
-            rest = random.standard_normal((DAYS, TICKERS))
-            signal = common * shared + (1 - common) * (0.6 * own + 0.5 * rest)
-            buys.append(signal > np.quantile(signal, 1 - random.uniform(0.02, 0.2)))
-    pp = (random.standard_t(4, (DAYS, TICKERS)) * MICRO).astype(np.int64)
-    return pack_picks(np.array(buys)), pp, np.repeat(np.arange(10), each)
-
-
-Instance = tuple[np.ndarray, np.ndarray, np.ndarray]
 
 
 def gaps(instance: Instance, min_picks: int, policy: Policy, budget_s: float) -> str:
@@ -83,7 +65,7 @@ def main() -> int:
         "factor, m=10": (2, 0.5, 40, 10),
         "factor, m=8": (2, 0.5, 30, 8),
     }.items():
-        instance = hard(seed, common, each)
+        instance = one_factor(seed, common, each)
         print(name)
         for title, policy in POLICIES.items():
             print(f"  {title:<24}" + gaps(instance, min_picks, policy, budget_s))
