@@ -13,9 +13,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.decision.group_count import count_groups
+from engine.decision.group_kernel import open_anchor
 from engine.decision.group_problem import rank_problem
 from engine.decision.group_search import GroupSearch, search_groups
-from engine.decision.kernel_bounds import single_best
+from engine.decision.kernel_arrays import NEVER, Limits, new_hits, new_workspace
+from engine.decision.kernel_bounds import open_best, single_best
 from engine.decision.search_snapshot import SearchResult
 from engine.model import DAYS, MICRO, TICKERS, pack_picks, unpack_picks
 
@@ -69,6 +71,44 @@ def test_no_group_beats_the_bound_of_any_item_in_it(seed: int, min_picks: int, o
     bounds = {int(item): ranked.bound(int(single_best(ranked.kernel, i))) for i, item in enumerate(ranked.items)}
     groups = brute_force(problem, min_picks=min_picks, max_size=3, top_k=10_000, **objective)
     assert all(group.score <= bounds[item] + 1e-9 for group in groups for item in group.members)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    min_picks=st.integers(1, 10),
+    objective=st.sampled_from([{"score_lambda": 0.0}, {"score_lambda": 0.7}, {"worst_day": True}]),
+    day_floor=st.sampled_from([None, -0.5, 0.2]),
+    positive=st.integers(0, 5),
+    max_size=st.integers(2, 4),
+)
+def test_no_group_beats_the_bound_of_any_node_above_it_and_none_lies_below_a_dropped_one(
+    seed: int, min_picks: int, objective: dict[str, Any], day_floor: float | None, positive: int, max_size: int
+) -> None:
+    """Nodes of two items as the kernel opens them, their subtree cut or walked: for each objective and floor."""
+    problem = case(seed)
+    floors: dict[str, Any] = {"day_floor": day_floor, "min_positive_days": positive}
+    groups = brute_force(problem, min_picks=min_picks, max_size=4, top_k=10_000, **objective, **floors)
+    ranked = rank_problem(*problem, min_picks=min_picks, max_size=max_size, **objective, **floors)
+    rank = {int(item): i for i, item in enumerate(ranked.items)}
+    limits = Limits(max_size=max_size, final_size=4, counted_size=0, best_sum=NEVER, score=np.inf)
+    hits = new_hits(100)
+    for anchor in range(ranked.count):
+        work = new_workspace(ranked.count)
+        open_anchor(ranked.kernel, limits, work, hits, anchor)
+        below = [g for g in groups if g.size > 2 and min(rank[m] for m in g.members) == anchor]
+        if not below:
+            continue
+        subtree = ranked.bound(int(open_best(ranked.kernel, work)))  # larger groups than pairs are still open
+        width = int(work.width[0])
+        nodes = {
+            int(ranked.items[work.items[work.candidates[0, i]]]): ranked.bound(int(work.best[0, i]))
+            for i in range(width)
+        }
+        own = int(ranked.items[anchor])
+        for group in below:
+            assert group.score <= subtree + 1e-9
+            assert all(group.score <= nodes[m] + 1e-9 for m in group.members if m != own)
 
 
 @pytest.mark.parametrize("tickers", [40, 150, 400])
