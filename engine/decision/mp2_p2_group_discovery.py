@@ -10,6 +10,7 @@ budget has left.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -37,6 +38,8 @@ from engine.spaces import ParameterSpace
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.views import GroupRow, GroupsView
 from engine.worker_pipe import WorkerClient
+
+log = logging.getLogger(__name__)
 
 LEAST_BUDGET_S = 1.0  # wall seconds that a restarted search gets when its budget is used up
 
@@ -149,10 +152,18 @@ class GroupDiscovery:
         await self._stocks.replace_final_groups(outcome, groups)
         report = DiscoveryReport(outcome, groups, tickers)
         if self._plan.checkpoint is not None:
-            self._plan.checkpoint.unlink(missing_ok=True)
+            self._forget(self._plan.checkpoint)
         self._on_view(final_view(answer.view, groups, self._plan.spaces))
         self._publish(report)
         return report
+
+    @staticmethod
+    def _forget(checkpoint: Path) -> None:
+        """The groups are stored; a checkpoint that cannot be removed is only of no use any more."""
+        try:
+            checkpoint.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s was not removed: %s", checkpoint, error)
 
     async def _search(self, request: SearchRequest) -> SearchAnswer:
         def relay(message: dict[str, object]) -> None:

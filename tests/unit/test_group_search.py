@@ -12,6 +12,7 @@ from group_cases import Case, all_groups, brute_force, case, spread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.decision import search_clock, search_lane
 from engine.decision.group_count import count_groups
 from engine.decision.group_kernel import open_anchor
 from engine.decision.group_problem import rank_problem
@@ -19,6 +20,7 @@ from engine.decision.group_search import GroupSearch, search_groups
 from engine.decision.kernel_arrays import NEVER, Limits, new_hits, new_workspace
 from engine.decision.kernel_bounds import open_best, single_best
 from engine.decision.search_snapshot import SearchResult
+from engine.decision.watchdog import SECOND, SLICE_NS
 from engine.model import DAYS, MICRO, TICKERS, pack_picks, unpack_picks
 
 
@@ -251,6 +253,49 @@ def test_the_budget_ends_the_search_with_a_gap_and_in_time() -> None:
     assert not result.proven
     assert result.gap > 0
     assert len(result.groups) == 100
+
+
+class ProcessorClock:
+    """Stands in for ``time``: what one lane has worked, so that a busy machine cannot make it late."""
+
+    @staticmethod
+    def monotonic() -> float:
+        return time.process_time()
+
+    @staticmethod
+    def monotonic_ns() -> int:
+        return time.process_time_ns()
+
+
+def test_the_search_ends_within_its_budget_and_one_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (search_clock, search_lane):
+        monkeypatch.setattr(module, "time", ProcessorClock)
+    search = GroupSearch(*spread(1, each=80), min_picks=3, max_size=10, top_k=100, threads=1, budget_s=0.5)
+    search.start()
+    assert search.wait(120)
+    end = search.snapshot()
+    assert not end.proven
+    assert 0.5 <= end.elapsed_s <= 0.5 + SLICE_NS / SECOND
+    assert end.ledger.overrun <= SLICE_NS / SECOND
+
+
+def test_a_wall_clock_that_jumps_while_the_search_runs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = spread(1, each=35)
+    options: dict[str, Any] = {"min_picks": 6, "max_size": 6, "top_k": 50}
+    expected = run(problem, **options)
+    hours = iter(range(10**6))
+    monkeypatch.setattr(time, "time", lambda: (-1) ** next(hours) * 1e9)
+    monkeypatch.setattr(time, "time_ns", lambda: (-1) ** next(hours) * 10**18)
+    search = GroupSearch(*problem, **options, threads=2, slice_s=0.001, budget_s=600)
+    search.start()
+    elapsed = [search.snapshot().elapsed_s]
+    while not search.wait(0.002):
+        elapsed.append(search.snapshot().elapsed_s)
+    assert elapsed == sorted(elapsed)
+    assert elapsed[-1] < 600
+    assert search.result().groups == expected.groups
+    assert search.result().proven
+    assert search.snapshot().ledger_holds
 
 
 def test_the_bound_holds_at_every_moment() -> None:
