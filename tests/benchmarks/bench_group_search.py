@@ -34,7 +34,7 @@ from engine.decision.watchdog import EQUAL_SPLIT
 KNOWN = {20: 4_828_650, 15: 39_267_529}  # frequent groups of the instance by least picks a day
 KNOWN_PLAIN = 18_090_366  # sets of up to 4 with 200 picks in sum, without the class constraint
 M = 15
-PAIRS = 3
+PAIRS, SLICE_PAIRS = 3, 7
 COUNTING, SCORED, GROUPS, THREADS, OVERHEAD = 100.0, 60.0, 5.0, 1.9, 0.02  # targets
 
 
@@ -181,7 +181,7 @@ def show_slices() -> None:
     instance = one_factor(2, 0.45, 20)
     spent: dict[float, list[float]] = {1e6: [], 0.05: [], 0.005: []}
     results = set()
-    for _ in range(PAIRS):
+    for _ in range(SLICE_PAIRS):
         for slice_s, seconds in spent.items():
             run, cpu, _ = search(
                 instance, min_picks=15, threads=1, tests=2**60, slice_s=slice_s, policy=EQUAL_SPLIT
