@@ -25,6 +25,8 @@ from engine.simulator.market import Market
 from engine.simulator.news import NewsDesk
 from engine.simulator.order_log import OrderLog, wall_now
 from engine.simulator.orders import Json
+from engine.simulator.request_book import FILE as REQUESTS_FILE
+from engine.simulator.request_book import RequestBook
 from engine.simulator.sessions import Moment, Phase, new_york_time
 from engine.simulator.tape import Tape
 from engine.simulator.wire import new_york
@@ -91,6 +93,7 @@ class Venue:
         last = market.sessions.all[-1]
         self.clock = SimulatedClock(self.at, last.close, options.speed)
         self.log = OrderLog(options.folder / "simulator.log.jsonl")
+        self.asked = RequestBook(options.folder / REQUESTS_FILE)
         self.exchange = Exchange(
             self.tape,
             cash=options.cash,
@@ -282,3 +285,4 @@ class Venue:
 
     def close(self) -> None:
         self.log.close()
+        self.asked.close()

@@ -17,6 +17,7 @@ import pytest
 
 from engine.compute.algorithms import ALGORITHMS
 from engine.home import Home
+from tests.contract.wire_surface import ENGINE_USES, STREAMS
 
 from .conftest import Tshc
 
@@ -172,6 +173,17 @@ def test_a_second_weekend_inside_the_live_week_is_refused(demo: tuple[Tshc, dict
         assert "Traceback" not in done.stderr
     finally:
         again.stop()
+
+
+def test_the_week_asks_the_venue_nothing_that_is_not_judged_against_its_documents(
+    demo: tuple[Tshc, dict[str, Any]],
+) -> None:
+    tshc, _ = demo
+    path = tshc.home.folder / "simulator" / "simulator.requests.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    asked = {(line["method"], line["route"]) for line in lines}
+    assert asked <= ENGINE_USES | STREAMS
+    assert {("GET", "/v2/stocks/bars"), ("GET", "/v1beta1/news"), ("POST", "/v2/orders")} <= asked
 
 
 def _traded(report: dict[str, Any]) -> list[dict[str, Any]]:
