@@ -23,6 +23,7 @@ from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, OperatorError, UsageError
+from engine.redaction import StrikingFormatter, strike_tracebacks
 
 app = typer.Typer(
     name="tshc",
@@ -343,7 +344,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code of one call."""
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(StrikingFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])
+    strike_tracebacks()
     as_json = "--json" in arguments
     try:
         code = app(args=list(arguments), prog_name="tshc", standalone_mode=False)

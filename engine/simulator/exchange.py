@@ -18,7 +18,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from engine.model import Session
 from engine.simulator import admission
-from engine.simulator.account import Account, position_json
+from engine.simulator.account import Account, account_number, position_json
 from engine.simulator.faults import Faults
 from engine.simulator.market import Listing, Market
 from engine.simulator.orders import (
@@ -67,6 +67,7 @@ class Exchange:
         faults: Faults,
         tell: Callable[[Update], None],
         partial_fills: float = 0.0,
+        number: str = "",
     ) -> None:
         self.tape = tape
         market: Market = tape.market
@@ -81,7 +82,9 @@ class Exchange:
         self._leaving: list[Order] = []
         self._faults, self._tell, self._partial = faults, tell, partial_fills
         self._seed, self._made, self._opened_at = seed, 0, opened_at
-        self.account = Account(self._uuid("account"), f"SIM{seed % 10**9:09d}", cash, last_equity=cash)
+        self.account = Account(
+            self._uuid("account"), number or account_number("sim", seed), cash, last_equity=cash
+        )
 
     def _uuid(self, kind: str) -> str:
         """Ids are numbered from the seed, so that two runs with the same requests have the same ids."""

@@ -94,6 +94,9 @@ class Border:
         wrong = faults.take_answer("answer", *asked)
         if wrong is not None:
             return _failure(wrong.status)
+        echoed = faults.take_answer("echo", *asked)
+        if echoed is not None:
+            return _echo(request, echoed.status)
         if faults.take_answer("hang_up", *asked) is not None:
             return _hung_up(request)
         lost = faults.take_answer("answer_after_accept", *asked)
@@ -137,6 +140,14 @@ def _hung_up(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
+
+
+def _echo(request: web.Request, status: int) -> web.Response:
+    """What no gateway should say, and some do."""
+    sent = "; ".join(f"{name}: {value}" for name, value in request.headers.items())
+    if status == 200:
+        return web.Response(text=f"<html><body>you sent {sent}</body></html>", content_type="text/html")
+    return answer({"code": 40010000, "message": f"cannot be processed, you sent {sent}"}, status)
 
 
 def _failure(status: int) -> web.Response:

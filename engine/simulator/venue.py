@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
+from engine.simulator.account import account_number
 from engine.simulator.clock import SimulatedClock
 from engine.simulator.exchange import Exchange, Update
 from engine.simulator.fault_script import ScriptedFault
@@ -48,6 +49,7 @@ class VenueOptions:
     folder: Path
     key: str
     secret: str
+    account: str = "sim"  # what its account number looks like: sim, paper or live
     trading_limit: int = 200
     data_limit: int = 10_000
     partial_fills: float = 0.0
@@ -102,6 +104,7 @@ class Venue:
             faults=self.faults,
             tell=self._heard,
             partial_fills=options.partial_fills,
+            number=account_number(options.account, options.seed),
         )
         self.price_listeners: list[PriceListener] = []
         self.update_listeners: list[UpdateListener] = []
