@@ -253,7 +253,7 @@ class ExecutionDesk:
             for change in report.lost:
                 self._watch.tell(change)
             with suppress(BrokerError):
-                self.account = await self._rest.account()
+                self.account = await self._rest.account(is_exit=True)  # exits may wait for this pass
             self._reconciled = report
             return report
 
