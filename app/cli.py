@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from app import cli_engine, cli_qual, cli_runs, cli_workbook
+from app import cli_engine, cli_qual, cli_runs, cli_verify, cli_workbook
 from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
@@ -247,6 +247,17 @@ def sim(
     if faults is not None:
         options.overrides["sim.faults"] = faults
     raise typer.Exit(cli_engine.run_simulator(options, speed))
+
+
+@app.command("verify-day")
+def verify_day(
+    context: typer.Context,
+    day: Annotated[str | None, typer.Argument(help="Session (YYYY-MM-DD); without it, the last recorded.")] = None,
+    home: HomeOption = None,
+    as_json: Json = False,
+) -> None:
+    """Decides a recorded day's exits again, from the journal alone. Exit code 1 when one differs."""
+    _run(cli_verify.verify_day(_options(context, home, as_json, None), day))
 
 
 @app.command()

@@ -47,6 +47,7 @@ from engine.execution.protective_stops import ProtectiveStops
 from engine.execution.real_trader import account_board
 from engine.execution.reconcile import Reconciler, ReconcileReport
 from engine.execution.trading_calendar import TradingCalendar
+from engine.execution.tsh_record import TshRecorder
 from engine.execution.tsh_trade_management import ExitReason, Phase, TshRules
 from engine.home import Home
 from engine.journal import JournalDb
@@ -89,8 +90,10 @@ class ExecutionDesk:
         rules, broker = settings.execution, settings.broker
         self.clock, self.events = clock, events
         self.account: Account | None = None
+        self._record = TshRecorder()
         self.book = PositionsBook(
-            TshRules(rules.bracket_table(), rules.target == "ride", rules.exit_minutes, rules.exit_wall_s)
+            TshRules(rules.bracket_table(), rules.target == "ride", rules.exit_minutes, rules.exit_wall_s),
+            self._record,
         )
         self.desk = OrderDesk(rest, journal, home, events, self._on_fill)
         self.prices = PriceStream(
@@ -109,7 +112,7 @@ class ExecutionDesk:
             on_state=self._on_link,
             on_connected=self._after_connect,
         )
-        self._rest, self._rules, self._broker = rest, rules, broker
+        self._rest, self._rules, self._broker, self._journal = rest, rules, broker, journal
         self._calendar = TradingCalendar(rest, clock)
         self._live = LivePrices(rest, self.prices, clock, broker, rules)
         self._stops = ProtectiveStops(
@@ -180,6 +183,7 @@ class ExecutionDesk:
         leaving = self.book.restore_levels(await self._levels.read())
         for session in self._calendar.sessions:
             self.book.close_moved(session)
+        self._record.begin([(h.session, h.tsh) for h in self.book.open_holdings()])
         await self._entries.restore(today)
         self._started = True
         self.trades.start()
@@ -192,6 +196,7 @@ class ExecutionDesk:
         self._duties.repeat("heartbeat", self._beat, BEAT_S)
         self._duties.repeat("clock", self._watch_clock, BEAT_S)
         self._duties.repeat("levels", self._levels.watch, BEAT_S)
+        self._duties.repeat("decisions", self._keep_decisions, BEAT_S)
         self._duties.repeat("prices from REST", self._watch.stand_in, REST_PRICE_S)
         self._duties.repeat("reconcile", self._watch_reconcile, BEAT_S)
         await self._flatten.resume()
@@ -205,6 +210,7 @@ class ExecutionDesk:
         await self._exits.halt()
         if self._started:
             await self._levels.save()
+            await self._keep_decisions()
         await self.prices.stop()
         await self.trades.stop()
 
@@ -418,6 +424,12 @@ class ExecutionDesk:
         if self.book.open_holdings() and not self._entries.loss_gate().passed:
             self._day_loss()
         self._flatten.market_opened()
+
+    async def _keep_decisions(self) -> None:
+        """Stores what TSH has decided since the last beat, if anything: never a row a print."""
+        rows = self._record.take()
+        if rows:
+            await self.desk.keep("TSH decisions", self._journal.append_tsh(rows))
 
     def _day_loss(self) -> None:
         if not self.latched:
