@@ -21,6 +21,7 @@ from engine.brackets import Bracket
 from engine.broker.errors import BrokerError
 from engine.errors import OperatorError, RefusedError
 from engine.execution.order_ids import ENTRY
+from engine.execution.tsh_replay import against_the_journal, replay
 from engine.execution.tsh_trade_management import Phase
 from engine.orders_model import TERMINAL_STATUSES
 from tests.contract.execution_rig import Rig, rig
@@ -129,7 +130,8 @@ async def cell(fault: str, situation: str, folder: Path) -> list[str]:
         r.sim.clear_faults()
         await r.desk.flatten("the end of the cell")
         found += await _recover(r, must_be_flat=True)
-        return found + [f"at the end: {text}" for text in await _audit(r)]
+        found += [f"at the end: {text}" for text in await _audit(r)]
+        return found + [f"decided again: {text}" for text in await _decided_again(r)]
 
 
 async def _take_a_stop_away(r: Rig, symbol: str) -> None:
@@ -195,6 +197,15 @@ async def _audit(r: Rig) -> list[str]:
         r.journal, r.session.day, r.sim.state(), r.sim.log(), managed=managed, home8=r.home.id8
     )
     return found + [f"{symbol} is leaving and nobody sells it" for symbol in idle]
+
+
+async def _decided_again(r: Rig) -> list[str]:
+    """Where the day's TSH decisions, repeated from the journal alone, are not the recorded ones."""
+    await r.desk._keep_decisions()
+    session = r.session.day
+    rows, fills = await r.journal.tsh_rows(session), await r.journal.fills(session)
+    found = [f"{d.symbol} {d.event}: {d.finding}" for d in replay(rows) if not d.same]
+    return found + against_the_journal(rows, fills, await r.journal.intents(session))
 
 
 async def run(cells: list[tuple[str, str]], at_once: int) -> dict[tuple[str, str], list[str]]:
