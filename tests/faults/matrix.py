@@ -104,7 +104,8 @@ async def cell(fault: str, situation: str, folder: Path) -> list[str]:
         if situation == "entering":
             await r.go_to(r.session.open - timedelta(seconds=10))
             await _order(r, fault)
-            with suppress(BrokerError):  # away at the very open: no entries, and nothing else may be wrong
+            # Away at the very open, or answering only after the window: no entries, and nothing else may be wrong.
+            with suppress(BrokerError, RefusedError):
                 await r.enter(names)
         else:
             await r.enter(names)
