@@ -186,6 +186,16 @@ def test_the_week_asks_the_venue_nothing_that_is_not_judged_against_its_document
     assert {("GET", "/v2/stocks/bars"), ("GET", "/v1beta1/news"), ("POST", "/v2/orders")} <= asked
 
 
+def test_both_days_are_decided_again_from_the_journal_alone(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    tshc, _ = demo
+    sessions = tshc.rows(tshc.home.journal, "SELECT DISTINCT session FROM intents WHERE leg = 'entry'")
+    assert sessions
+    for (session,) in sessions:
+        answer = tshc.json("verify-day", session)
+        assert (answer["same"], answer["contradictions"]) == (True, [])
+        assert {d["event"] for d in answer["decisions"]} >= {"opened", "Sold"}
+
+
 def _traded(report: dict[str, Any]) -> list[dict[str, Any]]:
     return [day for day in report["days"] if "tsh_trade_management" in stages(day)]
 
