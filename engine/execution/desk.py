@@ -60,6 +60,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 0.1  # the heartbeat, wall seconds
 FAST_CLOCK_READ_S = 1.0  # how often the broker's clock is read while market time runs fast
 CLOCK_READ_S = 30.0
+DECISIONS_S = 0.25  # how often new highs and decisions are stored; intents do not wait for it
 REST_PRICE_S = 1.0  # how often REST stands in for a silent stream
 UNCLEAN_RECONCILE_S = 2.0
 
@@ -196,7 +197,7 @@ class ExecutionDesk:
         self._duties.repeat("heartbeat", self._beat, BEAT_S)
         self._duties.repeat("clock", self._watch_clock, BEAT_S)
         self._duties.repeat("levels", self._levels.watch, BEAT_S)
-        self._duties.repeat("decisions", self._keep_decisions, BEAT_S)
+        self._duties.repeat("decisions", self._keep_decisions, DECISIONS_S)
         self._duties.repeat("prices from REST", self._watch.stand_in, REST_PRICE_S)
         self._duties.repeat("reconcile", self._watch_reconcile, BEAT_S)
         await self._flatten.resume()
@@ -426,9 +427,13 @@ class ExecutionDesk:
         self._flatten.market_opened()
 
     async def _keep_decisions(self) -> None:
-        """Stores what TSH has decided since the last beat, if anything: never a row a print."""
+        """Stores what TSH has decided since the last time, if anything: never a row a print.
+
+        The levels go first: after a kill no position may come back with a lower stop than its record tells of.
+        """
         rows = self._record.take()
         if rows:
+            await self._levels.save()
             await self.desk.keep("TSH decisions", self._journal.append_tsh(rows))
 
     def _day_loss(self) -> None:

@@ -131,6 +131,8 @@ def _beginning(row: TshRow, recorded: TshState, before: TshState | None) -> str:
         return "restored after it was closed"
     if before is not None and recorded.bought < before.bought:
         return f"restored with {recorded.bought} shares bought, {before.bought} were recorded"
+    if before is not None and before.stop is not None and (recorded.stop is None or recorded.stop < before.stop):
+        return f"restored with the stop at {recorded.stop}, it stood at {before.stop}: a trailing stop never falls"
     return ""
 
 

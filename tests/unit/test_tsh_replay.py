@@ -353,6 +353,8 @@ def test_a_restarted_engine_goes_on_in_the_same_record() -> None:
     assert all(d.same for d in decisions)
     assert [d.event for d in decisions][-2:] == ["restored", "Tick"]
     assert decisions[-1].exit == "TRAIL"
+    fallen = changed(rows[-2], lambda d: d["after"].__setitem__("stop", "20.0001"))
+    assert "a trailing stop never falls" in replay([*rows[:-2], fallen])[-1].finding
     fewer = changed(rows[-2], lambda d: d["after"].__setitem__("bought", 50))
     assert "restored with 50 shares bought" in replay([*rows[:-2], fewer])[-1].finding
 
