@@ -189,17 +189,15 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> tuple[Said, Tshc]:
 
 
 def _failures(tshc: Tshc, sim: Simulator, said: Said) -> None:
-    """Starts that fail: 401, a gateway that repeats the keys, nobody there."""
-    for status in (401, 422):
-        sim.fault("echo", path="/v2/account", status=status)
-        done = said.note(f"engine start at {status}", tshc.run("engine", "start"))
-        assert done.returncode == 1, done.stderr
-        assert "Traceback" not in done.stderr
+    """Starts that fail: a gateway that repeats the keys, nobody there; workers that are given nonsense."""
+    sim.fault("echo", path="/v2/account", status=422)
+    done = said.note("engine start at an echo", tshc.run("engine", "start"))
+    assert done.returncode == 1, done.stderr
+    assert "you sent" in done.stderr
+    assert "Traceback" not in done.stderr
     nowhere = Tshc(tshc.home, {**tshc.overrides, "broker.trading_url": f"http://127.0.0.1:{closed_port()}"})
     nowhere.environ = tshc.environ
     assert said.note("nobody there", nowhere.run("weekend", "--json")).returncode == 1
-    wrong = Tshc(tshc.home, tshc.overrides, {**tshc.environ, "APCA_API_SECRET_KEY": SECRET[::-1]})
-    assert said.note("wrong secret", wrong.run("weekend", "--json")).returncode == 1
     for module in WORKERS:
         done = subprocess.run(
             [sys.executable, "-m", module], input='{"nonsense": true}\n', cwd=PROJECT, capture_output=True,
@@ -222,8 +220,7 @@ def _week(tshc: Tshc, sim: Simulator, said: Said) -> None:
 
 def _afterwards(tshc: Tshc, sim: Simulator, said: Said) -> None:
     for arguments in (
-        ["doctor", "--json"], ["engine", "logs", "-n", "100000"], ["qual", "replay", "--json"],
-        ["export", "events"], ["export", "qual_decisions"],
+        ["doctor", "--json"], ["engine", "logs", "-n", "100000"], ["export", "events"],
     ):  # fmt: skip
         said.note(" ".join(arguments), tshc.run(*arguments))
     symbols = tshc.rows(tshc.home.journal, "SELECT symbol FROM intents LIMIT 1")
@@ -258,8 +255,7 @@ def test_the_embedded_markets_own_keys_stand_in_its_record_alone(tmp_path: Path)
         assert said.note("engine start", tshc.run("engine", "start")).returncode == 0
         known = known_simulator(tshc.home)
         assert known is not None
-        for arguments in (["status", "--json"], ["weekend", "--json"], ["doctor", "--json"]):
-            said.note(" ".join(arguments), tshc.run(*arguments))
+        said.note("weekend", tshc.run("weekend", "--json"))
         said.read(tshc.home.folder)
     finally:
         tshc.stop()
