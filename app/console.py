@@ -78,19 +78,22 @@ class TshConsole(App[None]):
         weekend_defaults: WeekendDefaults | None = None,
     ) -> None:
         self.ink_styles: dict[str, Style] = {}  # filled by get_css_variables, for each theme anew
+        self._colour = not themes.colourless()
         super().__init__()
+        self.no_color = not self._colour
+        self._filters = themes.line_filters(self._filters, colour=self._colour)
         self.client = client
         client.read_only = client.read_only or read_only
         self.weekend_defaults = weekend_defaults
-        self.register_theme(themes.DARK)
-        self.register_theme(themes.LIGHT)
-        self.theme = "tsh-dark"
+        for theme in themes.OURS:
+            self.register_theme(theme)
+        self.theme = themes.DEFAULT if self._colour else themes.ANSI.name
 
     def get_css_variables(self) -> dict[str, str]:
         variables = super().get_css_variables()
         theme = self.current_theme
         variables = {**variables, **themes.inks(variables, ansi=theme.ansi, dark=theme.dark)}
-        self.ink_styles = themes.ink_styles(variables)
+        self.ink_styles = themes.ink_styles(variables, ansi=theme.ansi, colour=self._colour)
         return variables
 
     # --- life and painting ----------------------------------------------------------------
