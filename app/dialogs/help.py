@@ -14,15 +14,6 @@ from app.widgets.box import EMPTY, Line, plain
 
 Keys = Sequence[tuple[str, str]]
 
-EVERYWHERE: Keys = (
-    ("1 … 7", "overview, training, groups, shortlist, positions, evidence, journal"),
-    ("w", "run the weekend: asks for cycles and search budget"),
-    ("d", "run the market day: snapshot, shortlist, news, trade list"),
-    ("/", "find in the journal"),
-    ("ctrl+p", "every command by name"),
-    ("F12", "FLATTEN: sell everything; works in any window, asks for a typed word"),
-    ("q", "close this console; the engine goes on"),
-)
 SIGNS: Keys = (
     ("● ◐ ◌ ⊘ ✕ ○", "a link: live, stale, connecting, refused, down, off"),
     ("▶ ‖ ✓ ✕ ·", "a stage: running, paused, done, failed, waiting"),
@@ -35,13 +26,13 @@ SIGNS: Keys = (
 class KeyWords(Words):
     """Keys and meanings; a long meaning goes on below itself."""
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: Keys, everywhere: Keys) -> None:
         super().__init__()
-        self._keys = keys
+        self._keys, self._everywhere = keys, everywhere
 
     def draw(self, width: int) -> Sequence[Line]:
         lines: list[Line] = []
-        for title, keys in (("", self._keys), ("everywhere", EVERYWHERE), ("signs", SIGNS)):
+        for title, keys in (("", self._keys), ("everywhere", self._everywhere), ("signs", SIGNS)):
             if title:
                 lines += [EMPTY, plain(title, "dim")]
             for key, meaning in keys:
@@ -51,11 +42,11 @@ class KeyWords(Words):
 
 
 class HelpDialog(InfoDialog):
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "leave", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "leave", show=False, id="help")]
 
-    def __init__(self, screen_name: str, keys: Keys) -> None:
+    def __init__(self, screen_name: str, keys: Keys, everywhere: Keys) -> None:
         super().__init__(f"Keys of {screen_name}")
-        self._keys = keys
+        self._keys, self._everywhere = keys, everywhere
 
     def body(self) -> ComposeResult:
-        yield KeyWords(self._keys)
+        yield KeyWords(self._keys, self._everywhere)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from typing import ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -79,6 +79,19 @@ class JournalScreen(ConsoleScreen):
     def on_mount(self) -> None:
         self.query_one("#filter").display = False
         self.query_one("#event").display = False
+
+    def layout_now(self) -> dict[str, Any]:
+        return {"level": LEVELS[self._level], "follow": self._follow, "filter": " ".join(self._words)}
+
+    def restore(self, remembered: Mapping[str, Any]) -> None:
+        level, words = remembered.get("level"), remembered.get("filter")
+        if level in LEVELS:
+            self._level = LEVELS.index(level)
+        self._follow = remembered.get("follow") is not False
+        if isinstance(words, str) and words.strip():
+            box = self.query_one("#filter", Input)
+            box.value, box.display = words, True
+            self._words = tuple(words.lower().split())
 
     def show(self, state: EngineState) -> None:
         if self._follow or not self._frozen:

@@ -115,6 +115,9 @@ class LanesPanel(Box):
         self._lanes, self._ledger = view.lanes, view.ledger
         self.repaint()
 
+    def rows_to_export(self) -> Sequence[LaneView]:
+        return self._lanes
+
     def draw(self, width: int) -> Sequence[Line]:
         if not self._lanes:
             return [plain("each search thread gets a lane here while it works", "dim")]

@@ -196,6 +196,9 @@ class StagesPanel(Box):
         self._stages = view.stages
         self.repaint()
 
+    def rows_to_export(self) -> Sequence[StageView]:
+        return self._stages
+
     def draw(self, width: int) -> Sequence[Line]:
         if not self._stages:
             return [
