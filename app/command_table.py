@@ -57,15 +57,20 @@ def screen_lines(
     return lines + [(keys_text(c), c.text) for c in commands if c.place == mode and c.id not in told]
 
 
-def everywhere_lines(commands: Sequence[Command]) -> Lines:
+def everywhere_lines(commands: Sequence[Command], *, brief: bool = False) -> Lines:
     """What works on every screen; the keys of the screens and of the tables are one line each."""
     screens = [c for c in commands if c.id.startswith("go.")]
     tables = [c for c in commands if c.place == TABLES]
     rest = [c for c in commands if c.place == EVERYWHERE and c not in screens]
+    if brief:
+        return [
+            (_run([c.shown for c in screens]), "screens"),
+            *((keys_text(c), c.name) for c in [*rest, *tables]),
+        ]
     return [
         (_run([c.shown for c in screens]), ", ".join(c.text for c in screens)),
         *((keys_text(c), c.text) for c in rest),
-        (" ".join(c.shown for c in tables), "walk a table: " + ", ".join(c.text for c in tables)),
+        (" ".join(keys_text(c) for c in tables), "walk a table: " + ", ".join(c.text for c in tables)),
     ]
 
 

@@ -75,7 +75,9 @@ class TshConsole(App[None]):
         Binding("j", "jump", "jump", id="jump", tooltip="a letter on everything: press it to go there"),
         Binding("e", "export_table", "export", id="export.table", tooltip="the marked table as CSV into exports"),
         Binding("E", "export_screen", "picture", id="export.screen", tooltip="the screen as SVG into exports"),
-        Binding("ctrl+p", "command_palette", id="commands", priority=True, tooltip="every command by name"),
+        Binding(
+            "ctrl+p", "command_palette", "commands", id="commands", priority=True, tooltip="every command by name"
+        ),
         Binding("question_mark", "help", "help", id="help", tooltip="the keys of this screen"),
         Binding("q", "quit", "quit", id="quit", tooltip="close this console; the engine goes on (ctrl+q too)"),
         Binding(
@@ -390,7 +392,8 @@ class TshConsole(App[None]):
         screen = self.screen
         if isinstance(screen, ConsoleScreen):
             here = screen_lines(screen.MODE, screen.KEYS, self.default_commands, self.commands)
-            self.push_screen(HelpDialog(screen.MODE, here, everywhere_lines(self.commands)))
+            brief = everywhere_lines(self.commands, brief=True)
+            self.push_screen(HelpDialog(screen.MODE, here, everywhere_lines(self.commands), brief))
 
     def action_flatten(self) -> None:
         """F12: opens the dialog once; pressing it again while it is open changes nothing."""

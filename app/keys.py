@@ -19,7 +19,7 @@ from typing import Any
 
 import platformdirs
 from textual.binding import Binding, BindingType
-from textual.keys import KEY_ALIASES, KEY_NAME_REPLACEMENTS, Keys, key_to_character
+from textual.keys import KEY_ALIASES, KEY_NAME_REPLACEMENTS, Keys, format_key
 
 from engine.errors import UsageError
 from engine.home import Home
@@ -30,9 +30,7 @@ FLATTEN_KEY = "f12"
 FILE = "console.toml"
 # Ways out and around that every dialog, field and table relies on; textual's own quit and copy.
 TAKEN = frozenset({"escape", "enter", "tab", "shift+tab", "ctrl+c", "ctrl+q"})
-SHOWN_NAMES = {
-    "escape": "esc", "up": "↑", "down": "↓", "left": "←", "right": "→", "pageup": "pgup", "pagedown": "pgdn",
-}  # fmt: skip
+SHOWN_NAMES = {"enter": "enter", "delete": "delete", "backspace": "backspace"}  # textual shows signs for them
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,6 +42,7 @@ class Command:
     keys: tuple[str, ...]
     action: str
     text: str
+    name: str = ""  # the same in a word or two
     priority: bool = False  # works under any window and with a field focused
 
     @property
@@ -55,12 +54,7 @@ class Command:
 def shown_key(key: str) -> str:
     """``question_mark`` is ``?``, ``f12`` is ``F12``, ``upper_e`` and ``E`` are ``E``."""
     *modifiers, base = key.split("+")
-    if base in SHOWN_NAMES:
-        base = SHOWN_NAMES[base]
-    elif re.fullmatch(r"f\d+", base):
-        base = base.upper()
-    elif base != "space" and _letter(base):
-        base = key_to_character(base) or base
+    base = base.upper() if re.fullmatch(r"f\d+", base) else SHOWN_NAMES.get(base) or format_key(base)
     return "+".join([*modifiers, base])
 
 
@@ -87,13 +81,15 @@ def commands_of(
         binding = given if isinstance(given, Binding) else Binding(*given)
         keys = tuple(normal_key(key) or key for key in binding.key.split(","))
         text = meanings.get(shown_key(keys[0])) or binding.tooltip or binding.description
-        found.append(Command(binding.id or "", place, keys, binding.action, text, binding.priority))
+        name = binding.description or text
+        found.append(Command(binding.id or "", place, keys, binding.action, text, name, binding.priority))
     return found
 
 
 # --- the names of keys -------------------------------------------------------------------------
 
 _KNOWN = {key.value for key in Keys if "<" not in key.value} | {"space", "backspace"}
+_SIGNED = {"up", "down", "left", "right"}  # shown as one arrow, but not text
 _CANONICAL = {alias: key for key, aliases in KEY_ALIASES.items() for alias in aliases}
 
 
@@ -115,7 +111,7 @@ def normal_key(text: str) -> str | None:
     named = {"ctrl", "shift", "alt"}
     if modifiers and set(modifiers) <= named and len(set(modifiers)) == len(modifiers):
         order = [m for m in ("alt", "ctrl", "shift") if m in modifiers]
-        inner = normal_key(base) if len(base) == 1 or base in _KNOWN else None
+        inner = normal_key(base)
         if inner is not None and not (order == ["shift"] and len(base) == 1):  # shift+e is E
             return _CANONICAL.get("+".join([*order, inner]), "+".join([*order, inner]))
     return None
@@ -123,8 +119,7 @@ def normal_key(text: str) -> str | None:
 
 def _letter(key: str) -> bool:
     """Whether a field would take the key as text."""
-    character = key_to_character(key)
-    return character is not None and character.isprintable()
+    return "+" not in key and (key == "space" or len(shown_key(key)) == 1) and key not in _SIGNED
 
 
 # --- the operator's own keys --------------------------------------------------------------------

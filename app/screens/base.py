@@ -26,8 +26,8 @@ class ConsoleScreen(Screen[None]):
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("pageup,ctrl+up", "scroll_body(-1)", "scroll the page up", show=False, id="scroll.up"),
-        Binding("pagedown,ctrl+down", "scroll_body(1)", "scroll the page down", show=False, id="scroll.down"),
+        Binding("pageup,ctrl+up", "scroll_body(-1)", "page up", show=False, id="scroll.up"),
+        Binding("pagedown,ctrl+down", "scroll_body(1)", "page down", show=False, id="scroll.down"),
     ]
 
     def __init_subclass__(cls, **options: Any) -> None:

@@ -38,7 +38,12 @@ class LoopPanel(Box):
         self.note = plain(view.backend, "dim")
         running = view.state in ("running", "paused", "stopping")
         self.foot = (
-            (("p", "accent"), (" pause / resume   ", "dim"), ("s", "accent"), (" stop after this cycle", "dim"))
+            (
+                ("p", "key:training.pause"),
+                (" pause / resume   ", "dim"),
+                ("s", "key:training.stop"),
+                (" stop after this cycle", "dim"),
+            )
             if running
             else EMPTY
         )
@@ -49,7 +54,7 @@ class LoopPanel(Box):
         if view.state == "idle" and not view.cycles:
             return [
                 plain("no training yet", "dim"),
-                (("w", "accent"), (" runs the weekend: data, then these cycles, then the groups", "dim")),
+                (("w", "key:weekend"), (" runs the weekend: data, then these cycles, then the groups", "dim")),
             ]
         share = view.cycle / view.cycles if view.cycles else None
         head = joined([((f"cycle {f.count(view.cycle)} / {f.count(view.cycles)}", "strong"),)])
