@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 from textual import events
 from textual.app import ComposeResult
 from textual.errors import NoWidget
-from textual.geometry import Offset
+from textual.geometry import Offset, Size
 from textual.screen import ModalScreen, Screen
 from textual.widget import Widget
 
@@ -96,6 +96,7 @@ class JumpScreen(ModalScreen[Target | None]):
         super().__init__()
         self._targets = dict(zip(labels(len(targets)), targets, strict=False))
         self._typed = ""
+        self._size_at_start: Size | None = None
 
     def compose(self) -> ComposeResult:
         for label, target in self._targets.items():
@@ -121,3 +122,8 @@ class JumpScreen(ModalScreen[Target | None]):
 
     def on_click(self) -> None:
         self.dismiss(None)
+
+    def on_resize(self, event: events.Resize) -> None:
+        if self._size_at_start not in (None, event.size):  # the letters would stand on other things
+            self.dismiss(None)
+        self._size_at_start = event.size
