@@ -26,10 +26,9 @@ EMPTY: Line = ()
 
 
 class Inked(Protocol):
-    """What a box needs of its app: the style of every ink (``themes.ink_styles``), the keys in force by id."""
+    """What a box needs of its app: the style of every ink (``themes.ink_styles``)."""
 
     ink_styles: Mapping[str, Style]
-    shown_keys: Mapping[str, str]
 
 
 def plain(text: str, ink: str = "text") -> Line:
@@ -208,8 +207,9 @@ class Box(Widget):
         return tuple(out)
 
     def key_of(self, command: str, default: str = "?") -> str:
-        """The key of a command as the operator has it, to be printed."""
-        return cast("Inked", self.app).shown_keys.get(command, default)
+        """The key of a command as the operator has it, to be printed; ``default`` in an app without keys."""
+        keys: Mapping[str, str] = getattr(self.app, "shown_keys", {})
+        return keys.get(command, default)
 
     def ink(self, name: str) -> Style:
         return cast("Inked", self.app).ink_styles[name]
