@@ -176,7 +176,7 @@ async def test_without_colour_the_remembered_theme_stays_as_it_was(
 
 def write_often(path: Path, name: str) -> None:
     layout = LayoutFile(path)
-    for number in range(300):
+    for number in range(100):
         layout.content["screen"] = f"{name}{number}"
         layout.save()
 

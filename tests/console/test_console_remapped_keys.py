@@ -330,7 +330,7 @@ def test_a_wrong_key_file_stops_the_start_before_any_engine_with_one_sentence(tm
     home = tmp_path / "home"
     home.mkdir()
     (home / "console.toml").write_text('[keys]\nflatten = "f9"\n', encoding="utf-8")
-    for arguments in ((), ("console",), ("keys",)):
+    for arguments in ((), ("keys",)):
         refused = tshc(home, tmp_path, *arguments)
         assert refused.returncode == 2
         assert "flatten must keep F12" in refused.stderr
