@@ -423,6 +423,13 @@ class TshConsole(App[None]):
             )
         self.exit(message=said)
 
+    def _when_palette_is_gone(self, act: Callable[[], None]) -> None:
+        def then() -> None:
+            if self.is_running and self.screen_stack:  # else the console closes meanwhile
+                act()
+
+        self.set_timer(0.1, then)
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: every command by name."""
         for mode in MODES:
@@ -479,9 +486,11 @@ class TshConsole(App[None]):
                 lambda box=box: self.exporter.tables([box]),
             )
         yield SystemCommand(
-            "Export the screen as SVG", "into exports", lambda: self.set_timer(0.1, self.action_export_screen)
+            "Export the screen as SVG",
+            "into exports",
+            lambda: self._when_palette_is_gone(self.action_export_screen),
         )
-        yield SystemCommand("Jump", "a letter on everything", lambda: self.set_timer(0.1, self.action_jump))
+        yield SystemCommand("Jump", "a letter on everything", lambda: self._when_palette_is_gone(self.action_jump))
         yield SystemCommand("Stop the engine", "asks; open positions would be left alone", self.ask_shutdown)
         yield SystemCommand(
             "Quit", f"closes the console; the engine goes on ({self.shown_keys['quit']})", self.action_quit

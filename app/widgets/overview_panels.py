@@ -89,12 +89,7 @@ class NextPanel(Box):
         if not self._view.next:
             return [
                 plain("nothing is planned", "dim"),
-                (
-                    ("w", "key:weekend"),
-                    (" runs the weekend, ", "dim"),
-                    ("d", "key:weekday"),
-                    (" the market day", "dim"),
-                ),
+                (("w", "accent"), (" runs the weekend, ", "dim"), ("d", "accent"), (" the market day", "dim")),
             ]
         lines: list[Line] = []
         for item in self._view.next:
@@ -143,7 +138,7 @@ class EvidencePanel(Box):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Evidence", id=id)
-        self.note = (("6", "key:go.evidence"), (" more", "dim"))
+        self.note = (("6", "accent"), (" more", "dim"))
         self._said: tuple[str, ...] = ()
 
     def show(self, view: OverviewView) -> None:
@@ -152,7 +147,7 @@ class EvidencePanel(Box):
 
     def draw(self, width: int) -> Sequence[Line]:
         if not self._said:
-            return [plain("no group is selected yet", "dim"), (("w", "key:weekend"), (" runs the weekend", "dim"))]
+            return [plain("no group is selected yet", "dim"), (("w", "accent"), (" runs the weekend", "dim"))]
         return [plain(piece) for text in self._said for piece in f.wrapped(text, width, 2)]
 
 
@@ -174,7 +169,7 @@ class AlertsTable(Table[AlertView]):
         ordered = sorted(alerts, key=lambda a: (a.acknowledged, -a.at.timestamp()))
         waiting = sum(1 for a in alerts if not a.acknowledged)
         self.note = plain(f"{waiting} to acknowledge", "warn") if waiting else EMPTY
-        self.foot_note = (("k", "key:overview.acknowledge"), (" acknowledge", "dim")) if waiting else EMPTY
+        self.foot_note = (("k", "accent"), (" acknowledge", "dim")) if waiting else EMPTY
         self.show(ordered)
 
     def key(self, row: AlertView) -> str:
@@ -208,7 +203,7 @@ class StagesPanel(Box):
         if not self._stages:
             return [
                 plain("no run yet", "dim"),
-                (("w", "key:weekend"), (" starts the weekend: data, training, pruning, groups", "dim")),
+                (("w", "accent"), (" starts the weekend: data, training, pruning, groups", "dim")),
             ]
         name = max(len(stage.stage) for stage in self._stages)
         return [self._stage_line(stage, name, width) for stage in self._stages]
@@ -238,7 +233,7 @@ class RecentPanel(Box):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Lately", id=id)
-        self.note = (("7", "key:go.journal"), (" journal", "dim"))
+        self.note = (("7", "accent"), (" journal", "dim"))
         self._events: list[EventView] = []
 
     def show(self, events: Sequence[EventView]) -> None:
