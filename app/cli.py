@@ -18,7 +18,7 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from app import cli_console, cli_engine, cli_qual, cli_runs, cli_web, cli_workbook
+from app import cli_alerts, cli_board, cli_console, cli_engine, cli_qual, cli_runs, cli_web, cli_workbook
 from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
@@ -163,6 +163,9 @@ def weekend(
     cycles: Annotated[int | None, typer.Option(help="Training cycles.")] = None,
     search_budget: Annotated[str | None, typer.Option(help="Wall time of the search: 60s, 24h.")] = None,
     search_tests: Annotated[int | None, typer.Option(help="Fixed tests an anchor: reproducible.")] = None,
+    cluster: Annotated[
+        str | None, typer.Option(help="Search on a dask cluster: tcp://host:8786, or local:4.", show_default=False)
+    ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the training proposals.")] = None,
     backend: Annotated[str | None, typer.Option(help="native or workbook.")] = None,
     verify: Annotated[int | None, typer.Option(help="Batches a cycle computed by the other backend too.")] = None,
@@ -179,6 +182,7 @@ def weekend(
         "cycles": cycles,
         "budget_s": search_budget,
         "tests": search_tests,
+        "cluster": cluster,
         "seed": seed,
         "backend": backend,
         "verify": verify,
@@ -240,6 +244,12 @@ def unlatch(context: typer.Context, home: HomeOption = None) -> None:
 def status(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
     """The engine's strip: mode, links, market time, equity, positions."""
     _run(cli_runs.status(_options(context, home, as_json, None)))
+
+
+@app.command()
+def board(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
+    """The GO / NO-GO board: every gate before the open with its number. Exit code 0 on GO, 1 otherwise."""
+    _run(cli_board.board(_options(context, home, as_json, None)))
 
 
 @app.command()
@@ -319,6 +329,34 @@ def qual_prompts(
 ) -> None:
     """Checks and lists the prompt files in force."""
     raise typer.Exit(cli_qual.list_prompts(_options(context, home, as_json, settings)))
+
+
+alerts = typer.Typer(help="Alerts: what waits, and a test.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(alerts, name="alerts")
+
+
+@alerts.command("test")
+def alerts_test(
+    context: typer.Context, home: HomeOption = None, settings: Set = None, as_json: Json = False
+) -> None:
+    """Sends a test by every sink and says what became of it. Exit code 1 when one failed."""
+    _run(cli_alerts.test_sinks(_options(context, home, as_json, settings)))
+
+
+@alerts.command("list")
+def alerts_list(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
+    """The engine's alerts, those that wait to be acknowledged first."""
+    _run(cli_alerts.list_alerts(_options(context, home, as_json, None)))
+
+
+@alerts.command("ack")
+def alerts_ack(
+    context: typer.Context,
+    key: Annotated[str | None, typer.Argument(help="The alert's key; without it, all that wait.")] = None,
+    home: HomeOption = None,
+) -> None:
+    """Acknowledges an alert: it is not told again."""
+    _run(cli_alerts.acknowledge(_options(context, home, False, None), key))
 
 
 engine = typer.Typer(help="The engine process of the home folder.", no_args_is_help=True, rich_markup_mode=None)

@@ -33,7 +33,8 @@ def open_console(options: Options) -> int:
         start_engine(home, settings, options.engine_arguments(), lambda step: say(f"engine: {step}"))
     client = EngineClient(home, read_only=options.read_only)
     layout = LayoutFile.of(home, read_only=options.read_only)
-    TshConsole(client, read_only=options.read_only, wishes=wishes, layout=layout).run()
+    osc = settings.alerts.osc
+    TshConsole(client, read_only=options.read_only, wishes=wishes, layout=layout, osc=osc).run()
     return EXIT_DONE
 
 

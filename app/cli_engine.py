@@ -15,6 +15,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from app.cli_alerts import alert_checks
 from app.engine_process import engine_record, engine_runs, start_engine, stop_engine_by_force, wait_until_stopped
 from app.headless import attached, command
 from app.options import Options, print_json, say
@@ -129,6 +130,7 @@ async def doctor(options: Options) -> int:
     if effective.settings.broker.mode is not Mode.SIM:
         checks.append(_checked("alpaca keys", lambda: load_credentials().masked))
     checks += _news_checks(effective.settings.qual)
+    checks += alert_checks(effective.settings)
     rows = list(effective.rows())
     if options.as_json:
         print_json(

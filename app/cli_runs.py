@@ -8,6 +8,7 @@ from typing import Any
 
 from rich.console import Console
 
+from app.cli_board import WORDS
 from app.client import EngineClient
 from app.engine_process import engine_runs
 from app.headless import Follower, attached, command
@@ -250,4 +251,7 @@ def _print_list(client: EngineClient, options: Options) -> None:
         mark = "✓" if row.chosen else " "
         news = "no news" if row.news_score is None else f"{row.news_score:+.2f} {row.news_label}"
         print(f" {mark} {row.rank:>2}  {row.symbol:<6} {row.score:6.3f}  {news:<16} {row.veto or row.reason}")
+    print(
+        f"board: {WORDS[client.state.board.verdict]}, {client.state.board.summary}  ('tshc board' lists the gates)"
+    )
     print(f"approve with: tshc approve {view.list_hash[:8]}")

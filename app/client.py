@@ -31,6 +31,7 @@ from engine.control import PROTOCOL_VERSION, Answer
 from engine.errors import OperatorError
 from engine.home import Home
 from engine.views import (
+    BoardView,
     EventView,
     FlattenView,
     GroupsView,
@@ -43,7 +44,7 @@ from engine.views import (
     View,
 )
 
-LOST_AFTER_S = 2.0  # without a frame (the heartbeat comes every second)
+LOST_AFTER_S = 1.5  # without a frame; with the next look and paint the strip says so within 2 s
 WATCH_S = 0.2
 EVENTS_KEPT = 5000
 LARGEST_FRAME = 64 << 20
@@ -58,6 +59,7 @@ VIEWS: dict[str, type[View]] = {
     "shortlist": ShortlistView,
     "positions": PositionsView,
     "flatten": FlattenView,
+    "board": BoardView,
 }
 
 log = logging.getLogger(__name__)
@@ -83,6 +85,7 @@ class EngineState:
         self.shortlist = ShortlistView()
         self.positions = PositionsView()
         self.flatten = FlattenView()
+        self.board = BoardView()
         self.events: deque[EventView] = deque(maxlen=EVENTS_KEPT)
         self.seq = 0  # of the newest event
         self.revision = 0

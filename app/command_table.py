@@ -75,10 +75,11 @@ def everywhere_lines(commands: Sequence[Command], *, brief: bool = False) -> Lin
 
 
 def _run(keys: Sequence[str]) -> str:
-    """``1 … 7`` for digits in a row."""
-    in_row = len(keys) > 2 and all(k.isdigit() for k in keys) and [int(k) for k in keys] == sorted(map(int, keys))
-    if in_row and int(keys[-1]) - int(keys[0]) == len(keys) - 1:
-        return f"{keys[0]} … {keys[-1]}"
+    """``1 … 7 g`` for digits in a row and others behind them."""
+    digits = [key for key in keys if key.isdigit()]
+    first = list(map(int, digits))
+    if len(digits) > 2 and keys[: len(digits)] == digits and first == list(range(first[0], first[-1] + 1)):
+        return " ".join([f"{digits[0]} … {digits[-1]}", *keys[len(digits) :]])
     return " ".join(keys)
 
 

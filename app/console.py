@@ -7,6 +7,7 @@ run in workers and their answers come back as one line at the bottom.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -18,6 +19,7 @@ from textual.screen import Screen
 
 from app import formatting as f
 from app import themes
+from app.alert_ringer import AlertRinger
 from app.client import EngineClient, Link
 from app.command_table import every_command, everywhere_lines, screen_lines
 from app.dialogs.confirm import ConfirmDialog
@@ -30,6 +32,7 @@ from app.jump import JumpScreen, Target, targets_of
 from app.keys import Wish, keymap, remapped
 from app.layout import LayoutFile
 from app.screens.base import ConsoleScreen
+from app.screens.board import BoardScreen
 from app.screens.evidence import EvidenceScreen
 from app.screens.groups import GroupsScreen
 from app.screens.journal import JournalScreen
@@ -37,6 +40,7 @@ from app.screens.overview import OverviewScreen
 from app.screens.positions import PositionsScreen
 from app.screens.shortlist import ShortlistScreen
 from app.screens.training import TrainingScreen
+from app.widgets.board_panel import board_summary
 from app.widgets.box import EMPTY, Line, joined, plain
 from app.widgets.positions_panels import GONE
 from engine.control import Answer
@@ -44,6 +48,9 @@ from engine.views import ShortlistView
 
 PAINT_S = 0.25
 MODES = ("overview", "training", "groups", "shortlist", "positions", "evidence", "journal")
+
+
+NUMBERED = MODES  # inside the class MODES are all screens, also those that have a letter
 
 
 class TshConsole(App[None]):
@@ -63,10 +70,13 @@ class TshConsole(App[None]):
         "positions": PositionsScreen,
         "evidence": EvidenceScreen,
         "journal": JournalScreen,
+        "board": BoardScreen,
     }
     DEFAULT_MODE = "overview"
     BINDINGS: ClassVar[list[BindingType]] = [
-        *(Binding(str(i), f"go('{mode}')", mode, id=f"go.{mode}") for i, mode in enumerate(MODES, start=1)),
+        *(Binding(str(i), f"go('{mode}')", mode, id=f"go.{mode}") for i, mode in enumerate(NUMBERED, start=1)),
+        Binding("g", "go('board')", "board", id="go.board", tooltip="board"),
+        Binding("u", "unlatch", "unlatch", id="unlatch", tooltip="allow entries again after a latch (asks)"),
         Binding("w", "weekend", "weekend", id="weekend", tooltip="run the weekend: asks for cycles and budget"),
         Binding(
             "d", "weekday", "day", id="weekday", tooltip="run the market day up to the trade list, then trade"
@@ -93,6 +103,7 @@ class TshConsole(App[None]):
         weekend_defaults: WeekendDefaults | None = None,
         wishes: Mapping[str, Wish] | None = None,
         layout: LayoutFile | None = None,
+        osc: str = "auto",
     ) -> None:
         self.default_commands = every_command(type(self))
         self.commands = remapped(self.default_commands, wishes or {})
@@ -113,6 +124,7 @@ class TshConsole(App[None]):
         known = layout.text("theme") if layout is not None else ""
         start = known if known in self.available_themes else themes.DEFAULT
         self.theme = start if self._colour else themes.ANSI.name
+        self.ringer = AlertRinger(osc)
 
     def get_css_variables(self) -> dict[str, str]:
         variables = super().get_css_variables()
@@ -142,6 +154,7 @@ class TshConsole(App[None]):
             if isinstance(screen, ConsoleScreen | Dialog) and screen.ready:
                 screen.paint(self.client)
         self.remember()
+        self.ring()
 
     def remember(self) -> None:
         """Keeps the layout as it is now, if it changed; what is wrong with its file is said once."""
@@ -158,6 +171,13 @@ class TshConsole(App[None]):
         if layout.trouble:
             self.say(layout.trouble, wrong=True)
             layout.trouble = ""
+
+    def ring(self) -> None:
+        """Alerts at this terminal: textual's own driver writes, so nothing comes between the parts of a frame."""
+        if self.client.link is Link.LIVE:
+            wanted = self.ringer.ring(self.client.state.overview.alerts, os.environ)
+            if wanted and self._driver is not None and not self.is_web:
+                self._driver.write(wanted)
 
     def say(self, text: str, *, wrong: bool = False) -> None:
         """One line at the bottom, for a while."""
@@ -220,8 +240,14 @@ class TshConsole(App[None]):
                 plain("at the market, now; the other positions stay as they are", "dim"),
             ]
 
-        dialog = ConfirmDialog(f"Sell {symbol} now?", lines(self.client), yes="Sell", live=lines)
+        dialog = ConfirmDialog(
+            f"Sell {symbol} now?", lines(self.client), yes="Sell", word=self._live_word("SELL"), live=lines
+        )
         self._ask(dialog, lambda: self.send("exit_position", {"symbol": symbol}, done=f"{symbol} is being sold"))
+
+    def _live_word(self, word: str) -> str:
+        """On a live account what moves money asks for a typed word; elsewhere a key is enough."""
+        return word if self.client.state.status.mode == "live" else ""
 
     def ask_approval(self) -> None:
         """Approves exactly the list that the dialog showed: if another one came meanwhile, the engine refuses."""
@@ -230,12 +256,11 @@ class TshConsole(App[None]):
             self.say(f"nothing waits for approval ({view.state})", wrong=True)
             return
         arguments = {"session": view.session.isoformat(), "list_hash": view.list_hash}
-        live = self.client.state.status.mode == "live"
         dialog = ConfirmDialog(
             "Approve this trade list?",
             self._approval_lines(self.client, view),
             yes="Approve",
-            word="APPROVE" if live else "",
+            word=self._live_word("APPROVE"),
             live=lambda client: self._approval_lines(client, view),
         )
         self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
@@ -265,6 +290,7 @@ class TshConsole(App[None]):
                         (f.fit(row.reason, 60).rstrip(), "dim"),
                     )
                 )
+        lines += [EMPTY, *board_summary(client.state.board, status.market_time, 70)]
         lines += [EMPTY, *(plain(text, "dim") for text in client.state.overview.evidence)]
         lines.append(
             (
@@ -313,24 +339,59 @@ class TshConsole(App[None]):
             swap()
 
     def ask_shutdown(self) -> None:
-        status = self.client.state.status
-        held = status.positions_open
-        said = [plain(f"the engine of {self.client.home.folder} ends: no streams, no stages, no exits")]
-        if held:
-            said.append(plain(f"{held} open positions would be managed by NOBODY until it runs again", "alarm"))
-        dialog = ConfirmDialog("Stop the engine?", said, yes="Stop it", word="STOP" if held else "")
-        self._ask(dialog, lambda: self.send("shutdown", done="the engine stops"))
+        """Stops the engine: what it holds is shown live, because it would be managed by nobody."""
+
+        def lines(client: EngineClient) -> Sequence[Line]:
+            said = [plain(f"the engine of {client.home.folder} ends: no streams, no stages, no exits")]
+            held = client.state.status.positions_open
+            if held:
+                said.append(self._exposure(client))
+                said.append(
+                    plain(f"{held} open positions would be managed by NOBODY until it runs again", "alarm")
+                )
+            return said
+
+        word = "STOP" if self.client.state.status.positions_open else ""
+        arguments = {"force": True} if word else {}  # the typed word is the force
+        dialog = ConfirmDialog("Stop the engine?", lines(self.client), yes="Stop it", word=word, live=lines)
+        self._ask(dialog, lambda: self.send("shutdown", arguments, done="the engine stops"))
+
+    @staticmethod
+    def _exposure(client: EngineClient) -> Line:
+        """What is in the market now."""
+        status = client.state.status
+        return joined(
+            [
+                ((f"{status.positions_open}", "strong"), (" positions", "dim")),
+                ((f.money(status.exposure), "strong"), (" $", "dim")),
+                (("day ", "dim"), (f"{f.money(status.day_pnl, signed=True)} $", "text")),
+                plain(f"{status.mode.upper()} {status.account}".rstrip(), "strong"),
+            ],
+            "   ",
+        )
+
+    def action_unlatch(self) -> None:
+        if not self.client.state.status.latched:
+            self.say("entries are not latched off")
+            return
+        self.ask_unlatch()
 
     def ask_unlatch(self) -> None:
-        said = [
-            plain(f"latched: {self.client.state.status.latched or 'no'}"),
-            plain("new entries are possible again"),
-        ]
-        dialog = ConfirmDialog("Allow entries again?", said, yes="Allow")
+        """Lets entries in again; shows why they are off and what is in the market, live."""
+
+        def lines(client: EngineClient) -> Sequence[Line]:
+            return [
+                (("latched: ", "dim"), (client.state.status.latched or "no", "strong")),
+                self._exposure(client),
+                plain("new entries are possible again", "dim"),
+            ]
+
+        word = self._live_word("UNLATCH")
+        dialog = ConfirmDialog("Allow entries again?", lines(self.client), yes="Allow", word=word, live=lines)
         self._ask(dialog, lambda: self.send("unlatch", done="entries allowed again"))
 
     def acknowledge_all(self) -> None:
-        waiting = [a for a in self.client.state.overview.alerts if not a.acknowledged]
+        waiting = [a for a in self.client.state.overview.alerts if a.waiting]
         if not waiting:
             self.say("no alert waits to be acknowledged")
         for alert in waiting:
@@ -436,6 +497,11 @@ class TshConsole(App[None]):
             yield SystemCommand(
                 f"Go to {mode}", f"key {self.shown_keys[f'go.{mode}']}", lambda mode=mode: self.action_go(mode)
             )
+        yield SystemCommand(
+            "GO / NO-GO board",
+            f"every gate before the open ({self.shown_keys['go.board']})",
+            lambda: self.action_go("board"),
+        )
         yield SystemCommand(
             "Weekend: run", f"data, training, pruning, groups ({self.shown_keys['weekend']})", self.action_weekend
         )

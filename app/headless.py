@@ -25,7 +25,9 @@ from engine.model import NEW_YORK
 from engine.views import EventView, StageView
 
 ENGINE_GONE_S = 20.0
-QUIET_KINDS = frozenset({"command_received", "link_changed", "reconciled", "order_sent", "order_changed"})
+QUIET_KINDS = frozenset(
+    {"command_received", "link_changed", "reconciled", "order_sent", "order_changed", "alert_told"}
+)
 
 
 @asynccontextmanager

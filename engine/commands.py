@@ -9,15 +9,17 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import asdict
 from datetime import date
 from typing import Any
 
 from pydantic import ValidationError
 
+from engine.alerts.desk import AlertDesk
 from engine.config import Settings
 from engine.control import LOOKING, Answer, Caller
 from engine.errors import OperatorError, RefusedError, UsageError
-from engine.events import AlertAcknowledged, AlertRaised, CommandReceived
+from engine.events import AlertRaised, CommandReceived
 from engine.pipeline.approval import ApprovalDesk
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.report import last_reports
@@ -35,6 +37,7 @@ WEEKEND_SETTINGS = {
     "exhaustive": "training.exhaustive",
     "budget_s": "search.budget_s",
     "tests": "search.tests",
+    "cluster": "search.cluster",
     "top_k": "search.top_k",
     "min_picks": "search.min_picks",
 }
@@ -45,8 +48,10 @@ log = logging.getLogger(__name__)
 class CommandTable:
     """The engine's answers. ``shutdown`` is called when a stop has been accepted."""
 
-    def __init__(self, room: EngineRoom, ready: Callable[[], str], shutdown: Callable[[str], None]) -> None:
-        self._room, self._ready, self._shutdown = room, ready, shutdown
+    def __init__(
+        self, room: EngineRoom, alerts: AlertDesk, ready: Callable[[], str], shutdown: Callable[[str], None]
+    ) -> None:
+        self._room, self._alerts, self._ready, self._shutdown = room, alerts, ready, shutdown
         self.approvals = ApprovalDesk(room)
         self.weekday = WeekdayCycle(room, self.approvals)
         self.weekend = WeekendCycle(room)
@@ -69,6 +74,7 @@ class CommandTable:
             "flatten": self._flatten,
             "unlatch": self._unlatch,
             "acknowledge": self._acknowledge,
+            "alerts_test": self._alerts_test,
             "report": self._report,
             "status": self._status,
             "shutdown": self._stop,
@@ -224,10 +230,16 @@ class CommandTable:
         return Answer(True)
 
     async def _acknowledge(self, arguments: dict[str, Any], caller: Caller) -> Answer:
-        key = str(arguments["key"])
-        self._room.bus.acknowledge(key)
-        self._room.bus.publish(AlertAcknowledged(key=key, by=caller.name))
-        return Answer(True)
+        """Answered when the acknowledgement is on disk."""
+        problem = await self._alerts.acknowledge(str(arguments["key"]), caller.name)
+        if not problem:
+            await self._room.desk.drift.accept(str(arguments["key"]))
+        return Answer(not problem, problem)
+
+    async def _alerts_test(self, arguments: dict[str, Any], caller: Caller) -> Answer:
+        """By every sink, now; answered with what became of it at each."""
+        outcomes = await self._alerts.test(caller.name)
+        return Answer(True, data={"outcomes": [asdict(outcome) for outcome in outcomes]})
 
     # --- looking, stopping -----------------------------------------------------------------
 

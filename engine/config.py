@@ -10,16 +10,28 @@ from __future__ import annotations
 
 import datetime as dt
 import difflib
+import ipaddress
 import json
 import os
 import re
+import shlex
 import tomllib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError, model_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from engine.brackets import DEFAULT_BRACKETS, Bracket, BracketTable
 from engine.errors import UsageError
@@ -144,6 +156,9 @@ class SearchSettings(Section):
     tests: int | None = Field(None, ge=1)  # fixed quota of tests per anchor: reproducible, not exhaustive
     objective: Literal["mean_minus_deviation", "mean", "worst_day"] = "mean_minus_deviation"
     permutations: int = Field(200, ge=0, le=100_000)  # shuffled searches behind a p-value; 0: none
+    cluster: str = Field(
+        "", pattern=r"^(|local:[1-9]\d{0,2}|(tcp|tls|ws|wss|ucx)://\S+)$"
+    )  # dask; "": this machine
 
     def thread_count(self) -> int:
         return self.threads or min(4, max(2, os.cpu_count() or 2))
@@ -235,6 +250,122 @@ class ExecutionSettings(Section):
         return self
 
 
+def quiet_window(text: str) -> tuple[dt.time, dt.time] | None:
+    """``"22:00-07:00"`` as begin and end (local times, the end not included); None for ""."""
+    if not text.strip():
+        return None
+    parts = re.fullmatch(r"([01]?\d|2[0-3]):([0-5]\d)\s*-\s*([01]?\d|2[0-3]):([0-5]\d)", text.strip())
+    if parts is None:
+        raise ValueError(f"'{text}' is not a window of the day; write 22:00-07:00, or leave it empty")
+    begin_hour, begin_minute, end_hour, end_minute = (int(part) for part in parts.groups())
+    begin, end = dt.time(begin_hour, begin_minute), dt.time(end_hour, end_minute)
+    if begin == end:
+        raise ValueError(f"'{text}' begins where it ends; write 22:00-07:00, or leave it empty")
+    return begin, end
+
+
+def ladder_steps(value: Any) -> Any:
+    """``"desktop+sound, webhook"`` as its steps; a list stays one. Every sink must be one of ALERT_SINKS."""
+    steps = [part for part in value.split(",") if part.strip()] if isinstance(value, str) else value
+    if not isinstance(steps, list | tuple):
+        return value
+    cleaned = []
+    for step in steps:
+        names = [name.strip() for name in str(step).split("+")]
+        wrong = [name for name in names if name not in ALERT_SINKS]
+        if wrong:
+            known = ", ".join(ALERT_SINKS)
+            raise ValueError(f"'{wrong[0]}' is no sink of alerts; there are {known}, joined with + in one step")
+        cleaned.append("+".join(names))
+    return tuple(cleaned)
+
+
+def words_of_command(value: Any) -> Any:
+    """``"paplay /usr/share/alarm.oga"`` as program and arguments (no shell); a list stays one."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return tuple(shlex.split(value))
+    except ValueError as error:
+        raise ValueError(f"{error}; write the command as a list of its words") from error
+
+
+ALERT_SINKS = ("desktop", "sound", "webhook")
+Interval = Annotated[float, BeforeValidator(seconds), Field(ge=0, allow_inf_nan=False)]
+Ladder = Annotated[tuple[str, ...], BeforeValidator(ladder_steps)]
+
+
+class AlertSettings(Section):
+    """How alerts leave the screen. A ladder names the sinks of each step, the later ones for who does not react.
+
+    An alert that nobody acknowledges is told again every ``*_repeat_s`` (0: told once), one step higher each time.
+    """
+
+    # auto: the attached consoles, and without one the machine's own notifications unless the broker is sim;
+    # always: these even then, and beside consoles.
+    desktop: Literal["auto", "always", "console", "off"] = "auto"
+    osc: Literal["auto", "9", "777", "both", "off"] = "auto"  # how a terminal is asked for a notification
+    bell: bool = True  # of the consoles' terminals, part of sound
+    sound_command: Annotated[tuple[str, ...], BeforeValidator(words_of_command)] = ()
+    webhook_url: str = ""  # gets a POST of JSON
+    webhook_secret_name: str = Field("", pattern=r"^([A-Za-z][A-Za-z0-9_]{0,63})?$")  # environment or keyring
+    webhook_timeout_s: Duration = 5.0
+    webhook_tries: int = Field(4, ge=1, le=10)
+    webhook_backoff_s: Duration = 1.0  # before the second try; doubles
+    notice: Ladder = ("desktop",)
+    warning: Ladder = ("desktop+sound", "webhook")
+    critical: Ladder = ("desktop+sound+webhook",)
+    notice_repeat_s: Interval = 0.0
+    warning_repeat_s: Interval = 600.0
+    critical_repeat_s: Interval = 120.0
+    repeat_limit: int = Field(30, ge=1, le=10_000)  # an alert is told so often at most
+    quiet: str = ""  # "22:00-07:00"; never holds back exits, flatten, unprotected positions, critical alerts
+    quiet_zone: str = ""  # of quiet: "Europe/Berlin"; "" is this machine's
+    approval_before_s: Duration = 600.0  # market seconds before the approval closes
+    disk_free_mb: int = Field(1000, ge=1)  # a tenth of it is critical
+
+    @field_validator("quiet")
+    @classmethod
+    def _a_window(cls, value: str) -> str:
+        quiet_window(value)
+        return value.strip()
+
+    @field_validator("quiet_zone")
+    @classmethod
+    def _a_zone(cls, value: str) -> str:
+        try:
+            if value:
+                ZoneInfo(value)
+        except (ValueError, ZoneInfoNotFoundError) as error:
+            raise ValueError(f"'{value}' is no time zone; write one like Europe/Berlin") from error
+        return value
+
+    @field_validator("webhook_url")
+    @classmethod
+    def _an_address(cls, value: str) -> str:
+        if not value:
+            return value
+        parts = urlsplit(value)  # it and the port raise ValueError in their own words
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.port == 0:
+            raise ValueError("write https://host/path")
+        if parts.username or parts.password:
+            raise ValueError("no name and no password in it; alerts.webhook_secret_name signs what is sent")
+        if parts.scheme == "http" and not is_private_host(parts.hostname):
+            raise ValueError(f"{parts.hostname} is not on this machine or a private network: use https://")
+        return value
+
+
+def is_private_host(host: str) -> bool:
+    """This machine or a private network, by its name or address alone."""
+    if host == "localhost" or host.endswith(".localhost"):
+        return True
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback or address.is_private or address.is_link_local
+
+
 class Settings(Section):
     """All settings of one home folder. Build it with ``load_settings``."""
 
@@ -248,6 +379,7 @@ class Settings(Section):
     daily: DailySettings = DailySettings()
     qual: QualSettings = QualSettings()
     execution: ExecutionSettings = ExecutionSettings()
+    alerts: AlertSettings = AlertSettings()
 
 
 @dataclass(frozen=True)
@@ -262,7 +394,17 @@ class EffectiveSettings:
         for section, values in self.settings.model_dump(mode="json").items():
             for key, value in values.items():
                 name = f"{section}.{key}"
-                yield name, str(value), self.origins.get(name, "default")
+                shown = masked_address(value) if name == "alerts.webhook_url" else str(value)
+                yield name, shown, self.origins.get(name, "default")
+
+
+def masked_address(url: str) -> str:
+    """A webhook's scheme and host: what follows is often its secret."""
+    if not url:
+        return ""
+    parts = urlsplit(url)
+    port = f":{parts.port}" if parts.port else ""
+    return f"{parts.scheme}://{parts.hostname}{port}/..."
 
 
 def valid_keys() -> list[str]:
@@ -372,7 +514,8 @@ def _plain_validation(error: ValidationError, origins: Mapping[str, str]) -> str
     for item in error.errors():
         name = ".".join(str(part) for part in item["loc"])
         origin = next((o for key, o in origins.items() if name.startswith(key)), "default")
-        shown = "" if isinstance(item.get("input"), dict) else f" (it is {item.get('input')!r})"
+        hidden = isinstance(item.get("input"), dict) or name == "alerts.webhook_url"
+        shown = "" if hidden else f" (it is {item.get('input')!r})"
         lines.append(f"setting '{name}' from {origin}{shown}: {item['msg']}")
     return "; ".join(lines) + "; correct it there, 'tshc doctor' shows every value in force"
 

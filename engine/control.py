@@ -36,7 +36,7 @@ from engine.views import EventView, View
 
 PROTOCOL_VERSION = 1
 VIEW_PERIOD_S = 0.25
-HEARTBEAT_S = 1.0
+HEARTBEAT_S = 0.5
 QUEUE_LIMIT = 5000  # events a console may lag behind before it is dropped
 HELLO_TIMEOUT_S = 5.0
 
@@ -88,6 +88,11 @@ class ControlServer:
     def people(self) -> int:
         """How many consoles that may command are attached (an approval waits for them)."""
         return sum(1 for a in self._attached if not a.caller.read_only and a.caller.name == "console")
+
+    @property
+    def consoles(self) -> int:
+        """How many consoles are attached, those that only look included (an alert rings at all of them)."""
+        return sum(1 for a in self._attached if a.caller.name == "console")
 
     async def start(self) -> None:
         """Listens and writes the engine record; the lock makes a left-over socket file ours to replace."""

@@ -21,6 +21,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from engine.alerts.desk import AlertDesk
+from engine.alerts.in_force import open_sinks
+from engine.alerts.sink import Scrubber, secrets_of
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import Account
 from engine.broker.clock import MarketClock
@@ -107,6 +110,19 @@ class Engine:
         for event in await journal.last_events(500):
             board.add_event(event)
         bus = EventBus(journal, lambda: clock.now() if clock.known else None)
+        alerts = AlertDesk(
+            self.settings.alerts,
+            journal,
+            bus,
+            board,
+            self.home,
+            open_sinks(self.settings, consoles=lambda: control.consoles),
+            mode=self.settings.broker.mode.value,
+            scrub=Scrubber((venue.credentials.key, venue.credentials.secret, *secrets_of(os.environ))),
+            journal_problem=lambda: bus.failed or desk.desk.journal_problem,
+        )
+        await alerts.restore()
+        bus.on_alarm(alerts.take)
         bus.start()
         self._cleanup.push_async_callback(bus.stop)
         desk = ExecutionDesk(rest, venue.credentials, clock, journal, self.home, self.settings, bus)
@@ -129,7 +145,7 @@ class Engine:
             kernels_ready=warmup.ready,
             attended=lambda: control.people > 0,
         )
-        commands = CommandTable(room, warmup.not_ready, self.request_stop)
+        commands = CommandTable(room, alerts, warmup.not_ready, self.request_stop)
         control = ControlServer(self.home, board, commands.execute)
         status = StatusViews(room, warmup, commands)
 
@@ -141,6 +157,8 @@ class Engine:
         bus.listen(shown)
         await control.start()
         self._cleanup.push_async_callback(control.stop)
+        alerts.start()  # before the desk: what its start meets must be told
+        self._cleanup.push_async_callback(alerts.stop)
         await desk.start()
         self._cleanup.push_async_callback(desk.stop)
         self._cleanup.push_async_callback(commands.close)

@@ -10,16 +10,18 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import UTC, datetime
 
 from engine.errors import OperatorError
-from engine.events import AlertRaised, Event, Level, Progress
+from engine.events import AlertRaised, AlertRecovered, Event, Level, Progress
 from engine.journal import JournalDb
 from engine.views import EventView
 
 Listener = Callable[[Event, EventView], None]
+Alarm = Callable[[Event], bool]
 
 log = logging.getLogger(__name__)
 
@@ -33,8 +35,15 @@ class EventBus:
         self._listeners: list[Listener] = []
         self._writer: asyncio.Task[None] | None = None
         self._open_alerts: set[str] = set()
+        self._alarm: Alarm = self._first_of_its_key
         self._stop_entries: Callable[[str], Awaitable[None]] | None = None
+        self.commit_ms: float | None = None  # wall time of the last append
         self.failed: str = ""  # why the journal could not be written; entries must stop then
+
+    @property
+    def waiting(self) -> int:
+        """Events that are not in the journal yet."""
+        return self._queue.qsize()
 
     def listen(self, listener: Listener) -> None:
         """``listener`` is called for each journalled event, in order, in the engine's loop."""
@@ -44,19 +53,36 @@ class EventBus:
         """``stop_entries`` is awaited once, with the reason, when the journal can first not be written."""
         self._stop_entries = stop_entries
 
+    def on_alarm(self, alarm: Alarm) -> None:
+        """``alarm`` hears every event as it is published, before the journal; False drops it (a repeated alert).
+
+        Alerts come this way, because a disk that takes no events is one of the reasons for them.
+        """
+        self._alarm = alarm
+
     def publish(self, event: Event) -> None:
         """Takes an event. Progress is shown by the views alone; a repeated open alert is dropped."""
         if isinstance(event, Progress):
             return
-        if isinstance(event, AlertRaised):
-            if event.key in self._open_alerts:
-                return
-            self._open_alerts.add(event.key)
-        self._queue.put_nowait((event, datetime.now(UTC), self._market_now()))
+        at, market_at = datetime.now(UTC), self._market_now()
+        try:
+            is_news = self._alarm(event)
+        except Exception:  # whoever publishes trades: no fault of the alerts may reach it
+            log.exception("the alerts failed at: %s", event.text)
+            is_news = True
+        if is_news:
+            self._queue.put_nowait((event, at, market_at))
 
-    def acknowledge(self, key: str) -> None:
-        """An acknowledged alert may be raised again."""
-        self._open_alerts.discard(key)
+    def _first_of_its_key(self, event: Event) -> bool:
+        """Without an alert desk: an alert is news once, until it is over."""
+        if isinstance(event, AlertRecovered):
+            self._open_alerts.discard(event.key)
+        if not isinstance(event, AlertRaised):
+            return True
+        if event.key in self._open_alerts:
+            return False
+        self._open_alerts.add(event.key)
+        return True
 
     def start(self) -> None:
         self._writer = asyncio.create_task(self._write(), name="journal writer")
@@ -80,6 +106,7 @@ class EventBus:
     async def _store(self, event: Event, at: datetime, market_at: datetime | None) -> None:
         kind, text = event.kind(), event.text
         log.log(logging.WARNING if event.level in (Level.WARNING, Level.ALERT) else logging.INFO, "%s", text)
+        began = time.monotonic()
         try:
             seq = await self._journal.append(event, market_at)
         except (sqlite3.Error, OperatorError, OSError, ValueError) as error:
@@ -89,6 +116,7 @@ class EventBus:
             if first and self._stop_entries is not None:
                 await self._stop_entries(self.failed)
             return
+        self.commit_ms = (time.monotonic() - began) * 1000
         view = EventView(
             seq=seq,
             at=at,

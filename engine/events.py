@@ -108,15 +108,64 @@ class LinkChanged(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class AlertRaised(Event):
-    """Something the operator must see; ``key`` deduplicates it until it is acknowledged."""
+    """Something the operator must see; while it is open, the same ``key`` again only counts.
+
+    ``severity`` and ``topic`` as ``engine.alerts.alert`` names them; left empty, the key says both.
+    ``holds``: it describes a state and closes itself when that has ended.
+    """
 
     level: ClassVar[Level] = Level.ALERT
+    key: str
+    message: str
+    severity: str = ""
+    topic: str = ""
+    holds: bool = False
+
+    @property
+    def text(self) -> str:
+        return self.message
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertRecovered(Event):
+    """The reason of an alert is gone: it closes itself."""
+
+    level: ClassVar[Level] = Level.NOTICE
     key: str
     message: str
 
     @property
     def text(self) -> str:
-        return self.message
+        return f"over: {self.message}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertTold(Event):
+    """An alert left the engine; ``what``: raised, repeated, escalated, recovered."""
+
+    key: str
+    what: str
+    sink: str
+    detail: str
+
+    @property
+    def text(self) -> str:
+        return f"alert '{self.key}' {self.what}: {self.sink} {self.detail}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class AlertNotTold(Event):
+    """A sink could not pass an alert on."""
+
+    level: ClassVar[Level] = Level.WARNING
+    key: str
+    what: str
+    sink: str
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"alert '{self.key}' {self.what}: {self.sink} FAILED: {self.reason}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -447,6 +496,26 @@ class Reconciled(Event):
     def text(self) -> str:
         verdict = "clean" if self.clean else f"NOT clean: {self.detail}"
         return f"reconciled: {verdict}, {self.open_orders} orders, {self.positions} positions"
+
+
+DAY_LOSS = "daily loss"  # how the reason of a latch begins that the day's loss set
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftFound(AlertRaised):
+    """The engine and the broker disagree about something that nobody here did."""
+
+    ours: str
+    theirs: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class DriftEnded(AlertRecovered):
+    """Belief and broker agree again."""
+
+    @property
+    def text(self) -> str:
+        return f"drift settled: {self.message}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -24,7 +24,7 @@ def prepare_kernel_cache() -> Path:
     chosen = os.environ.get("NUMBA_CACHE_DIR")
     if chosen:
         return Path(chosen)
-    folder = Path(platformdirs.user_cache_dir("tsh-console")) / f"kernels-{_sources_digest()}"
+    folder = Path(platformdirs.user_cache_dir("tsh-console")) / f"kernels-{sources_digest()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".probe-{os.getpid()}"
@@ -38,14 +38,14 @@ def prepare_kernel_cache() -> Path:
     return folder
 
 
-def _sources_digest() -> str:
+def sources_digest() -> str:
     """Names the kernels' sources together: numba watches a kernel's own file, not what it inlines from others."""
     here = Path(__file__).parent
     sources = [*(here / "compute").rglob("*.py"), *(here / "decision").glob("*.py")]
     digest = hashlib.sha256()
     for source in sorted(sources):
         content = source.read_bytes()
-        if b"numba" in content:
+        if b"numba" in content or b"@kernel" in content:
             digest.update(content)
     return digest.hexdigest()[:12]
 

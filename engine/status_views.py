@@ -12,7 +12,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from engine.broker.broker_types import Account
@@ -21,21 +21,45 @@ from engine.commands import CommandTable
 from engine.compute.algorithms import ALGORITHMS
 from engine.decision.mp2_p2_group_discovery import stored_view
 from engine.decision.selection import verdict_parts
-from engine.events import AlertAcknowledged, AlertRaised, ApprovalEnded, DayClosed, Event, FillReceived
+from engine.events import ApprovalEnded, DayClosed, Event, FillReceived
+from engine.health import Health
 from engine.kernel_warmup import KernelWarmup
-from engine.model import NEW_YORK, Mode, Session
+from engine.model import NEW_YORK, UTC, Mode, Session
+from engine.pipeline.board_feed import BoardFeed
 from engine.pipeline.engine_room import EngineRoom
-from engine.pipeline.overview import DayFacts, next_event, next_items, week_tiles
+from engine.pipeline.overview import DayFacts, day_track, next_event, next_items, present_lines, week_tiles
 from engine.records import FinalGroup
 from engine.run_log import StageRun
-from engine.views import AlertView, EventView, LinkView, StageView, StatusView
+from engine.views import EventView, LinkView, StageView, StatusView
 
 PAINT_S = 0.25
 OVERVIEW_S = 1.0
 FILLS_TOGETHER_S = 0.2  # fills of one moment cost one request
-ALERTS_SHOWN = 20
 
 log = logging.getLogger(__name__)
+
+
+class DayTrack:
+    """The day's P&L over time in at most ``MOST`` points; when full, every second one goes."""
+
+    MOST = 160
+
+    def __init__(self) -> None:
+        self._day: date | None = None
+        self._points: list[float] = []
+        self._step, self._count = 1, 0
+
+    def add(self, day: date, percent: float | None) -> tuple[float, ...]:
+        """Takes the value of this moment (None: nothing to add); all points of ``day``."""
+        if day != self._day:
+            self._day, self._points, self._step, self._count = day, [], 1, 0
+        if percent is not None:
+            if self._count % self._step == 0:
+                self._points.append(round(percent, 4))
+            self._count += 1
+            if len(self._points) > self.MOST:
+                self._points, self._step = self._points[::2], self._step * 2
+        return tuple(self._points)
 
 
 class StatusViews:
@@ -43,14 +67,16 @@ class StatusViews:
 
     def __init__(self, room: EngineRoom, warmup: KernelWarmup, commands: CommandTable) -> None:
         self._room, self._warmup, self._commands = room, warmup, commands
+        self._board_feed = BoardFeed(room)
+        self._health = Health(room, commands.weekend.workers)
         self._account: Account | None = None
         self._broker = LinkView(state="connecting")
         self._sessions: list[Session] = []
         self._facts: dict[date, DayFacts] = {}
-        self._alerts: dict[str, AlertView] = {}
         self._weekend: tuple[StageView, ...] = ()
         self._evidence: tuple[str, ...] = ()
         self._day_low: tuple[date, float] | None = None
+        self._day_track = DayTrack()
         self._tasks: list[asyncio.Task[None]] = []
         self._money_moved = asyncio.Event()  # a fill: the account is read at once
         simulated = room.settings.broker.mode is Mode.SIM
@@ -60,6 +86,7 @@ class StatusViews:
         for event in await self._room.journal.recent(("day_closed", "approval_ended"), 50):
             self._remember(event.kind, event.data)
         await self._read_weekend()
+        self._health.start()
         self._tasks = [
             asyncio.create_task(self._every(self._clock_s, self._poll_clock), name="clock"),
             asyncio.create_task(self._every(0.0, self._watch_account), name="account"),
@@ -68,20 +95,16 @@ class StatusViews:
         ]
 
     async def stop(self) -> None:
+        await self._health.stop()
         for task in self._tasks:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
 
     def on_event(self, event: Event, view: EventView) -> None:
-        """Alerts, day results and the end of runs change what the overview says."""
-        if isinstance(event, AlertRaised):
-            self._alerts[event.key] = AlertView(key=event.key, at=view.market_at or view.at, text=event.message)
-            while len(self._alerts) > ALERTS_SHOWN:
-                del self._alerts[next(iter(self._alerts))]
-        elif isinstance(event, AlertAcknowledged) and event.key in self._alerts:
-            self._alerts[event.key] = self._alerts[event.key].model_copy(update={"acknowledged": True})
-        elif isinstance(event, FillReceived):
+        """Day results and the end of runs change what the overview says (its alerts are the alert desk's)."""
+        self._board_feed.decided(view.kind)
+        if isinstance(event, FillReceived):
             self._money_moved.set()
         elif isinstance(event, DayClosed | ApprovalEnded):
             self._remember(event.kind(), view.data)
@@ -104,13 +127,15 @@ class StatusViews:
     # --- polling ---------------------------------------------------------------------------
 
     async def _poll_clock(self) -> None:
-        began = time.monotonic()
+        began, asked = time.monotonic(), datetime.now(UTC)
         try:
-            await self._room.clock.refresh()
+            reading = await self._room.clock.refresh()
         except BrokerError as error:
             self._broker = LinkView(state="down", detail=str(error)[:200])
             return
-        self._broker = LinkView(state="live", latency_ms=round((time.monotonic() - began) * 1000, 1))
+        took = time.monotonic() - began
+        self._broker = LinkView(state="live", latency_ms=round(took * 1000, 1))
+        self._health.answered(took * 1000, (reading.at - asked).total_seconds() - took / 2)
 
     async def _watch_account(self) -> None:
         """Reads the account now, then waits for a fill or the period, whichever is first."""
@@ -160,6 +185,7 @@ class StatusViews:
             positions_open=len(held),
             orders_open=sum(1 for o in board.positions.orders if o.status in _OPEN_STATUSES),
             latched=room.desk.latched or room.bus.failed,
+            drift=(*room.desk.drift.texts, *self._model_drift()),
             cycles=room.settings.training.cycles,
             search_budget_s=room.settings.search.budget_s,
             kernels=self._warmup.text,
@@ -169,14 +195,25 @@ class StatusViews:
         room, board = self._room, self._room.board
         now = room.clock.now()
         today = now.astimezone(NEW_YORK).date()
+        session = next((s.day for s in self._sessions if now < s.close), None)
+        board.board = await self._board_feed.view(self._sessions, self._broker)
         positions = board.status.positions_open
         account = self._account
+        if board.refresh_stages is not None:
+            board.refresh_stages()
         stages = board.overview.stages
         is_weekend = any(s.stage == "mp1_loop" for s in stages)
         board.overview = board.overview.model_copy(
             update={
                 "week": week_tiles(
-                    today, self._sessions, self._facts, stages if is_weekend else self._weekend, positions
+                    now,
+                    self._sessions,
+                    self._facts,
+                    stages if is_weekend else self._weekend,
+                    present_lines(session, board.shortlist, board.positions),
+                ),
+                "track": day_track(
+                    now, self._sessions, room.settings.execution, room.settings.data.settle_minutes
                 ),
                 "next": next_items(
                     now,
@@ -190,10 +227,19 @@ class StatusViews:
                 "cash": account.cash if account else None,
                 "buying_power": account.buying_power if account else None,
                 "day_low_pct": self._low(today),
+                "day_track": self._day_track.add(today, self._day_pct() if room.clock.is_open else None),
                 "evidence": self._evidence,
-                "alerts": tuple(self._alerts.values()),
+                "health": self._health.rows(self._broker),
             }
         )
+
+    def _model_drift(self) -> tuple[str, ...]:
+        """Today's candidate count against the training week, while that list may still be traded."""
+        room = self._room
+        view, board = room.board.shortlist, room.board.board
+        if not view.drift or view.state not in ("pending", "approved") or view.session != board.session:
+            return ()
+        return (view.drift,)
 
     def _day_pct(self) -> float | None:
         account = self._account
@@ -213,9 +259,9 @@ class StatusViews:
         groups = self._room.board.groups
         if groups.state not in ("running", "paused"):
             return ""
-        return f"{groups.elapsed_s:.0f} of {groups.budget_s:.0f} s" + (
-            " paused" if groups.state == "paused" else ""
-        )
+        share = groups.elapsed_s / groups.budget_s * 100 if groups.budget_s else 0.0
+        paused = " paused" if groups.state == "paused" else ""
+        return f"{groups.elapsed_s:.0f} of {groups.budget_s:.0f} s, {share:.0f} %{paused}"
 
     # --- what the journal and the tables remember ------------------------------------------------
 
@@ -233,7 +279,9 @@ class StatusViews:
         outcome, groups = await self._room.stocks.final_groups()
         chosen = sorted((g for g in groups if g.selected is not None), key=lambda g: g.selected or 0)
         if outcome is not None:
-            self._evidence = evidence_lines(chosen)
+            ledger = await self._room.journal.ledger()
+            weeks = len({entry.week for entry in ledger if entry.selected == 1})
+            self._evidence = evidence_lines(chosen, weeks)
             if self._room.board.groups.state == "idle":
                 self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()))
 
@@ -244,12 +292,27 @@ _OPEN_STATUSES = frozenset(
 )
 
 
-def evidence_lines(chosen: list[FinalGroup]) -> tuple[str, ...]:
-    """What is known about the selected groups beyond their own five days, in plain words."""
-    lines = []
+BEST_GRADE_WEEKS, LEAST_WEEKS = 12, 8  # ledger weeks that grade A, and B, need (CONTRACTS, Evidence)
+
+
+def evidence_lines(chosen: list[FinalGroup], ledger_weeks: int) -> tuple[str, ...]:
+    """What is known about the selected groups beyond their own five days, in plain words.
+
+    ``ledger_weeks``: weeks that the forward ledger holds of traded groups. A negative hold-out is grade D
+    whatever the ledger says; with fewer weeks than grade B needs it is C; more is for the ledger to judge.
+    """
+    if not chosen:
+        return ()
+    first = chosen[0]
+    grade, advice = "", ""
+    if first.holdout_mean is not None and first.holdout_mean < 0:
+        grade, advice = "grade D, hold-out negative; ", ": no trade"
+    elif ledger_weeks < LEAST_WEEKS:
+        grade, advice = "grade C, undecided; ", ": paper only"
+    lines = [f"{grade}ledger {ledger_weeks} of {BEST_GRADE_WEEKS} weeks{advice}"]
     for group in chosen:
         name = "A" if group.selected == 1 else "B"
-        luck = verdict_parts(group.verdict)[1] or "p not measured"
+        luck = verdict_parts(group.verdict)[1].partition(" (")[0] or "p not measured"
         holdout = (
             "hold-out: no picks"
             if group.holdout_mean is None
@@ -257,8 +320,6 @@ def evidence_lines(chosen: list[FinalGroup]) -> tuple[str, ...]:
         )
         lines.append(f"group {name}  {holdout}")
         lines.append(f"group {name}  {luck}")
-    if chosen:
-        lines.append("five days decide nothing and no forward ledger is kept yet: paper only")
     return tuple(lines)
 
 

@@ -7,8 +7,10 @@ a thousand ticks cost one message and a slow console can only miss what is alrea
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 
 from engine.views import (
+    BoardView,
     EventView,
     FlattenView,
     GroupsView,
@@ -35,8 +37,10 @@ class ViewBoard:
         self.shortlist = ShortlistView()
         self.positions = PositionsView()
         self.flatten = FlattenView()
+        self.board = BoardView()
         self.events: deque[EventView] = deque(maxlen=EVENTS_ON_ATTACH)
         self.seq = 0
+        self.refresh_stages: Callable[[], None] | None = None  # of the run under way: its seconds go on
 
     def add_event(self, event: EventView) -> None:
         self.events.append(event)
@@ -52,6 +56,7 @@ class ViewBoard:
             "shortlist": self.shortlist,
             "positions": self.positions,
             "flatten": self.flatten,
+            "board": self.board,
         }
 
     def snapshot(self) -> Snapshot:
@@ -64,5 +69,6 @@ class ViewBoard:
             shortlist=self.shortlist,
             positions=self.positions,
             flatten=self.flatten,
+            board=self.board,
             events=tuple(self.events),
         )

@@ -37,7 +37,7 @@ class StatusView(View):
     broker: LinkView = LinkView()
     prices: LinkView = LinkView()
     orders: LinkView = LinkView()
-    watchdog: str = ""  # "" when no search runs
+    watchdog: str = ""  # "372 of 86400 s, 0 %": budget used; "" when no search runs
     market_time: datetime | None = None
     clock_rate: float = 1.0  # market seconds per wall second
     market_open: bool = False
@@ -50,6 +50,7 @@ class StatusView(View):
     positions_open: int = 0
     orders_open: int = 0
     latched: str = ""  # reason while entries are latched off
+    drift: tuple[str, ...] = ()  # where the engine and the broker, or today and the training week, disagree
     cycles: int = 0  # training cycles that a weekend run does unless told otherwise
     search_budget_s: float = 0.0  # wall seconds, likewise
     kernels: str = ""  # "compiling kernels 7/14" at first use, "" when ready
@@ -60,6 +61,15 @@ class DayTile(View):
     title: str
     lines: tuple[str, ...] = ()
     state: Literal["past", "present", "future", "no_trade", "failed"] = "future"
+    done: float = 0.0  # fraction of the day that has passed, market time
+
+
+class TrackMark(View):
+    """One moment of the trading day that is under way or comes next."""
+
+    at: datetime  # market time
+    text: str
+    state: Literal["past", "next", "future"] = "future"
 
 
 class NextItem(View):
@@ -70,9 +80,29 @@ class NextItem(View):
 
 class AlertView(View):
     key: str
-    at: datetime
+    at: datetime  # of the last time it was raised
     text: str
     acknowledged: bool = False
+    severity: Literal["notice", "warning", "critical"] = "warning"
+    count: int = 1  # how often it was raised
+    over: bool = False  # its reason is gone
+    rings: int = 0  # how often the attached consoles were asked to tell it; a rise is a request
+    ring_notice: bool = False  # ... with a desktop notification
+    ring_bell: bool = False  # ... with the bell
+
+    @property
+    def waiting(self) -> bool:
+        """Whether somebody must acknowledge it."""
+        return not self.acknowledged and not self.over
+
+
+class HealthRow(View):
+    """One part of the machine with what was measured; a part that is not measured has no row."""
+
+    name: str
+    state: Literal["good", "watch", "bad", "off"] = "good"
+    value: str  # the number with its unit
+    detail: str = ""
 
 
 class StageView(View):
@@ -87,13 +117,16 @@ class StageView(View):
 
 class OverviewView(View):
     week: tuple[DayTile, ...] = ()
+    track: tuple[TrackMark, ...] = ()  # the day's moments, from the list to the close
     next: tuple[NextItem, ...] = ()
     stages: tuple[StageView, ...] = ()
     cash: Decimal | None = None
     buying_power: Decimal | None = None
     day_low_pct: float | None = None
+    day_track: tuple[float, ...] = ()  # the day's P&L in percent, evenly sampled since the engine started
     evidence: tuple[str, ...] = ()
     alerts: tuple[AlertView, ...] = ()
+    health: tuple[HealthRow, ...] = ()
 
 
 class AlgorithmRow(View):
@@ -256,6 +289,8 @@ class ShortlistView(View):
     signal_day: date | None = None
     group: str = ""
     candidates: int = 0
+    expected: float | None = None  # candidates that the training days promise for this universe
+    drift: str = ""  # why the count is alarming, "" otherwise
     rows: tuple[ShortlistRow, ...] = ()
     vetoed: tuple[str, ...] = ()  # "ABC: top 2 % by ATR%"
     list_hash: str = ""
@@ -283,6 +318,7 @@ class PositionRow(View):
     pnl: Decimal | None = None
     pnl_pct: float | None = None
     why_next: str = ""
+    exits_when: str = ""  # the same in a few signs, "" where ``why_next`` is short already
 
 
 class OrderRow(View):
@@ -327,6 +363,32 @@ class FlattenView(View):
     foreign: tuple[str, ...] = ()
 
 
+class GateView(View):
+    """One gate of the GO / NO-GO board; ``caution`` warns and does not stop."""
+
+    gate: str
+    name: str  # as a person calls it
+    state: Literal["go", "caution", "waiting", "no_go"]
+    measured: str
+    limit: str = ""
+    remedy: str = ""  # what to do; "" when it is GO
+    until: datetime | None = None  # market time that the state hangs on
+
+
+class BoardView(View):
+    """May entries leave at the next open? Every gate with its number, and one verdict."""
+
+    verdict: Literal["none", "go", "waiting", "no_go"] = "none"
+    summary: str = ""  # the verdict in words: what is missing, or when the entries leave
+    session: date | None = None
+    opens_at: datetime | None = None  # market time
+    window_end: datetime | None = None
+    list_hash: str = ""
+    symbols: tuple[str, ...] = ()
+    gates: tuple[GateView, ...] = ()
+    at_the_open: str = ""  # what each name is asked then, with the limits
+
+
 class EventView(View):
     """One journalled event as a console sees it."""
 
@@ -350,4 +412,5 @@ class Snapshot(View):
     shortlist: ShortlistView = ShortlistView()
     positions: PositionsView = PositionsView()
     flatten: FlattenView = FlattenView()
+    board: BoardView = BoardView()
     events: tuple[EventView, ...] = ()  # the most recent, oldest first

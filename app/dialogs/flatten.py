@@ -123,7 +123,7 @@ class FlattenDialog(Dialog[None]):
         positions = flatten.positions or status.positions_open
         orders = flatten.orders or status.orders_open
         exposure = flatten.exposure if flatten.exposure is not None else status.exposure
-        market = "open" if (flatten.market_open or status.market_open) else "CLOSED: sells wait for the next open"
+        market = "open" if status.market_open else "CLOSED: sells wait for the next open"
         cost = (
             f"≈ {f.money(flatten.expected_cost)} $ (half the spread)" if flatten.expected_cost is not None else ""
         )

@@ -30,7 +30,7 @@ class SelectedGroups(Box):
         if not self._rows:
             return [
                 plain("no group is selected", "dim"),
-                (("w", "accent"), (" runs the weekend; its last step selects two groups", "dim")),
+                (("w", "key:weekend"), (" runs the weekend; its last step selects two groups", "dim")),
             ]
         lines: list[Line] = []
         for row in self._rows:

@@ -110,8 +110,8 @@ class JournalScreen(ConsoleScreen):
             " · ",
         )
         table.foot = (
-            ("/", "accent"), (" filter  ", "dim"), ("f", "accent"), (" follow/freeze  ", "dim"),
-            ("l", "accent"), (" level  ", "dim"), ("enter", "accent"), (" facts", "dim"),
+            ("/", "key:find"), (" filter  ", "dim"), ("f", "key:journal.follow"), (" follow/freeze  ", "dim"),
+            ("l", "key:journal.level"), (" level  ", "dim"), ("enter", "key:table.open"), (" facts", "dim"),
         )  # fmt: skip
         table.empty = [
             plain(

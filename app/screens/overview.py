@@ -14,6 +14,7 @@ from app.widgets.overview_panels import (
     AccountPanel,
     AlertsTable,
     EvidencePanel,
+    HealthPanel,
     NextPanel,
     RecentPanel,
     StagesPanel,
@@ -36,24 +37,27 @@ class OverviewScreen(ConsoleScreen):
             yield AccountPanel(id="account")
             yield EvidencePanel(id="evidence")
         yield AlertsTable(id="alerts")
-        yield StagesPanel(id="stages")
+        with Container(id="machine"):
+            yield HealthPanel(id="health")
+            yield StagesPanel(id="stages")
         yield EvidencePanel(id="evidence-below")  # on narrow screens, instead of the card
         yield RecentPanel(id="recent")
 
     def show(self, state: EngineState) -> None:
         view, status = state.overview, state.status
-        self.query_one(WeekPanel).show(view)
-        self.query_one(NextPanel).show(view, status)
+        self.query_one(WeekPanel).show(view, status)
+        self.query_one(NextPanel).show(view, status, state.board)
         self.query_one(AccountPanel).show(view, status)
         for panel in self.query(EvidencePanel):
             panel.show(view)
         self.query_one(AlertsTable).show_alerts(view.alerts)
+        self.query_one(HealthPanel).show(view)
         self.query_one(StagesPanel).show(view)
         self.query_one(RecentPanel).show(state.events)
 
     def action_acknowledge(self) -> None:
         alert = self.query_one(AlertsTable).current
-        if alert is None or alert.acknowledged:
+        if alert is None or not alert.waiting:
             self.console.say("no alert waits to be acknowledged")
             return
         self.console.send("acknowledge", {"key": alert.key}, done="alert acknowledged")

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import ClassVar
 
 from app import formatting as f
-from app.widgets.box import EMPTY, Box, Line, flowed, joined, plain
+from app.widgets.box import EMPTY, Box, Line, fitted, flowed, joined, plain
 from app.widgets.table import Column, Table
 from engine.views import OrderRow, PositionRow, PositionsView
 
@@ -22,6 +22,7 @@ STATE_GLYPHS = {
     "CARRIED": ("!", "alarm"),
 }
 GONE = ("CLOSED", "REFUSED")
+SENTENCE = 36  # cells that how a position was closed needs
 
 
 def stop_ribbon(row: PositionRow, width: int) -> Line:
@@ -59,17 +60,17 @@ class PositionsTable(Table[PositionRow]):
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("symbol", "ticker", 6, 1),
         Column("shares", "shares", 6, 5, right=True),
-        Column("entry", "entry $", 7, 4, right=True),
+        Column("entry", "entry $", 7, 5, right=True),
         Column("last", "last $", 7, 1, right=True),
         Column("age", "age", 5, 1, right=True),
         Column("high", "high $", 7, 7, right=True),
         Column("stop", "stop $", 7, 6, right=True),
-        Column("ribbon", "stop ●  target", 14, 3, most=36),
+        Column("ribbon", "stop ●  target", 14, 4, most=36),
         Column("target", "target $", 8, 6, right=True),
         Column("pnl", "P&L $", 9, 1, right=True),
         Column("pct", "P&L %", 6, 1, right=True),
         Column("state", "state", 10, 1),
-        Column("why", "exits next when", 26, 1, most=60),
+        Column("why", "exits next when", 27, 1, most=36),
     )
     TIGHT = True
 
@@ -126,7 +127,25 @@ class PositionsTable(Table[PositionRow]):
             case _:
                 source = f" ({row.source} prices)" if row.source != "stream" and row.state not in GONE else ""
                 stale = "STALE " if row.stale else ""
-                return (((stale, "warn"),) if stale else ()) + plain(row.why_next + source, quiet)
+                words = row.exits_when or row.why_next
+                return (((stale, "warn"),) if stale else ()) + plain(words + source, quiet)
+
+    def row_line(self, row: PositionRow, columns: Sequence[tuple[Column, int]], gap: int) -> Line:
+        """A closed position says how it ended, across the prices that mean nothing any more."""
+        before = [(c, w) for c, w in columns if c.key != "symbol"]
+        before = before[: next((i for i, (c, _) in enumerate(before) if c.key == "pnl"), 0)]
+        room = sum(w for _, w in before) + gap * (len(before) - 1)
+        if row.state != "CLOSED" or room < SENTENCE:
+            return super().row_line(row, columns, gap)
+        out: list[Line] = []
+        spanned = [c.key for c, _ in before]
+        for column, width in columns:
+            if column.key not in spanned:
+                text = EMPTY if column.key == "why" else self.cell(row, column.key, width)
+                out.append(fitted(text, width, right=column.right))
+            elif column.key == spanned[0]:
+                out.append(fitted(plain(row.why_next, "text"), room))
+        return joined(out, " " * gap)
 
 
 class PositionPanel(Box):

@@ -59,12 +59,19 @@ class ShortlistTable(Table[ShortlistRow]):
         self.note = self._verdict(view, status, roomy)
         self.foot = self._against(view, roomy) if view.rows else EMPTY
         if view.state == "pending":
-            keys: Line = (("a", "accent"), (" approve  ", "dim"), ("r", "accent"), (" reject  ", "dim"))
+            keys: Line = (
+                ("a", "key:shortlist.approve"),
+                (" approve  ", "dim"),
+                ("r", "key:shortlist.reject"),
+                (" reject  ", "dim"),
+            )
         else:
             keys = EMPTY
         swap = f" swap {self.marked} with …" if self.marked else " swap"
         self.foot_note = (
-            (*keys, ("space", "accent"), (swap, "strong" if self.marked else "dim")) if view.rows else keys
+            (*keys, ("space", "key:shortlist.swap"), (swap, "strong" if self.marked else "dim"))
+            if view.rows
+            else keys
         )
         self.empty = self._nothing(view)
         self.show(view.rows)
@@ -102,7 +109,7 @@ class ShortlistTable(Table[ShortlistRow]):
         if view.state == "none":
             return [
                 plain("no shortlist yet", "dim"),
-                (("d", "accent"), (" runs the market day: snapshot, group, ranking, news", "dim")),
+                (("d", "key:weekday"), (" runs the market day: snapshot, group, ranking, news", "dim")),
                 *([plain(view.detail, "dim")] if view.detail else []),
             ]
         return [plain(view.detail or "the group fired on no ticker: no trade", "text")]

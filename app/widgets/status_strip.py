@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from functools import partial
 from typing import Literal
 
@@ -37,20 +38,25 @@ class Wording:
     clock: str
     countdown: Literal["long", "short", "none"]
     extras: bool = False
+    search: bool = False  # the watchdog's budget, while a search runs
+    searching: bool = False  # this wording is only for that time
+    percent: bool = True  # the day's P&L also in percent
 
 
 WORDINGS = (
-    Wording("long", True, "%a %d %b %H:%M:%S ET", "long", extras=True),
-    Wording("long", True, "%a %H:%M:%S ET", "long"),
-    Wording("long", False, "%a %H:%M:%S ET", "long"),
-    Wording("short", True, "%a %H:%M:%S ET", "long"),
-    Wording("long", True, "%a %H:%M:%S ET", "short"),
-    Wording("long", False, "%a %H:%M:%S ET", "short"),
-    Wording("short", True, "%a %H:%M:%S ET", "short"),
+    Wording("long", True, "%a %d %b %H:%M:%S ET", "long", extras=True, search=True),
+    Wording("long", True, "%a %H:%M:%S ET", "long", search=True),
+    Wording("long", False, "%a %H:%M:%S ET", "long", search=True),
+    Wording("short", True, "%a %H:%M:%S ET", "long", search=True),
+    Wording("long", True, "%a %H:%M:%S ET", "short", search=True),
+    Wording("long", False, "%a %H:%M:%S ET", "short", search=True),
+    Wording("short", True, "%a %H:%M:%S ET", "short", search=True),
+    Wording("short", False, "%H:%M:%S", "none", search=True, searching=True),
     Wording("short", True, "%H:%M:%S", "short"),
     Wording("short", False, "%H:%M:%S ET", "short"),
-    Wording("none", True, "%H:%M:%S", "short"),
-    Wording("none", False, "%H:%M:%S", "none"),
+    Wording("short", False, "%H:%M:%S", "short", percent=False),
+    Wording("short", False, "%H:%M:%S", "none", percent=False),
+    Wording("none", False, "%H:%M:%S", "none", percent=False),
 )
 
 
@@ -77,6 +83,8 @@ class StatusStrip(Box):
 
     def draw(self, width: int) -> Sequence[Line]:
         for wording in WORDINGS:
+            if wording.searching and not self._status.watchdog:
+                continue
             left, right = self._left(wording), self._right(wording)
             if cells(left) + cells(right) + 1 <= width:
                 break
@@ -92,8 +100,11 @@ class StatusStrip(Box):
             parts.append(plain("READ-ONLY ", "warn"))
         if status.latched:
             parts.append(plain(" LATCHED ", "alarm"))
+        if status.drift:
+            parts.append(plain(" DRIFT ", "alarm"))
         engine_ink = {Link.LIVE: "accent", Link.LOST: "alarm"}.get(self._link, "dim")
-        parts.append(self._link_part(wording, "engine", (ENGINE_GLYPHS[self._link], engine_ink), ""))
+        lost = "LOST" if self._link is Link.LOST else ""
+        parts.append(self._link_part(wording, "engine", (ENGINE_GLYPHS[self._link], engine_ink), lost))
         latency = f"{status.broker.latency_ms:.0f} ms" if status.broker.latency_ms is not None else ""
         age = ""
         if status.prices.age_s is not None:
@@ -105,9 +116,13 @@ class StatusStrip(Box):
         ):
             if link.state not in ("live", "off"):
                 number = f"{link.state.upper()} {number}".rstrip()
-            parts.append(self._link_part(wording, name, link_glyph(link.state), number))
-        if status.watchdog and wording.extras:
-            parts.append((("search ", "dim"), (status.watchdog + " ", "text")))
+            glyph = link_glyph(link.state)
+            if self._link is Link.LOST:  # nobody tells how they are now
+                glyph, number = ("?", "dim"), ""
+            parts.append(self._link_part(wording, name, glyph, number))
+        if status.watchdog and wording.search:
+            used = status.watchdog if wording.extras else status.watchdog.rpartition(", ")[2]
+            parts.append((("search ", "dim"), (used + " ", "text")))
         parts.append(self._clock(wording))
         line: list[tuple[str, str]] = []
         for index, part in enumerate(parts):
@@ -148,7 +163,7 @@ class StatusStrip(Box):
             return (("day ", "dim"), (f"{f.UNKNOWN} ", "dim"))
         ink = "gain" if status.day_pnl >= 0 else "loss"
         text = f.money(status.day_pnl, signed=True) + (" $" if wording.extras else "")
-        if status.day_pnl_pct is not None and wording.names != "none":
+        if status.day_pnl_pct is not None and wording.percent:
             text += f" {f.percent(status.day_pnl_pct)}"
         exposure: Line = ()
         if wording.extras and status.positions_open:
@@ -185,7 +200,7 @@ class Notices(Box):
     def draw(self, width: int) -> Sequence[Line]:
         lines: list[Line] = []
         for ((text, ink),) in self._said:
-            pieces = f.wrapped(text, max(1, width - 2), 3)
+            pieces = f.wrapped(text, max(1, width - 2), 5)
             lines.extend(((f.fit(f" {piece}", width), ink),) for piece in pieces)
         return lines
 
@@ -198,8 +213,10 @@ def notices(client: EngineClient) -> list[Span]:
         said.append((_engine_lost(client), "alarm"))
     elif client.link is Link.ATTACHING:
         said.append((f"attaching to the engine of {client.home.folder} … {client.trouble}".rstrip(), "warn"))
+    for text in state.status.drift:
+        said.append((f"DRIFT  {text} (g shows the board)", "alarm"))
     if state.status.latched:
-        said.append((f"LATCHED  no new entries: {state.status.latched} (ctrl+p, 'allow entries again')", "alarm"))
+        said.append((f"LATCHED  no new entries: {state.status.latched} (u allows them again)", "alarm"))
     if state.status.kernels:
         said.append((f"first use: {state.status.kernels}; kept for the next start", "warn"))
     if state.flatten.state in ("running", "queued", "failed"):
@@ -208,16 +225,20 @@ def notices(client: EngineClient) -> list[Span]:
 
 
 def _engine_lost(client: EngineClient) -> str:
+    """What is known of the positions, as of when, and what protects them without this machine."""
     state = client.state
-    text = f"ENGINE LOST for {client.silent_s:.0f} s ({client.trouble}); what you see is old. "
-    stops = resting_stops(state.positions.orders)
-    covered = {order.symbol for order in stops}
-    open_rows = [r for r in state.positions.rows if r.shares > 0]
-    bare = [row.symbol for row in open_rows if row.symbol not in covered]
+    known = f", last known {f.eastern(state.status.market_time)} ET" if state.status.market_time else ""
+    text = f"ENGINE LOST for {client.silent_s:.0f} s ({client.trouble}); what you see is old{known}. "
+    open_rows = [r for r in state.positions.rows if r.shares > 0 and r.state not in ("CLOSED", "REFUSED")]
+    stops: dict[str, Decimal | None] = {
+        row.symbol: row.resting_stop for row in open_rows if row.resting_stop is not None
+    }
+    stops |= {order.symbol: order.price for order in resting_stops(state.positions.orders)}
+    bare = [row.symbol for row in open_rows if row.symbol not in stops]
     if not open_rows and not state.status.positions_open:
         return text + "No positions were open."
     if stops:
-        resting = ", ".join(f"{o.symbol} {f.price(o.price)}" for o in stops)
+        resting = ", ".join(f"{symbol} {f.price(price)}" for symbol, price in stops.items())
         text += f"Resting stops at the broker still protect {resting}. "
     if bare or not stops:
         names = " ".join(bare) or f"{state.status.positions_open} positions"
@@ -226,16 +247,14 @@ def _engine_lost(client: EngineClient) -> str:
 
 
 MODE_KEYS = (
-    ("go.overview", "overview", "over"), ("go.training", "training", "train"), ("go.groups", "groups", "group"),
-    ("go.shortlist", "shortlist", "list"), ("go.positions", "positions", "pos"),
-    ("go.evidence", "evidence", "evid"), ("go.journal", "journal", "log"),
+    ("go.overview", "overview", "over"), ("go.training", "training", "train"), ("go.groups", "groups", "grp"),
+    ("go.shortlist", "shortlist", "list"), ("go.positions", "positions", "pos"), ("go.evidence", "evidence", "ev"),
+    ("go.journal", "journal", "log"),
 )  # fmt: skip
 GLOBAL_KEYS = (
-    ("weekend", "weekend", "wkend"),
-    ("weekday", "day", "day"),
-    ("help", "help", ""),
+    ("go.board", "board", "go"), ("weekend", "weekend", "wk"), ("weekday", "day", "day"), ("help", "help", ""),
     ("quit", "quit", ""),
-)
+)  # fmt: skip
 
 
 class KeyLine(Box):
@@ -259,18 +278,18 @@ class KeyLine(Box):
         flatten: Line = ((f" {self.key_of('flatten', 'F12')} FLATTEN ", "alarm"),)
         room = width - cells(flatten)
         line: Line = ()
-        for short, gap in ((False, 2), (False, 1), (True, 1)):
-            line = self._keys(short, gap)
+        for modes, others, gap in ((False, False, 2), (False, False, 1), (False, True, 1), (True, True, 1)):
+            line = self._keys(modes, others, gap)
             if cells(line) <= room:
                 break
         self._targets.append((room, width, "flatten"))
         return [(*fitted(line, room), *flatten)]
 
-    def _keys(self, short: bool, gap: int) -> Line:
+    def _keys(self, short_modes: bool, short_others: bool, gap: int) -> Line:
         spans: list[Span] = []
         self._targets = []
         used = 0
-        for group in (MODE_KEYS, GLOBAL_KEYS):
+        for group, short in ((MODE_KEYS, short_modes), (GLOBAL_KEYS, short_others)):
             for command, long_name, short_name in group:
                 key = self.key_of(command)
                 name = short_name if short else long_name

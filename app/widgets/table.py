@@ -115,6 +115,10 @@ class Table(Box, Generic[T], can_focus=True):
     def cell(self, row: T, column: str, width: int) -> Line:
         raise NotImplementedError
 
+    def row_line(self, row: T, columns: Sequence[tuple[Column, int]], gap: int) -> Line:
+        """The row's line; by default one cell a column."""
+        return row_line(columns, [self.cell(row, c.key, w) for c, w in columns], gap)
+
     # --- data -----------------------------------------------------------------------------
 
     def show(self, rows: Sequence[T]) -> None:
@@ -163,7 +167,7 @@ class Table(Box, Generic[T], can_focus=True):
             self._top = self.cursor - room + 1
         lines = [header_line(columns, gap)] if self.HEADER else []
         for row in self.rows[self._top : self._top + room]:
-            lines.append(row_line(columns, [self.cell(row, c.key, w) for c, w in columns], gap))
+            lines.append(self.row_line(row, columns, gap))
         return lines
 
     def _room(self) -> int:

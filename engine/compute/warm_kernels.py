@@ -12,7 +12,7 @@ import sys
 from collections.abc import Callable
 
 from engine.compute import native
-from engine.decision import group_kernel, group_search, null_kernel, overlap
+from engine.decision import overlap, search_kernels
 
 Progress = Callable[[int, int, str], None]
 
@@ -22,7 +22,7 @@ def warm_up(progress: Progress) -> None:
     sources: list[tuple[int, Callable[[Progress], None]]] = [
         (len(native.KERNELS), native.NativeEngine().warm_up),
         (1, overlap.warm_up),
-        (len(group_kernel.KERNELS) + len(null_kernel.NULL_KERNELS), group_search.warm_up),
+        (len(search_kernels.KERNELS), search_kernels.warm_up),
     ]
     total = sum(count for count, _ in sources)
     before = 0

@@ -14,7 +14,7 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from engine.decision.group_kernel import CUT, DEPTH, LOCALS, NEVER, Problem, Workspace
+from engine.decision.kernel_arrays import CUT, DEPTH, LOCALS, NEVER, Problem, Workspace
 from engine.decision.search_state import Cursor, JobState, Place
 from engine.decision.top_groups import TopGroups
 from engine.model import Ints
@@ -179,6 +179,11 @@ class AnchorQueue:
         return len(self._running)
 
     @property
+    def waiting(self) -> int:
+        """Open anchors that nobody works on."""
+        return len(self._open) - len(self._running)
+
+    @property
     def last_pass(self) -> bool:
         return self.level == len(self.passes) - 1
 
@@ -230,8 +235,18 @@ class AnchorQueue:
             return True
         return bool(self._stalled) and -self._stalled[0][0] > job.bound
 
-    def stall(self, job: AnchorJob, stack: ParkedStack) -> None:
-        """The anchor ran out of time: it waits with its stack, unless its pass is over."""
+    def put_back(self, job: AnchorJob) -> None:
+        """It was taken, and nobody has worked on it."""
+        self._running.discard(job.anchor)
+        if job.level < self.level:
+            self._enqueue_fresh(job.anchor)
+        elif job.stack is None and job.cursor is None:
+            heapq.heappush(self._fresh, (-job.bound, job.anchor))
+        else:
+            heapq.heappush(self._stalled, (-job.bound, job.anchor))
+
+    def stall(self, job: AnchorJob, stack: ParkedStack | None) -> None:
+        """The anchor ran out of time: it waits with its stack or its cursor, unless its pass is over."""
         self._running.discard(job.anchor)
         if job.level < self.level:
             self._enqueue_fresh(job.anchor)

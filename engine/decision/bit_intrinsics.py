@@ -3,8 +3,8 @@
 They are emitted as plain LLVM instructions (no processor's own intrinsics), so every
 processor runs them correctly and one with wide vectors and a vector popcount runs them
 in a handful of instructions. A *row* is 8 lanes of 64 bits: lanes 0-4 are the five days,
-lanes 5-7 stay zero. numba's cache does not watch this file: after a change here, touch
-``group_kernel.py`` too.
+lanes 5-7 stay zero. numba's cache does not watch what a kernel takes in from another file:
+``engine.kernel_cache`` does.
 """
 
 from __future__ import annotations
@@ -13,9 +13,14 @@ from collections.abc import Callable
 from typing import Any
 
 from llvmlite import ir
-from numba import types
-from numba.core import cgutils as numba_cgutils
-from numba.extending import intrinsic as numba_intrinsic
+
+from engine.kernel_cache import prepare_kernel_cache
+
+prepare_kernel_cache()  # before numba is imported: it reads the folder once
+
+from numba import types  # noqa: E402
+from numba.core import cgutils as numba_cgutils  # noqa: E402
+from numba.extending import intrinsic as numba_intrinsic  # noqa: E402
 
 LANES = 8  # lanes of one row; the first five are days
 

@@ -28,19 +28,12 @@ from typing import Literal
 import numpy as np
 
 from engine.decision.bit_intrinsics import LANES
-from engine.decision.group_kernel import (
-    CLOSED,
-    FREQUENT,
-    NEVER,
-    Limits,
-    Workspace,
-    new_hits,
-    new_workspace,
-    open_anchor,
-)
+from engine.decision.group_kernel import open_anchor
 from engine.decision.group_problem import RankedProblem
+from engine.decision.kernel_arrays import CLOSED, FREQUENT, NEVER, Limits, Workspace, new_hits, new_workspace
 from engine.decision.null_kernel import BLOCK, CUT_OFF, Quota, Shuffles, gather, new_shuffles, score_pairs, walk
 from engine.decision.permutation_null import Shuffled, enough, judge, ranked_shuffles, shuffle
+from engine.decision.search_clock import RunClock
 from engine.decision.search_state import EvidenceState
 from engine.decision.watchdog import SECOND, Ledger, LedgerSums
 from engine.model import DAYS, TICKERS, WORDS, Ints
@@ -119,41 +112,34 @@ class EvidenceLane:
         self._groups = 0  # that every shuffle looks at
         self._observed = math.inf
         self._best: list[float] = []
-        self._elapsed_before = 0.0  # wall seconds of earlier lives
         self._fitted = tests is not None  # the quota is settled
         if resume is not None:
             self._quota = self._quota._replace(groups=resume.quota)
             self._observed, self._best = resume.observed, list(resume.best)
             self._groups, self._cut = resume.groups, resume.cut
-            self._elapsed_before, self._fitted = resume.elapsed_s, True
+            self._fitted = True
         self._changed = threading.Condition()
         self._anchors: Iterator[int] = iter(())
         self._detail = ""
         self._stopping = False
         self._error: BaseException | None = None
-        self._began: float | None = None
-        self._paused_at: float | None = None
-        self._paused_s = 0.0
-        self._ended_s: float | None = None
+        self._clock = RunClock(0.0 if resume is None else resume.elapsed_s)
         self._thread = threading.Thread(target=self._run, name="evidence", daemon=True)
 
     # --- commands ------------------------------------------------------------------------
 
     def start(self) -> None:
-        self._began = time.monotonic()
+        self._clock.start()
         self._thread.start()
 
     def pause(self) -> None:
         with self._changed:
-            if self._paused_at is None and self._ended_s is None:
-                self._paused_at = time.monotonic()
+            self._clock.pause()
 
     def resume(self) -> None:
         with self._changed:
-            if self._paused_at is not None:
-                self._paused_s += time.monotonic() - self._paused_at
-                self._paused_at = None
-                self._changed.notify_all()
+            self._clock.resume()
+            self._changed.notify_all()
 
     def stop(self) -> None:
         """Ends the lane after the present slices; whole blocks that were done count."""
@@ -166,11 +152,11 @@ class EvidenceLane:
         self._thread.join(timeout_s)
         if self._error is not None:
             raise self._error
-        return self._ended_s is not None
+        return self._clock.ended
 
     def result(self) -> tuple[Shuffled, ...]:
         """What the shuffles say about each group, in the order of ``scores``; RuntimeError before the end."""
-        if self._ended_s is None:
+        if not self._clock.ended:
             raise RuntimeError("the evidence lane has not ended")
         return judge(self._scores, self._best, self._observed, self._planned, self._groups if self._cut else None)
 
@@ -185,40 +171,32 @@ class EvidenceLane:
                 groups=self._groups,
                 cut=self._cut,
                 quota=self._quota.groups,
-                elapsed_s=self._elapsed(),
+                elapsed_s=self._clock.elapsed_s,
             )
 
     def snapshot(self) -> EvidenceSnapshot:
         with self._changed:
             state: Literal["running", "paused", "stopping", "done"] = "running"
-            if self._ended_s is not None:
+            if self._clock.ended:
                 state = "done"
             elif self._stopping:
                 state = "stopping"
-            elif self._paused_at is not None:
+            elif self._clock.paused:
                 state = "paused"
             return EvidenceSnapshot(
                 state=state,
                 planned=self._planned,
                 done=len(self._best),
-                elapsed_s=self._elapsed(),
+                elapsed_s=self._clock.elapsed_s,
                 ledger=self._ledger.sums(),
                 detail=self._detail,
             )
 
     # --- the run -------------------------------------------------------------------------
 
-    def _elapsed(self) -> float:
-        if self._ended_s is not None:
-            return self._ended_s
-        if self._began is None:
-            return self._elapsed_before
-        until = time.monotonic() if self._paused_at is None else self._paused_at
-        return self._elapsed_before + until - self._began - self._paused_s
-
     def _over(self) -> bool:
         """Whether the lane must end (lock held)."""
-        if self._paused_at is None and self._elapsed() >= self._time_left_s:
+        if not self._clock.paused and self._clock.elapsed_s >= self._time_left_s:
             self._stopping = True
         return self._stopping
 
@@ -231,7 +209,7 @@ class EvidenceLane:
             self._error = error
         finally:
             with self._changed:
-                self._ended_s = self._elapsed()
+                self._clock.end()
                 self._ledger.settle()
                 self._changed.notify_all()
 
@@ -259,7 +237,7 @@ class EvidenceLane:
     def _fit_quota(self, pool: ThreadPoolExecutor) -> bool:
         """Counts every anchor's groups and cuts the largest, so that all shuffles fit; False: it had to end."""
         self._detail = "counting groups for the shuffled searches"
-        time_ns = (self._time_left_s - self._elapsed()) * self._threads * SECOND
+        time_ns = (self._time_left_s - self._clock.elapsed_s) * self._threads * SECOND
         affordable = int(time_ns / (SCORE_NS * (self._planned + 1)))
         anchors = len(self._order)
         counted_to = max(LEAST_QUOTA, COUNTED_FROM_QUOTA * affordable // anchors)
@@ -269,7 +247,7 @@ class EvidenceLane:
         if counts is None or cost_ns is None:
             return False
         groups = np.array([counts[a][0] for a in range(anchors)])
-        time_ns = SPENT_SHARE * (self._time_left_s - self._elapsed()) * self._threads * SECOND
+        time_ns = SPENT_SHARE * (self._time_left_s - self._clock.elapsed_s) * self._threads * SECOND
         quota = water_level(groups, int(time_ns / (cost_ns * (self._planned + 1))))
         if not any(cut for _, cut in counts.values()) and groups.max(initial=0) <= quota:
             quota = NO_LIMIT
@@ -332,7 +310,7 @@ class EvidenceLane:
         began = time.monotonic_ns()
         while True:
             with self._changed:
-                while self._paused_at is not None and not self._stopping:
+                while self._clock.paused and not self._stopping:
                     self._changed.wait()
                     began = time.monotonic_ns()
                 anchor = None if self._over() else next(self._anchors, None)
@@ -352,7 +330,7 @@ class EvidenceLane:
                     cut |= ended == CUT_OFF
                     break
                 with self._changed:
-                    while self._paused_at is not None and not self._stopping:
+                    while self._clock.paused and not self._stopping:
                         self._changed.wait()
                         began = time.monotonic_ns()
                     if self._over():

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.decision.bit_intrinsics import LANES
-from engine.decision.group_kernel import MAX_MEMBERS, NEVER, NO_FLOOR, Hits, Problem
+from engine.decision.kernel_arrays import MAX_MEMBERS, NEVER, NO_FLOOR, Hits, Problem
 from engine.decision.top_groups import FoundGroup, TopGroups
 from engine.model import DAYS, MICRO, TICKERS, WORDS, Ints, Words, pack_picks, unpack_picks
 from engine.records import picks_bytes

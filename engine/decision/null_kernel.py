@@ -18,30 +18,26 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.decision.group_kernel import (
+from engine.decision.bit_intrinsics import LANES, add_row, count_ones, lowest_one, shares_enough
+from engine.decision.group_kernel import narrow
+from engine.decision.kernel_arrays import (
+    BOOL,
     CLOSED,
     DEPTH,
     FREQUENT,
-    ROUNDING,
+    INT,
+    PROBLEM,
     SLICE_OVER,
     SPAN,
     TESTS,
+    WORKSPACE,
     Problem,
     Workspace,
     kernel,
-    narrow,
-    new_workspace,
-    sample_problem,
     tuple_type,
 )
-from engine.kernel_cache import prepare_kernel_cache
+from engine.decision.kernel_bounds import ROUNDING
 from engine.model import DAYS, MICRO, WORDS, Ints
-
-prepare_kernel_cache()  # before numba is imported: it reads the folder once
-
-from numba import types  # noqa: E402
-
-from engine.decision.bit_intrinsics import LANES, add_row, count_ones, lowest_one, shares_enough  # noqa: E402
 
 ROWS = 8
 BLOCK = ROWS * LANES  # most shuffles scored together: so many wide vectors
@@ -220,17 +216,16 @@ def walk(
     return CLOSED
 
 
-_PROBLEM, _WORKSPACE = tuple_type(sample_problem()), tuple_type(new_workspace(1))
 _SHUFFLES, _QUOTA = tuple_type(new_shuffles()), tuple_type(Quota(1, 1))
 
 NULL_KERNELS = (
-    ("shuffles: gather", gather, (_PROBLEM, _SHUFFLES, types.int64)),
-    ("shuffles: one score", _score_one, (_PROBLEM, _WORKSPACE, _SHUFFLES, types.int64)),
-    ("shuffles: scores", _score_block, (_PROBLEM, _WORKSPACE, _SHUFFLES, types.int64, types.int64)),
-    ("shuffles: pairs", score_pairs, (_PROBLEM, _WORKSPACE, _SHUFFLES, types.int64)),
+    ("shuffles: gather", gather, (PROBLEM, _SHUFFLES, INT)),
+    ("shuffles: one score", _score_one, (PROBLEM, WORKSPACE, _SHUFFLES, INT)),
+    ("shuffles: scores", _score_block, (PROBLEM, WORKSPACE, _SHUFFLES, INT, INT)),
+    ("shuffles: pairs", score_pairs, (PROBLEM, WORKSPACE, _SHUFFLES, INT)),
     (
         "shuffles: walk",
         walk,
-        (_PROBLEM, _WORKSPACE, _SHUFFLES, types.int64, _QUOTA, types.int64, types.boolean),
+        (PROBLEM, WORKSPACE, _SHUFFLES, INT, _QUOTA, INT, BOOL),
     ),
 )

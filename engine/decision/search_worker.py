@@ -13,8 +13,9 @@ import logging
 import sys
 import time
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,10 @@ import numpy as np
 
 from engine.brackets import BracketTable
 from engine.decision.evidence_lane import EvidenceLane, EvidenceSnapshot, evidence_reserve
-from engine.decision.group_search import FoundGroup, GroupSearch, SearchSnapshot, warm_up
+from engine.decision.group_search import GroupSearch
 from engine.decision.guardrails import tally_pairs
 from engine.decision.permutation_null import Shuffled, price_classes
+from engine.decision.search_kernels import warm_up
 from engine.decision.search_request import (
     SearchAnswer,
     SearchProgress,
@@ -33,7 +35,9 @@ from engine.decision.search_request import (
     WireShuffled,
     WireTally,
 )
+from engine.decision.search_snapshot import SearchSnapshot
 from engine.decision.search_state import Checkpoint, CheckpointError, SearchState, digest_of
+from engine.decision.top_groups import FoundGroup
 from engine.errors import DataError, OperatorError
 from engine.model import DAYS, OPEN, Ints, ParameterSet, Words, excess_of, profit_percentage, unpack_picks
 from engine.records import picks_words
@@ -133,7 +137,7 @@ class SearchRun:
 
         await asyncio.to_thread(warm_up, compiled)
         self._read_checkpoint(data)
-        search = self._search = self._new_search(data)
+        search = self._search = await asyncio.to_thread(self._new_search, data)
         if self._paused:
             search.pause()
         if self._stopped:
@@ -154,7 +158,13 @@ class SearchRun:
     def _new_search(self, data: SearchData) -> GroupSearch:
         settings = self._request.settings
         budget_s = self._request.budget_s() if self._saved is None else settings.budget_s
-        return GroupSearch(
+        build: Callable[..., GroupSearch] = GroupSearch
+        if settings.cluster:
+            from engine.decision.cluster_link import ClusterLink
+            from engine.decision.cluster_search import ClusterSearch
+
+            build = partial(ClusterSearch, link=ClusterLink(settings.cluster))
+        return build(
             data.bits, data.excess, data.algorithm,
             min_picks=settings.min_picks, max_size=settings.max_size, top_k=settings.top_k,
             threads=settings.thread_count(), score_lambda=settings.penalty(), day_floor=settings.day_floor,
@@ -278,7 +288,7 @@ class SearchRun:
             groups=tuple(self._row(rank, g) for rank, g in enumerate(now.groups[:SHOWN_GROUPS], start=1)),
             shuffles=self._request.settings.permutations,
             shuffles_done=0 if lane is None else lane.done,
-            detail=_detail(now, lane),
+            detail=_detail(now, lane) or ("" if self._search is None else self._search.where),
         )
 
     def _row(self, rank: int, group: FoundGroup) -> GroupRow:

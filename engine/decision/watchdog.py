@@ -84,6 +84,19 @@ class Ledger:
         self._lanes = [LaneAccount() for _ in range(threads)]
         self._evidence = LaneAccount()
 
+    def add_lane(self, time_left: int) -> int:
+        """A thread joins with ``time_left`` ns of its own; its number."""
+        self.capacity += time_left
+        self.pool += time_left
+        self._lanes.append(LaneAccount())
+        return len(self._lanes) - 1
+
+    def withdraw(self, time_left: int) -> int:
+        """A thread was lost with ``time_left`` ns that nobody can use; what the pool could give back of it."""
+        gone = self._take(time_left)
+        self.capacity -= gone
+        return gone
+
     def lane(self, lane: int) -> LaneAccount:
         return self._lanes[lane]
 

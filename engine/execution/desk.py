@@ -28,8 +28,9 @@ from engine.broker.stream_link import LinkState, StreamLink
 from engine.broker.trade_stream import TradeStream
 from engine.config import Settings
 from engine.errors import RefusedError
-from engine.events import AlertRaised, EventSink, LinkChanged
+from engine.events import DAY_LOSS, AlertRaised, EventSink, LinkChanged
 from engine.execution import gates
+from engine.execution.drift import DriftAlarm
 from engine.execution.duties import Duties
 from engine.execution.engine_flatten import EngineFlatten
 from engine.execution.entries import Entries, EntryReport
@@ -38,7 +39,7 @@ from engine.execution.exits import ExitRunner
 from engine.execution.gates import GateReport
 from engine.execution.levels_keeper import LevelsKeeper
 from engine.execution.live_prices import LivePrices
-from engine.execution.order_ids import STOP
+from engine.execution.order_ids import EXIT, FLATTEN, STOP
 from engine.execution.orders import OrderDesk
 from engine.execution.position_watch import PositionWatch
 from engine.execution.positions_book import ClosedTrade, PositionsBook, trades_of
@@ -153,6 +154,14 @@ class ExecutionDesk:
                 symbol, shares, clock.now(), self._calendar.session_day()
             ),
         )
+        self.drift = DriftAlarm(
+            journal,
+            self.desk,
+            self.book,
+            events,
+            busy=lambda symbol: symbol in self._entries.entering or self._exits.running(symbol),
+            keep=self.desk.keep,
+        )
         self._reconciled: ReconcileReport | None = None
         self._reconciling = asyncio.Lock()
         self._reconciled_at = 0.0
@@ -176,11 +185,12 @@ class ExecutionDesk:
         today = self._calendar.session_day()
         for fill, intent in await self.desk.restore(today):
             close = self._calendar.close_of(intent.session, fill.at)
-            self.book.on_fill(fill, intent.session, close, reason=_told_by(intent))
+            self.book.on_fill(fill, intent.session, close, reason=_meant_by(intent))
         leaving = self.book.restore_levels(await self._levels.read())
         for session in self._calendar.sessions:
             self.book.close_moved(session)
         await self._entries.restore(today)
+        await self.drift.restore()
         self._started = True
         self.trades.start()
         self.prices.start()
@@ -252,9 +262,13 @@ class ExecutionDesk:
             report = await self._reconciler.run()
             for change in report.lost:
                 self._watch.tell(change)
+            session = self._calendar.session_day()
+            traded = self.drift.traded(session)
+            account = None
             with suppress(BrokerError):
-                self.account = await self._rest.account()
+                account = self.account = await self._rest.account()
             self._reconciled = report
+            await self.drift.look(report, account, session, traded)
             return report
 
     async def _caught_up(self) -> bool:
@@ -326,11 +340,30 @@ class ExecutionDesk:
         await self.reconcile()
         return view
 
+    def entries_over(self, session: date) -> bool:
+        """Whether names of ``session`` were bought and nobody is entering any more."""
+        bought = any(h.session == session for h in self.book.holdings.values())
+        return bought and not self._entries.entering
+
+    @property
+    def reconciled_age_s(self) -> float | None:
+        """Wall seconds since book and broker were last compared, None before the first time."""
+        return time.monotonic() - self._reconciled_at if self._reconciled is not None else None
+
+    @property
+    def held(self) -> frozenset[str]:
+        """Every symbol that the account held when it was last asked."""
+        return self._reconciled.held if self._reconciled is not None else frozenset()
+
+    def would_allocate(self) -> Decimal | None:
+        """Dollars that a day begun now would get; None before the account is known."""
+        return self._entries.would_allocate(self.account) if self.account is not None else None
+
     def go_board(self, approval: Approval | None, session: Session, list_hash: str) -> tuple[GateReport, ...]:
         """The GO / NO-GO board before the open: every gate that can be asked without a quote."""
         wanted = self._entries.wanted(session, list_hash, self.account)
         board = [
-            *self._entries.board(approval, wanted, session),
+            *self._entries.board(approval, wanted, session, self.would_allocate()),
             self._entries.position_gate(),
             gates.link_gate("prices", self.prices.state, self.prices.detail),
             gates.link_gate("orders", self.trades.state, self.trades.detail),
@@ -357,6 +390,7 @@ class ExecutionDesk:
             stale_after_s=self._rules.stale_after_s,
             market_open=self.clock.is_open,
             resting_stop=self._stops.resting,
+            rate=self.clock.rate,
         )
 
     def flatten_view(self) -> FlattenView:
@@ -421,7 +455,7 @@ class ExecutionDesk:
 
     def _day_loss(self) -> None:
         if not self.latched:
-            self._duties.once(self.latch(f"daily loss: {self._entries.loss_gate().numbers}"), "latch after a loss")
+            self._duties.once(self.latch(f"{DAY_LOSS}: {self._entries.loss_gate().numbers}"), "latch after a loss")
         self._entries.stop()
         for holding in self.book.open_holdings():
             if not holding.tsh.leaving and holding.tsh.phase is not Phase.CARRIED:
@@ -448,13 +482,23 @@ class ExecutionDesk:
 
     async def _watch_reconcile(self) -> None:
         age = time.monotonic() - self._reconciled_at
-        if age > (self._broker.reconcile_s if self.is_clean else UNCLEAN_RECONCILE_S):
+        sure = self.is_clean and not self.drift.suspects
+        if age > (self._broker.reconcile_s if sure else UNCLEAN_RECONCILE_S):
             await self.reconcile()
 
 
 def _told_by(intent: OrderIntent) -> ExitReason | None:
     """Why a fill sold, when the machine itself has not asked for it: the stop at the broker did."""
     return ExitReason.PROTECTIVE if intent.leg == STOP else None
+
+
+def _meant_by(intent: OrderIntent) -> ExitReason | None:
+    """Why an order of an earlier life of the engine sold: its intent says so."""
+    if intent.leg == FLATTEN:
+        return ExitReason.FLATTEN
+    if intent.leg == EXIT and intent.why in {reason.value for reason in ExitReason}:
+        return ExitReason(intent.why)
+    return _told_by(intent)
 
 
 def _link_view(link: StreamLink) -> LinkView:

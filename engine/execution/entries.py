@@ -161,14 +161,18 @@ class Entries:
         await self.restore(session)
         kept = await self._journal.get(_DAY, {})
         if kept.get("session") != session.isoformat() or self.allocation is None:
-            self.allocation = allocation(
-                account.equity,
-                account.buying_power,
-                share=self._rules.allocation_share,
-                advised_size=self._rules.advised_size,
-            )
+            self.allocation = self.would_allocate(account)
             await self._journal.put(_DAY, {"session": session.isoformat(), "allocation": str(self.allocation)})
         return self.allocation
+
+    def would_allocate(self, account: Account) -> Decimal:
+        """Dollars that a day begun now would get."""
+        return allocation(
+            account.equity,
+            account.buying_power,
+            share=self._rules.allocation_share,
+            advised_size=self._rules.advised_size,
+        )
 
     # --- gates ---------------------------------------------------------------------------------
 
@@ -176,21 +180,31 @@ class Entries:
         number = account.number if account is not None else ""
         return ApprovedFor(session.day, list_hash, number, self._mode.value)
 
-    def board(self, approval: Approval | None, wanted: ApprovedFor, session: Session) -> list[GateReport]:
-        """The gates that concern the account and no single name."""
+    def board(
+        self,
+        approval: Approval | None,
+        wanted: ApprovedFor,
+        session: Session,
+        allocated: Decimal | None = None,
+    ) -> list[GateReport]:
+        """The gates that concern the account and no single name.
+
+        ``allocated``: dollars that the loss is measured against instead of the day's own allocation.
+        """
         report = self._reconciled()
         return [
             gates.approval_gate(approval, wanted, self._valid_until(session), self._clock.now()),
             gates.latch_gate(self._desk.latched),
             gates.reconcile_gate(report is not None and report.clean, report.detail if report else ""),
-            self.loss_gate(),
+            self.loss_gate(allocated),
             gates.order_count_gate(len(self._desk.of_session(session.day)), self._rules.max_orders_a_day),
         ]
 
-    def loss_gate(self) -> GateReport:
-        if self.allocation is None:
+    def loss_gate(self, allocated: Decimal | None = None) -> GateReport:
+        against = self.allocation if allocated is None else allocated
+        if against is None:
             return GateReport("day_loss", True, "no allocation yet today")
-        return gates.day_loss_gate(self._day_pnl(), self.allocation, self._rules.day_loss_pct)
+        return gates.day_loss_gate(self._day_pnl(), against, self._rules.day_loss_pct)
 
     def position_gate(self, symbol: str = "") -> GateReport:
         """How many other names are held or on their way."""

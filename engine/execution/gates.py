@@ -17,12 +17,18 @@ from engine.orders_model import Approval
 
 @dataclass(frozen=True, slots=True)
 class GateReport:
-    """One gate's answer; ``numbers`` says what was measured against what, ``remedy`` what to do."""
+    """One gate's answer: what was ``measured`` against which ``limit``, and the ``remedy``."""
 
     gate: str
     passed: bool
-    numbers: str
+    measured: str
     remedy: str = ""
+    limit: str = ""
+
+    @property
+    def numbers(self) -> str:
+        """Both in one line."""
+        return f"{self.measured}, {self.limit}" if self.limit else self.measured
 
     @property
     def text(self) -> str:
@@ -45,7 +51,7 @@ def approval_gate(
     approval: Approval | None, wanted: ApprovedFor, valid_until: datetime, now: datetime
 ) -> GateReport:
     """A valid, unexpired yes to this very list; ``valid_until`` and ``now`` are market time."""
-    again = "approve the present list ('tshc approve' or A on the shortlist)"
+    again = "approve the present list ('tshc approve' or a on the shortlist)"
     if approval is None:
         return GateReport("approval", False, f"no approval for {wanted.session}", again)
     if approval.outcome != "approved":
@@ -59,7 +65,7 @@ def approval_gate(
     until = f"valid until {_clock(valid_until)}, now {_clock(now)}"
     if now >= valid_until:
         return GateReport("approval", False, f"expired: {until}", "the next session needs a new approval")
-    return GateReport("approval", True, f"by {approval.by}, {until}")
+    return GateReport("approval", True, f"by {approval.by}", limit=until)
 
 
 def market_gate(is_open: bool, now: datetime, session: Session | None) -> GateReport:
@@ -86,8 +92,9 @@ def quote_age_gate(age_s: float | None, cap_s: float) -> GateReport:
     return GateReport(
         "quote_age",
         passed,
-        f"quote {age_s:.1f} s old, at most {cap_s:g} s",
+        f"quote {age_s:.1f} s old",
         "" if passed else "check the price link",
+        f"at most {cap_s:g} s",
     )
 
 
@@ -99,9 +106,8 @@ def spread_gate(quote: Quote, cap_pct: float) -> GateReport:
         )
     spread = spread_pct(quote)
     passed = spread <= Decimal(str(cap_pct))
-    return GateReport(
-        "spread", passed, f"spread {spread:.2f} %, at most {cap_pct:g} %", "" if passed else "too dear to cross"
-    )
+    remedy = "" if passed else "too dear to cross"
+    return GateReport("spread", passed, f"spread {spread:.2f} %", remedy, f"at most {cap_pct:g} %")
 
 
 def spread_pct(quote: Quote) -> Decimal:
@@ -140,8 +146,9 @@ def day_loss_gate(day_pnl: Decimal, allocated: Decimal, cap_pct: float) -> GateR
     return GateReport(
         "day_loss",
         passed,
-        f"day {day_pnl:+.2f} $, limit {limit:+.2f} $ (-{cap_pct:g} % of {allocated:.0f} $)",
+        f"day {day_pnl:+.2f} $",
         "" if passed else "no further entries today",
+        f"limit {limit:+,.2f} $ (-{cap_pct:g} % of {allocated:,.0f} $)",
     )
 
 
@@ -151,7 +158,7 @@ def latch_gate(latched: str) -> GateReport:
         "latch",
         not latched,
         f"entries latched off: {latched}" if latched else "not latched",
-        "unlatch when the cause is understood (U on the console, or 'tshc unlatch')" if latched else "",
+        "unlatch when the cause is understood (u on the console, or 'tshc unlatch')" if latched else "",
     )
 
 
@@ -175,8 +182,9 @@ def order_count_gate(sent: int, cap: int) -> GateReport:
     return GateReport(
         "order_count",
         sent < cap,
-        f"{sent} orders today, at most {cap}",
+        f"{sent} orders today",
         "" if sent < cap else "raise max_orders_a_day",
+        f"at most {cap}",
     )
 
 
@@ -184,8 +192,9 @@ def position_count_gate(positions: int, cap: int) -> GateReport:
     return GateReport(
         "position_count",
         positions < cap,
-        f"{positions} TSH positions, at most {cap}",
+        f"{positions} TSH positions",
         "" if positions < cap else "a name must leave first",
+        f"at most {cap}",
     )
 
 

@@ -11,7 +11,7 @@ from decimal import Decimal
 
 from engine.broker.clock import MarketClock
 from engine.broker.price_stream import HaltNotice
-from engine.events import AlertRaised, EventSink, PositionClosed, TshChanged
+from engine.events import AlertRaised, AlertRecovered, EventSink, PositionClosed, TshChanged
 from engine.execution.exits import ExitRunner
 from engine.execution.levels_keeper import LevelsKeeper
 from engine.execution.live_prices import LivePrices
@@ -47,9 +47,12 @@ class PositionWatch:
     def on_halt(self, notice: HaltNotice) -> None:
         change = self._book.on_halt(notice.symbol, notice.halted, notice.at)
         if change is not None:
-            word = "halted" if notice.halted else "trades again"
-            key = f"halt-{notice.symbol}-{notice.at.isoformat()}"
-            self._events.publish(AlertRaised(key=key, message=f"{notice.symbol} {word}: {notice.reason}"))
+            key = f"halt-{notice.symbol}"
+            if notice.halted:
+                self._events.publish(AlertRaised(key=key, message=f"{notice.symbol} halted: {notice.reason}"))
+            else:
+                words = f"{notice.symbol} trades again: {notice.reason}"
+                self._events.publish(AlertRecovered(key=key, message=words))
             self.tell(change)
 
     def on_clock(self, session: Session | None) -> None:

@@ -8,12 +8,31 @@ from decimal import Decimal
 
 from engine.broker.broker_types import BrokerOrder
 from engine.execution.desk_order import DeskOrder
-from engine.execution.positions_book import Holding, PositionsBook
-from engine.execution.tsh_trade_management import Phase
-from engine.model import Quote
+from engine.execution.positions_book import ClosedTrade, Holding, PositionsBook
+from engine.execution.tsh_trade_management import ExitReason, Phase, TshState
+from engine.model import NEW_YORK, Quote
 from engine.views import FlattenView, OrderRow, PositionRow, PositionsView
 
 CENT, HUNDREDTH = Decimal("0.01"), Decimal("0.0001")
+WORDS = {
+    ExitReason.TARGET: "target captured",
+    ExitReason.TRAIL: "trailing stop",
+    ExitReason.PROTECTIVE: "protective stop",
+    ExitReason.END_OF_DAY: "end of day",
+    ExitReason.MANUAL: "by hand",
+    ExitReason.FLATTEN: "flattened",
+    ExitReason.DAY_LOSS: "day's loss limit",
+    ExitReason.CARRIED: "had missed the close",
+    ExitReason.UNPROTECTED: "no stop was taken",
+    ExitReason.OUTSIDE: "outside TSH",
+}
+
+
+def exit_sentence(trade: ClosedTrade, *, price: bool = True) -> str:
+    """``sold 10:12:31 at 33.42, target captured``; without price ``10:12:31 target captured``; New York time."""
+    at = trade.at.astimezone(NEW_YORK).strftime("%H:%M:%S")
+    why = WORDS[ExitReason(trade.reason)]
+    return f"sold {at} at {trade.exit.quantize(CENT):,}, {why}" if price else f"{at} {why}"
 
 
 def position_row(
@@ -23,8 +42,13 @@ def position_row(
     *,
     market_open: bool,
     resting_stop: Decimal | None = None,
+    trade: ClosedTrade | None = None,
+    rate: float = 1.0,
 ) -> PositionRow:
-    """``now_s`` monotonic; a position is stale when regular hours bring no price for ``stale_after_s``."""
+    """``now_s`` monotonic; a position is stale when regular hours bring no price for ``stale_after_s``.
+
+    ``trade`` is how a closed one ended: its price and its sentence stand in the row.
+    """
     tsh = holding.tsh
     age = None if holding.priced_at is None else max(0.0, now_s - holding.priced_at)
     shares = tsh.shares or holding.sold
@@ -35,7 +59,7 @@ def position_row(
         symbol=holding.symbol,
         shares=shares,
         entry=tsh.entry.quantize(HUNDREDTH),
-        last=tsh.last,
+        last=tsh.last if trade is None else trade.exit.quantize(HUNDREDTH),
         age_s=age,
         stale=market_open and not tsh.closed and (age is None or age > stale_after_s),
         source=holding.source,
@@ -47,8 +71,15 @@ def position_row(
         state=tsh.phase.value,
         pnl=pnl.quantize(CENT),
         pnl_pct=float(pnl / basis * 100) if basis else None,
-        why_next=trouble,
+        why_next=trouble if trade is None else exit_sentence(trade),
+        exits_when=_in_short(tsh, trouble, trade, rate),
     )
+
+
+def _in_short(tsh: TshState, why_next: str, trade: ClosedTrade | None, rate: float) -> str:
+    if trade is not None:
+        return exit_sentence(trade, price=False)
+    return tsh.exits_when(rate) if why_next == tsh.why_next else why_next
 
 
 def order_row(order: DeskOrder) -> OrderRow:
@@ -97,14 +128,24 @@ def positions_view(
     stale_after_s: float,
     market_open: bool,
     resting_stop: Callable[[str], Decimal | None] = lambda symbol: None,
+    rate: float = 1.0,
 ) -> PositionsView:
     """Open positions first, then names on their way in, refused ones, and what was closed this session."""
     shown = [
         h for h in book.holdings.values() if not h.tsh.closed or h.session == session or _left(h, book, session)
     ]
     shown.sort(key=lambda h: (h.tsh.phase is Phase.CLOSED, h.symbol))
+    ended = {trade.symbol: trade for trade in book.closed}
     rows = [
-        position_row(h, now_s, stale_after_s, market_open=market_open, resting_stop=resting_stop(h.symbol))
+        position_row(
+            h,
+            now_s,
+            stale_after_s,
+            market_open=market_open,
+            resting_stop=resting_stop(h.symbol),
+            trade=ended.get(h.symbol) if h.tsh.closed else None,
+            rate=rate,
+        )
         for h in shown
     ]
     present = {row.symbol for row in rows}

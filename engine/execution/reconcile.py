@@ -42,6 +42,7 @@ class ReconcileReport:
     held: frozenset[str] = frozenset()  # every symbol of the account
     values: tuple[BrokerPosition, ...] = ()
     lost: tuple[Change, ...] = ()  # positions that shrank without an order of ours
+    asked: bool = True  # False: the broker did not answer, so nothing is known
 
 
 class Reconciler:
@@ -69,7 +70,7 @@ class Reconciler:
         try:
             report = await self._pass()
         except BrokerError as error:
-            report = ReconcileReport(False, f"the broker could not be asked: {error}")
+            report = ReconcileReport(False, f"the broker could not be asked: {error}", asked=False)
         if report.clean is not self._was_clean or not report.clean:
             self._events.publish(
                 Reconciled(

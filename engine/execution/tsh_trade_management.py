@@ -24,7 +24,7 @@ from decimal import Decimal
 from enum import StrEnum
 
 from engine.brackets import Bracket, BracketTable
-from engine.model import Tick
+from engine.model import NEW_YORK, Tick
 
 _LEVEL = Decimal("0.0001")  # levels are kept to a hundredth of a cent
 
@@ -136,6 +136,22 @@ class TshState:
                 words = "missed the close: sells at the next open"
             case Phase.CLOSED:
                 return f"closed by {self.reason}"
+        return f"HALTED; {words}" if self.halted_at else words
+
+    def exits_when(self, rate: float = 1.0) -> str:
+        """``why_next`` in a few signs for a table; ``rate`` moves the end-of-day exit of a fast clock."""
+        match self.phase:
+            case Phase.WATCH:
+                ends = self.rules.exit_starts(self.session_close, rate).astimezone(NEW_YORK)
+                words = f"≥ {_show(self.arm_price)} arms, {ends:%H:%M} sells"
+            case Phase.ARMED:
+                words = f"≤ {_show(self.stop)} or ≥ {_show(self.target_price)} sells"
+            case Phase.TARGET:
+                words = f"≤ {_show(self.stop)}, rides above the target"
+            case Phase.EXITING:
+                words = f"selling {self.shares:,}: {self.reason}"
+            case _:
+                return self.why_next
         return f"HALTED; {words}" if self.halted_at else words
 
 

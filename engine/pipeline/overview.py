@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from datetime import date, datetime, time, timedelta
 from decimal import Decimal
+from typing import Literal
 
 from engine.config import ExecutionSettings
-from engine.model import NEW_YORK, Session
-from engine.views import DayTile, NextItem, ShortlistView, StageView
+from engine.model import NEW_YORK, UTC, Session
+from engine.views import DayTile, NextItem, PositionsView, ShortlistView, StageView, TrackMark
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,25 +23,48 @@ class DayFacts:
 
 
 def week_tiles(
-    today: date,
+    now: datetime,
     sessions: Sequence[Session],
     facts: Mapping[date, DayFacts],
     weekend: Sequence[StageView],
-    open_positions: int,
+    present: Sequence[str] = (),
 ) -> tuple[DayTile, ...]:
-    """The weekend before this trading week, then Monday to Friday; holidays say so."""
-    monday = today - timedelta(days=today.weekday())
-    if today.weekday() >= 5:
-        monday += timedelta(days=7)
-    open_days = {s.day for s in sessions}
-    tiles = [_weekend_tile(monday - timedelta(days=2), weekend, today)]
+    """The weekend before this trading week, then Monday to Friday; holidays say so.
+
+    A day reaches from the close before to its own close: its list, its yes and its trades belong
+    to it. After the week's last close the week that comes is shown. ``present`` is what the day
+    that is under way says.
+    """
+    closes = {s.day: s.close for s in sessions}
+    monday = _monday(now, closes)
+    before = [close for day, close in closes.items() if day < monday]
+    tiles = [_weekend_tile(monday - timedelta(days=2), weekend)]
+    bounds = [max(before) if before else _midnight(monday - timedelta(days=2)), _midnight(monday)]
     for offset in range(5):
         day = monday + timedelta(days=offset)
-        tiles.append(_day_tile(day, today, day in open_days, facts.get(day), open_positions))
-    return tuple(tiles)
+        bounds.append(closes.get(day, _midnight(day) + timedelta(hours=16)))
+        tiles.append(_day_tile(day, day in closes, facts.get(day)))
+    made = []
+    for tile, start, end in zip(tiles, bounds, bounds[1:], strict=False):
+        done = min(1.0, max(0.0, (now - start) / (end - start))) if end > start else float(now >= end)
+        made.append(_in_time(tile, done, present))
+    return tuple(made)
 
 
-def _weekend_tile(day: date, stages: Sequence[StageView], today: date) -> DayTile:
+def _monday(now: datetime, closes: Mapping[date, datetime]) -> date:
+    """Of the week that is shown: this one until its last close, then the next."""
+    today = now.astimezone(NEW_YORK).date()
+    monday = today - timedelta(days=today.weekday())
+    last = max((c for day, c in closes.items() if monday <= day < monday + timedelta(days=7)), default=None)
+    over = today.weekday() >= 5 if last is None else now >= last
+    return monday + timedelta(days=7) if over else monday
+
+
+def _midnight(day: date) -> datetime:
+    return datetime.combine(day, time(), NEW_YORK)
+
+
+def _weekend_tile(day: date, stages: Sequence[StageView]) -> DayTile:
     marks = {"done": "✓", "running": "▶", "paused": "‖", "failed": "✗", "waiting": "·"}
     short = {
         "weekly_5d_data": "data",
@@ -56,19 +80,80 @@ def _weekend_tile(day: date, stages: Sequence[StageView], today: date) -> DayTil
     return DayTile(day=day, title="Weekend", lines=lines or ("not run",), state=state)
 
 
-def _day_tile(day: date, today: date, is_session: bool, facts: DayFacts | None, positions: int) -> DayTile:
+def _day_tile(day: date, is_session: bool, facts: DayFacts | None) -> DayTile:
     title = f"{day:%a}"
     if not is_session:
-        return DayTile(day=day, title=title, lines=("holiday",), state="past" if day < today else "future")
+        return DayTile(day=day, title=title, lines=("holiday",))
     if facts is not None and facts.pnl is not None:
         lines = (f"{facts.pnl:+,.2f} $", f"{facts.trades} trade{'s' if facts.trades != 1 else ''}")
         return DayTile(day=day, title=title, lines=lines, state="past")
     if facts is not None and facts.note:
         return DayTile(day=day, title=title, lines=("no trade", facts.note), state="no_trade")
-    if day == today:
-        now = f"▶ {positions} positions" if positions else "today"
-        return DayTile(day=day, title=title, lines=(now,), state="present")
-    return DayTile(day=day, title=title, state="past" if day < today else "future")
+    return DayTile(day=day, title=title)
+
+
+def _in_time(tile: DayTile, done: float, present: Sequence[str]) -> DayTile:
+    """How much of the day has passed; the day under way says what it does."""
+    changes: dict[str, object] = {"done": done}
+    if tile.title != "Weekend" and tile.state == "future":
+        if done >= 1:
+            changes["state"] = "past"
+        elif done > 0:
+            changes["state"] = "present"
+            if tile.lines != ("holiday",):
+                changes["lines"] = tuple(present)
+    return tile.model_copy(update=changes)
+
+
+def present_lines(session: date | None, shortlist: ShortlistView, positions: PositionsView) -> tuple[str, ...]:
+    """What the session that is under way or comes next stands at, in two short lines."""
+    entered = [row for row in positions.rows if row.shares and row.state != "REFUSED"]
+    held = [row for row in entered if row.state != "CLOSED"]
+    if held:
+        pnl = positions.realised + positions.unrealised
+        return (f"{len(held)} of {len(entered)} open", f"{pnl:+,.2f} $")
+    if shortlist.session is None or shortlist.session != session:
+        return ("no list yet",)
+    names = sum(row.chosen for row in shortlist.rows)
+    word = f"{names} name{'s' if names != 1 else ''}"
+    match shortlist.state:
+        case "pending":
+            return (f"{word} wait", "for your yes")
+        case "approved":
+            if positions.session == session and entered:
+                return (f"{len(entered)} of {names} closed", f"{positions.realised:+,.2f} $")
+            return ("approved", word)
+        case "rejected" | "expired":
+            return ("no trade", f"({shortlist.state})")
+        case "empty":
+            return ("no candidates",)
+    return ("no list yet",)
+
+
+def day_track(
+    now: datetime, sessions: Sequence[Session], execution: ExecutionSettings, settle_minutes: int
+) -> tuple[TrackMark, ...]:
+    """The moments of the trading day that is under way or comes next, from its list to its close."""
+    known = list(sessions)
+    index = next((i for i, s in enumerate(known) if now < s.close), None)
+    if index is None:
+        return ()
+    session = known[index]
+    deadline = datetime.combine(session.day, execution.approval_deadline, NEW_YORK)
+    moments = [
+        (deadline, "approval"),
+        (session.open, "open"),
+        (session.close - timedelta(minutes=execution.exit_minutes), "exits"),
+        (session.close, "close"),
+    ]
+    if index:
+        moments.insert(0, (known[index - 1].close + timedelta(minutes=settle_minutes), "list"))
+    marks, coming = [], False
+    for at, text in moments:
+        state: Literal["past", "next", "future"] = "past" if now >= at else "future" if coming else "next"
+        coming = coming or state == "next"
+        marks.append(TrackMark(at=at.astimezone(UTC), text=text, state=state))
+    return tuple(marks)
 
 
 def next_items(
@@ -84,7 +169,7 @@ def next_items(
     items = [
         NextItem(text=f"{s.stage}: {s.detail}".rstrip(": "), active=True)
         for s in stages
-        if s.state in ("running", "paused")
+        if s.state in ("running", "paused") and not (open_positions and s.stage == "tsh_trade_management")
     ]
     if open_positions:
         items.append(NextItem(text=f"managing exits (TSH), {open_positions} open", active=True))
@@ -100,7 +185,7 @@ def next_items(
             coming.append(NextItem(at=exits, text="end-of-day exits"))
         coming.append(NextItem(at=session.close, text="market closes" + _half_day(session)))
         settled = session.close + timedelta(minutes=settle_minutes)
-        coming.append(NextItem(at=settled, text="the day's bars are final: d starts the weekday"))
+        coming.append(NextItem(at=settled, text="bars are final: d makes the list"))
         if len(coming) > 8:
             break
     later = sorted((i for i in coming if i.at is not None and i.at > now), key=lambda i: i.at or now)

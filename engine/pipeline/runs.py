@@ -60,6 +60,8 @@ class RunBook:
         self._room, self._kind = room, run.kind
         self._views = {name: StageView(stage=name) for name in names}
         self._began = time.monotonic()
+        self._running_since: dict[str, float] = {}  # stage: monotonic start, less what an earlier life spent
+        self._room.board.refresh_stages = self._show
         self._show()
 
     def start(self) -> None:
@@ -78,6 +80,7 @@ class RunBook:
         stage = Stage(name, False, dict(begun.progress))
         spent = float(stage.progress.get("seconds", 0.0))
         started = time.monotonic()
+        self._running_since[name] = started - spent
         self._set(name, state="running", detail="")
         bus.publish(StageStarted(run=self.run, stage=name, resumed=begun.attempts > 1))
         try:
@@ -115,6 +118,7 @@ class RunBook:
 
     async def finish(self, outcome: str, summary: str) -> None:
         """Ends the run: ``done`` and ``refused`` (a person said no) close it, others leave it to be resumed."""
+        self._room.board.refresh_stages = None
         if outcome in ("done", "refused"):
             await self._room.journal.finish_run(self.run, "done", summary)
         self._room.bus.publish(
@@ -139,6 +143,10 @@ class RunBook:
         self._show()
 
     def _show(self) -> None:
+        now = time.monotonic()
+        for name, since in self._running_since.items():
+            if self._views[name].state in ("running", "paused"):
+                self._views[name] = self._views[name].model_copy(update={"seconds": now - since})
         overview = self._room.board.overview
         self._room.board.overview = overview.model_copy(update={"stages": tuple(self._views.values())})
 

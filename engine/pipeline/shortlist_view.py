@@ -30,6 +30,8 @@ def shortlist_view(
         signal_day=day.session,
         group=day.name,
         candidates=day.candidates,
+        expected=day.expected,
+        drift=day.drift,
         rows=tuple(_row(candidate, qual, combination, trade_list) for candidate in day.ranked),
         vetoed=tuple(f"{c.symbol}: {c.veto}" for c in day.vetoed),
         list_hash=trade_list.list_hash,

@@ -102,6 +102,14 @@ class WeekendCycle:
         await book.finish("done", summary)
         return "done", summary
 
+    def workers(self) -> list[tuple[str, int]]:
+        """(name, pid) of the worker processes that run now."""
+        pids = (
+            ("training", self._training.pid if self._training is not None else None),
+            ("search", self._search.worker_pid if self._search is not None else None),
+        )
+        return [(name, pid) for name, pid in pids if pid is not None]
+
     async def command(self, what: str, verb: str) -> bool:
         """pause, resume or stop of ``training`` or ``search``; False when it is not under way."""
         worker = self._training if what == "training" else self._search

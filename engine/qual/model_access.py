@@ -7,13 +7,12 @@ network may do without one.
 
 from __future__ import annotations
 
-import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from engine.config import QualSettings
+from engine.config import QualSettings, is_private_host
 from engine.errors import UsageError
 
 SERVICE = "tsh-console"  # in the OS keyring
@@ -76,17 +75,7 @@ def _address(url: str) -> tuple[str, str, bool, bool]:
             "a secret does not belong there"
         )
     host = parts.hostname + (f":{port}" if port else "")
-    return url.rstrip("/"), host, _is_private(parts.hostname), parts.scheme == "https"
-
-
-def _is_private(host: str) -> bool:
-    if host == "localhost" or host.endswith(".localhost"):
-        return True
-    try:
-        address = ipaddress.ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback or address.is_private or address.is_link_local
+    return url.rstrip("/"), host, is_private_host(parts.hostname), parts.scheme == "https"
 
 
 def _key(name: str, environ: Mapping[str, str]) -> tuple[str, str]:

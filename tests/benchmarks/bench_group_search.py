@@ -17,9 +17,12 @@ from typing import Any
 
 import numpy as np
 
-from engine.decision.group_kernel import NEVER, TESTS, Limits, advance, new_hits, new_workspace, open_anchor
+from engine.decision.group_count import count_groups
+from engine.decision.group_kernel import advance, open_anchor
 from engine.decision.group_problem import rank_problem
-from engine.decision.group_search import GroupSearch, count_groups, warm_up
+from engine.decision.group_search import GroupSearch
+from engine.decision.kernel_arrays import NEVER, TESTS, Limits, new_hits, new_workspace
+from engine.decision.search_kernels import warm_up
 
 PROTOTYPES = Path(__file__).parents[2].parent / "shared" / "reference" / "prototypes"
 KNOWN = ((20, True, False, 10, 4_828_650), (15, True, False, 10, 39_267_529), (200, False, True, 4, 18_090_366))

@@ -13,7 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from engine.decision.evidence_lane import EvidenceLane
-from engine.decision.group_search import GroupSearch, warm_up
+from engine.decision.group_search import GroupSearch
+from engine.decision.search_kernels import warm_up
 from engine.model import DAYS, MICRO, TICKERS, pack_picks
 
 WEEKS = 200

@@ -22,10 +22,12 @@ class RecordedEngine:
         self.home, self.board = home, board
         self.commands: list[tuple[str, dict[str, Any]]] = []
         self.answers: dict[str, Answer] = {}
+        self.delay_s = 0.0  # before each answer
         self.server = ControlServer(home, board, self._execute)
 
     async def _execute(self, command: str, arguments: dict[str, Any], caller: Caller) -> Answer:
         self.commands.append((command, arguments))
+        await asyncio.sleep(self.delay_s)
         return self.answers.get(command, Answer(True))
 
     async def start(self) -> None:

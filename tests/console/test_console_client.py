@@ -10,7 +10,7 @@ import recorded_views as recorded
 from console_harness import RecordedEngine, until
 from websockets.asyncio.server import ServerConnection, serve, unix_serve
 
-from app.client import EngineClient, Link
+from app.client import LOST_AFTER_S, EngineClient, Link
 from engine.control import Answer
 from engine.errors import OperatorError
 from engine.home import Home
@@ -121,7 +121,7 @@ async def test_an_engine_that_is_silent_counts_as_lost_though_its_socket_is_open
             await client.attached()
             await until(lambda: client.link is Link.LOST)
             assert client.trouble == "it is connected but silent"
-            assert client.silent_s >= 2.0
+            assert client.silent_s >= LOST_AFTER_S
 
 
 async def test_over_tcp_the_token_is_shown(home: Home) -> None:

@@ -17,7 +17,7 @@ from console_harness import RecordedEngine, painted, said, until
 from hypothesis import given
 from hypothesis import strategies as st
 
-from app.console import MODES, TshConsole
+from app.console import TshConsole
 from app.exporter import exportable, file_stem
 from app.table_export import csv_text, fields_of, header, unit_of, write_new
 from app.widgets.groups_panels import LanesPanel
@@ -152,7 +152,7 @@ async def test_every_table_of_every_screen_is_in_the_palette_and_is_written_whol
     wanted: dict[str, int] = {}
     async with app.run_test(size=(80, 24)) as pilot:  # columns that a narrow terminal drops are exported too
         await painted(pilot, app)
-        for mode in MODES:
+        for mode in TshConsole.MODES:
             await pilot.press(app.shown_keys[f"go.{mode}"])
             await pilot.pause()
             screen = app.screen

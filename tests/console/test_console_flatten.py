@@ -141,6 +141,17 @@ async def test_a_refused_flatten_says_why_and_can_be_sent_again(engine: Recorded
         await until(lambda: len(engine.commands) == 2)
 
 
+async def test_after_a_slow_refusal_the_word_can_be_typed_at_once(engine: RecordedEngine, app: TshConsole) -> None:
+    engine.delay_s = 0.8  # long enough for paints between the question and its answer
+    engine.answers["flatten"] = Answer(False, "the broker does not answer")
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("f12", *WORD, "enter")
+        await until(lambda: "refused: the broker does not answer" in text_of(app))
+        await pilot.press(*WORD, "enter")
+        await until(lambda: len(engine.commands) == 2)
+
+
 async def test_without_an_engine_the_dialog_names_the_way_that_needs_none(
     engine: RecordedEngine, app: TshConsole
 ) -> None:

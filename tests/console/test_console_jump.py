@@ -146,7 +146,7 @@ async def test_every_label_is_on_the_terminal_and_alone_at_its_place(
 ) -> None:
     async with app.run_test(size=size) as pilot:
         await painted(pilot, app)
-        for mode in MODES:
+        for mode in TshConsole.MODES:
             await pilot.press(app.shown_keys[f"go.{mode}"])
             await pilot.pause()
             targets = targets_of(app.screen)

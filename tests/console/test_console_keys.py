@@ -224,7 +224,7 @@ async def test_unlatch_acknowledge_all_and_shutdown_are_sent_from_the_palette(
         ("unlatch", {}),
         ("acknowledge", {"key": "one"}),
         ("acknowledge", {"key": "two"}),
-        ("shutdown", {}),
+        ("shutdown", {"force": True}),
     ]
 
 

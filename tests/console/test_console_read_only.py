@@ -12,7 +12,7 @@ import recorded_views as recorded
 from console_harness import RecordedEngine, painted, said, text_of
 
 from app.client import EngineClient
-from app.console import MODES, TshConsole
+from app.console import TshConsole
 from app.dialogs.frame import Dialog, InfoDialog
 from app.keys import EVERYWHERE, TABLES
 from app.screens.base import ConsoleScreen
@@ -41,7 +41,7 @@ async def test_no_key_of_any_screen_opens_a_dialog_that_commands_or_sends_anythi
 ) -> None:
     async with app.run_test(size=(120, 40)) as pilot:
         await painted(pilot, app)
-        for mode in MODES:
+        for mode in TshConsole.MODES:
             anywhere = (EVERYWHERE, TABLES) if mode == "positions" else ()
             for command in app.commands:
                 if command.place not in (mode, *anywhere) or command.id in ("quit", "commands", "jump"):

@@ -17,7 +17,7 @@ from textual.widgets import Input
 
 from app.client import EngineClient
 from app.command_table import every_command, key_card, keys_text
-from app.console import MODES, TshConsole
+from app.console import TshConsole
 from app.dialogs.confirm import ConfirmDialog
 from app.dialogs.flatten import FlattenDialog
 from app.dialogs.help import HelpDialog
@@ -53,7 +53,7 @@ def wishes_of(path: Path) -> dict[str, Wish]:
 def test_every_binding_of_the_console_is_in_the_table_with_words() -> None:
     wordless = [c for c in COMMANDS if not c.text]
     assert not wordless
-    for mode in MODES:
+    for mode in TshConsole.MODES:
         screen = TshConsole.MODES[mode]
         assert isinstance(screen, type)
         bound = {b.id for b in screen._merged_bindings.shown_keys}  # type: ignore[attr-defined]
@@ -66,7 +66,7 @@ def test_no_id_stands_for_two_commands() -> None:
 
 
 def test_no_letter_does_two_things_on_one_screen() -> None:
-    for mode in MODES:
+    for mode in TshConsole.MODES:
         seen: dict[str, Command] = {}
         for command in (c for c in COMMANDS if c.place in (mode, EVERYWHERE)):
             for key in (k for k in command.keys if len(shown_key(k)) == 1):
@@ -194,7 +194,7 @@ def test_whatever_is_accepted_leaves_f12_and_no_key_with_two_meanings(wanted: di
     except UsageError:
         return
     assert [c.id for c in now if "f12" in c.keys] == ["flatten"]
-    for mode in MODES:
+    for mode in TshConsole.MODES:
         meanings: dict[str, set[str]] = {}
         for command in now:
             if command.place in (mode, EVERYWHERE, TABLES):
@@ -246,7 +246,7 @@ async def test_key_line_panels_help_and_palette_show_the_keys_in_force(
         told = text_of(app)
         assert re.search(r"P +pause or resume the training", told)
         assert re.search(r"F12 F9 +FLATTEN", told)
-        assert re.search(r"1 F3 3 4 5 6 7 +overview, training", told)
+        assert re.search(r"1 F3 3 4 5 6 7 g +overview, training", told)
         await pilot.press("escape")
         hints = {c.title: c.help for c in app.get_system_commands(app.screen)}
     assert hints["Go to training"] == "key F3"
@@ -278,7 +278,7 @@ async def test_a_click_on_the_key_line_does_what_its_remapped_key_does(
         assert app.screen.MODE == "positions"
 
 
-@pytest.mark.parametrize("mode", MODES)
+@pytest.mark.parametrize("mode", TshConsole.MODES)
 async def test_at_80_by_24_the_help_has_every_key_of_the_screen_without_scrolling(
     app: TshConsole, mode: str
 ) -> None:

@@ -152,6 +152,23 @@ async def test_a_quota_of_tests_stores_the_same_groups_twice(week: Path) -> None
     assert stored[0] == stored[1]
 
 
+async def test_a_search_on_a_cluster_of_this_machine_stores_the_same_groups(week: Path) -> None:
+    pytest.importorskip("distributed", reason="the extra 'cluster' (dask) is not installed")
+    views: list[GroupsView] = []
+    stocks = await StocksDataDb.open(week)
+    try:
+        await GroupDiscovery(stocks, plan(week), native().evaluate).run()
+        _, here = await stocks.final_groups()
+        stage = GroupDiscovery(stocks, plan(week, cluster="local:2"), native().evaluate, on_view=views.append)
+        report = await stage.run()
+        _, there = await stocks.final_groups()
+    finally:
+        await stocks.close()
+    assert report.outcome.proven
+    assert there == here
+    assert any("of local:2" in view.detail for view in views)
+
+
 async def test_pause_resume_and_stop_reach_the_worker_and_what_was_found_is_kept(large_week: Path) -> None:
     views: list[GroupsView] = []
     stocks = await StocksDataDb.open(large_week)

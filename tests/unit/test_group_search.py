@@ -12,9 +12,11 @@ from group_cases import Case, all_groups, brute_force, case, spread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.decision.group_kernel import single_best
+from engine.decision.group_count import count_groups
 from engine.decision.group_problem import rank_problem
-from engine.decision.group_search import GroupSearch, SearchResult, count_groups, search_groups
+from engine.decision.group_search import GroupSearch, search_groups
+from engine.decision.kernel_bounds import single_best
+from engine.decision.search_snapshot import SearchResult
 from engine.model import DAYS, MICRO, TICKERS, pack_picks, unpack_picks
 
 

@@ -7,8 +7,9 @@ from decimal import Decimal
 
 from engine.config import ExecutionSettings
 from engine.model import Session
-from engine.pipeline.overview import DayFacts, next_event, next_items, week_tiles
-from engine.views import ShortlistView, StageView
+from engine.pipeline.overview import DayFacts, day_track, next_event, next_items, present_lines, week_tiles
+from engine.status_views import DayTrack
+from engine.views import PositionRow, PositionsView, ShortlistRow, ShortlistView, StageView
 
 THANKSGIVING = date(2026, 11, 26)
 
@@ -32,18 +33,19 @@ def test_a_week_shows_the_weekend_then_five_days_with_their_results() -> None:
         date(2026, 11, 24): DayFacts(note="(rejected)"),
     }
     stages = [StageView(stage="weekly_5d_data", state="done"), StageView(stage="mp1_loop", state="running")]
-    tiles = week_tiles(date(2026, 11, 25), WEEK, facts, stages, open_positions=3)
+    noon = datetime(2026, 11, 25, 17, 0, tzinfo=UTC)
+    tiles = week_tiles(noon, WEEK, facts, stages, ("3 of 4 open", "+12.00 $"))
     assert [tile.title for tile in tiles] == ["Weekend", "Mon", "Tue", "Wed", "Thu", "Fri"]
     assert tiles[0].lines == ("data ✓", "train ▶")
     assert tiles[1].lines == ("+182.40 $", "4 trades")
     assert tiles[2].state == "no_trade"
-    assert tiles[3].lines == ("▶ 3 positions",)
+    assert (tiles[3].state, tiles[3].lines) == ("present", ("3 of 4 open", "+12.00 $"))
     assert (tiles[4].day, tiles[4].lines) == (THANKSGIVING, ("holiday",))
     assert tiles[5].state == "future"
 
 
 def test_on_a_weekend_the_week_that_comes_is_shown() -> None:
-    tiles = week_tiles(date(2026, 11, 21), WEEK, {}, [], open_positions=0)
+    tiles = week_tiles(datetime(2026, 11, 21, 15, 0, tzinfo=UTC), WEEK, {}, [])
     assert tiles[1].day == date(2026, 11, 23)
     assert tiles[0].lines == ("not run",)
 
@@ -69,3 +71,67 @@ def test_a_half_day_says_when_it_closes_and_when_its_exits_begin() -> None:
     assert "market closes early (13:00)" in texts
     assert texts["end-of-day exits"] == datetime(2026, 11, 27, 17, 50, tzinfo=UTC)
     assert items[0].text == "managing exits (TSH), 2 open"
+
+
+def test_the_time_line_stands_in_the_day_whose_close_comes_next() -> None:
+    monday_evening = datetime(2026, 11, 23, 22, 0, tzinfo=UTC)
+    tiles = week_tiles(monday_evening, WEEK, {date(2026, 11, 23): DayFacts(Decimal(5), 1)}, [], ("no list yet",))
+    assert [tile.done for tile in tiles[:2]] == [1.0, 1.0]
+    assert tiles[2].state == "present"
+    assert 0 < tiles[2].done < 0.1
+    assert tiles[2].lines == ("no list yet",)
+    assert [tile.done for tile in tiles[3:]] == [0.0, 0.0, 0.0]
+
+
+def test_after_the_weeks_last_close_the_next_week_is_shown() -> None:
+    friday_evening = datetime(2026, 11, 27, 19, 0, tzinfo=UTC)
+    tiles = week_tiles(friday_evening, WEEK, {}, [])
+    assert tiles[1].day == date(2026, 11, 30)
+    assert 0 < tiles[0].done < 0.1  # the weekend has begun
+
+
+def test_the_days_moments_know_what_has_passed_and_what_is_next() -> None:
+    noon = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
+    marks = day_track(noon, WEEK, ExecutionSettings(), 20)
+    assert [(mark.text, mark.state) for mark in marks] == [
+        ("list", "past"),
+        ("approval", "past"),
+        ("open", "past"),
+        ("exits", "next"),
+        ("close", "future"),
+    ]
+    half_day = day_track(datetime(2026, 11, 27, 15, 0, tzinfo=UTC), WEEK, ExecutionSettings(), 20)
+    assert half_day[-2].at == datetime(2026, 11, 27, 17, 50, tzinfo=UTC)
+    assert day_track(datetime(2026, 11, 28, 15, 0, tzinfo=UTC), WEEK, ExecutionSettings(), 20) == ()
+
+
+def test_the_day_under_way_says_where_it_stands() -> None:
+    day = date(2026, 11, 24)
+    rows = tuple(ShortlistRow(rank=i, symbol=s, chosen=True) for i, s in enumerate(("ABCD", "EFGH"), start=1))
+    listed = ShortlistView(state="pending", session=day, rows=rows)
+    assert present_lines(day, ShortlistView(), PositionsView()) == ("no list yet",)
+    assert present_lines(day, listed, PositionsView()) == ("2 names wait", "for your yes")
+    approved = listed.model_copy(update={"state": "approved"})
+    assert present_lines(day, approved, PositionsView()) == ("approved", "2 names")
+    held = PositionsView(
+        session=day,
+        rows=(
+            PositionRow(symbol="ABCD", shares=10, state="WATCH"),
+            PositionRow(symbol="EFGH", shares=5, state="CLOSED"),
+        ),
+        realised=Decimal("-3.50"),
+        unrealised=Decimal("10.00"),
+    )
+    assert present_lines(day, approved, held) == ("1 of 2 open", "+6.50 $")
+
+
+def test_the_days_curve_keeps_its_shape_in_few_points_and_begins_anew_each_day() -> None:
+    track, day = DayTrack(), date(2026, 11, 24)
+    for second in range(10_000):
+        points = track.add(day, second / 100)
+    assert len(points) <= DayTrack.MOST
+    assert points[0] == 0.0
+    assert points[-1] > 95
+    assert list(points) == sorted(points)
+    assert track.add(day, None) == points
+    assert track.add(date(2026, 11, 25), 1.0) == (1.0,)

@@ -11,7 +11,8 @@ from group_cases import Case, spread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.decision.group_search import GroupSearch, SearchResult, search_groups
+from engine.decision.group_search import GroupSearch, search_groups
+from engine.decision.search_snapshot import SearchResult
 from engine.decision.search_state import Checkpoint, CheckpointError, SearchState, digest_of
 from engine.decision.watchdog import Policy
 

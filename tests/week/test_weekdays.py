@@ -56,6 +56,11 @@ async def test_a_rejected_list_is_no_trade_and_exit_code_3(trained: Tshc) -> Non
     async with attached(trained) as client:
         await until(lambda: client.state.shortlist.state == "pending")
         waiting = client.state.shortlist
+        await until(lambda: client.state.board.summary.startswith("only your yes is missing"))
+        assert client.state.board.list_hash == waiting.list_hash
+        measured = {row.name: row for row in client.state.overview.health}
+        assert measured.keys() >= {"engine", "broker", "prices", "orders", "books", "journal", "disk", "clock"}
+        assert measured["books"].value == "agree"
         wrong = await client.command("approve", {"session": str(waiting.session), "list_hash": "0" * 64})
         assert not wrong.accepted
         assert "the list has changed" in wrong.reason
@@ -63,6 +68,8 @@ async def test_a_rejected_list_is_no_trade_and_exit_code_3(trained: Tshc) -> Non
         assert not refused.accepted
         said = await client.command("reject", {"session": str(waiting.session), "list_hash": waiting.list_hash})
         assert said.accepted
+        await until(lambda: client.state.board.verdict == "no_go")
+        assert next(g for g in client.state.board.gates if g.gate == "approval").measured == "rejected"
     assert await asyncio.to_thread(day.wait, 60) == 3
     assert trained.rows(trained.home.journal, "SELECT COUNT(*) FROM intents") == [(0,)]
 

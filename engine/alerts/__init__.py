@@ -1,0 +1,1 @@
+"""Alerts: what the operator must know although nobody looks at the screen."""

@@ -1,0 +1,166 @@
+"""What a cluster's worker does for the search: it walks a batch of anchors and sends home what it found.
+
+A batch is about half a second of work, because a message costs milliseconds: several anchors,
+each with its grant of time, its cursor and what earlier passes have counted. The threshold
+travels with the batch; better groups found on the way raise it for the rest of the batch.
+Nothing here knows a cluster: the functions are called by whatever carries them.
+
+An anchor under a quota of tests is walked to the end of its pass in one go, with a threshold of
+its own, exactly as a local lane does it; so its result does not depend on where it was walked.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from dataclasses import dataclass, replace
+
+from engine.decision.anchor_queue import AnchorJob
+from engine.decision.group_problem import RankedProblem
+from engine.decision.kernel_arrays import CLOSED, HITS_FULL, Limits
+from engine.decision.search_kernels import warm_up
+from engine.decision.search_lane import Lane, Slice
+from engine.decision.search_state import Cursor
+from engine.decision.top_groups import FoundGroup, TopGroups
+from engine.decision.watchdog import SECOND, SLICE_NS
+from engine.kernel_cache import sources_digest
+
+LEAST_TESTS = 10_000
+PROBLEMS_KEPT = 2  # a worker may outlive a search, and serve the next one
+
+
+class UnknownProblemError(LookupError):
+    """This worker has not been given the problem (it is new, or was restarted)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """One anchor to be walked."""
+
+    anchor: int
+    bound: int
+    cursor: Cursor | None  # None: its pass begins
+    max_size: int
+    final_size: int
+    counted_size: int
+    grant_ns: int
+    quota: int | None = None  # tests that it may still make
+    own_threshold: float | None = None  # under a quota: what it begins with
+
+    def limits(self, problem: RankedProblem, threshold: float) -> Limits:
+        return Limits(
+            max_size=self.max_size,
+            final_size=self.final_size,
+            counted_size=self.counted_size,
+            best_sum=problem.best_sum_limit(threshold),
+            score=threshold,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Anchors for one worker thread. ``time_ns``: when it should be home again."""
+
+    problem: str
+    orders: tuple[Order, ...]
+    threshold: float
+    top_k: int
+    time_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """What became of an order; ``done`` None: there was no time to begin it."""
+
+    anchor: int
+    done: Slice | None = None
+    groups: tuple[FoundGroup, ...] = ()  # of this anchor under a quota, else of the batch up to here
+
+
+_problems: dict[str, RankedProblem] = {}
+_own = threading.local()  # each thread's lane, for the problem it worked on last
+
+
+def install(key: str, problem: RankedProblem, sources: str) -> str:
+    """Compiles the kernels and keeps the problem; '' or why this worker must not take part."""
+    ours = sources_digest()
+    if ours != sources:
+        return f"its program differs from the engine's (kernels {ours}, not {sources}): install the same version"
+    warm_up(lambda done, total, name: None)
+    _problems[key] = problem
+    for old in list(_problems)[:-PROBLEMS_KEPT]:
+        _problems.pop(old, None)
+    return ""
+
+
+def walk(batch: Batch) -> tuple[Walked, ...]:
+    """Walks the orders in turn. UnknownProblemError when ``install`` must come first."""
+    problem = _problems.get(batch.problem)
+    if problem is None:
+        raise UnknownProblemError(batch.problem)
+    if getattr(_own, "key", None) != batch.problem:
+        _own.key, _own.lane = batch.problem, Lane(0, problem)
+    lane: Lane = _own.lane
+    end = time.monotonic_ns() + batch.time_ns
+    top = TopGroups(batch.top_k, batch.threshold)
+    walked = []
+    for order in batch.orders:
+        if time.monotonic_ns() >= end:
+            walked.append(Walked(order.anchor))
+        elif order.quota is None:
+            walked.append(Walked(order.anchor, _walk_for_time(lane, order, top, end)))
+        else:
+            own = TopGroups(batch.top_k, order.own_threshold if order.own_threshold is not None else -float("inf"))
+            done = _walk_for_tests(lane, order, order.quota, own)
+            walked.append(Walked(order.anchor, done, own.best()))
+    begun = [i for i, one in enumerate(walked) if one.done is not None and batch.orders[i].quota is None]
+    if begun:  # the batch's groups travel with its last anchor
+        walked[begun[-1]] = replace(walked[begun[-1]], groups=top.best())
+    return tuple(walked)
+
+
+def _enter(lane: Lane, order: Order, threshold: float) -> None:
+    lane.enter(AnchorJob(order.anchor, order.bound, cursor=order.cursor), order.limits(lane.problem, threshold))
+
+
+def _walk_for_time(lane: Lane, order: Order, top: TopGroups, end: int) -> Slice:
+    """Until the anchor is closed, or its grant or the batch's time is used."""
+    _enter(lane, order, top.threshold)
+    total: Slice | None = None
+    while True:
+        spent = 0 if total is None else total.spent_ns
+        left = min(SLICE_NS, order.grant_ns - spent, end - time.monotonic_ns())
+        tests = max(LEAST_TESTS, int(lane.rate * left / SECOND))
+        done = lane.advance(order.limits(lane.problem, top.threshold), tests)
+        lane.hand_in(top)
+        total = _sum(total, done)
+        if done.ended == CLOSED or total.spent_ns >= order.grant_ns or time.monotonic_ns() >= end:
+            return total
+
+
+def _walk_for_tests(lane: Lane, order: Order, quota: int, top: TopGroups) -> Slice:
+    """Until the anchor's pass is closed or its tests are used; hits count only where no slice can be seen."""
+    _enter(lane, order, top.threshold)
+    total: Slice | None = None
+    while True:
+        made = 0 if total is None else total.tests
+        left = max(0, quota - made - lane.opening_tests)
+        tests = min(max(LEAST_TESTS, int(lane.rate * SLICE_NS / SECOND)), left)
+        done = lane.advance(order.limits(lane.problem, top.threshold), tests)
+        total = _sum(total, done)
+        used_up = total.tests >= quota
+        if done.ended in (CLOSED, HITS_FULL) or used_up:
+            lane.hand_in(top)
+        if done.ended == CLOSED or used_up:
+            return total
+
+
+def _sum(before: Slice | None, last: Slice) -> Slice:
+    if before is None:
+        return last
+    return replace(
+        last,
+        tests=before.tests + last.tests,
+        frequent=before.frequent + last.frequent,
+        spent_ns=before.spent_ns + last.spent_ns,
+    )

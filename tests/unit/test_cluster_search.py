@@ -1,0 +1,225 @@
+"""The group search on a real dask cluster of this machine: the same result, whoever comes and goes."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from group_cases import Case, spread
+from hypothesis import given
+from hypothesis import strategies as st
+
+from engine.config import SearchSettings
+from engine.decision.cluster_search import ClusterSearch, refitted
+from engine.decision.group_search import GroupSearch, SearchResult
+from engine.decision.search_snapshot import SearchSnapshot
+from engine.decision.watchdog import SECOND, LaneAccount
+from engine.errors import OperatorError
+
+distributed: Any = pytest.importorskip("distributed", reason="the extra 'cluster' (dask) is not installed")
+pytestmark = pytest.mark.slow
+
+RULES: dict[str, Any] = {"min_picks": 6, "max_size": 6, "top_k": 30, "day_floor": -0.5, "min_positive_days": 2}
+HARD: dict[str, Any] = {"min_picks": 5, "max_size": 6, "top_k": 50}  # a few batches on two cores
+
+
+def link(address: str) -> Any:
+    from engine.decision.cluster_link import ClusterLink
+
+    return ClusterLink(address)
+
+
+@pytest.fixture
+def cluster(tmp_path: Path) -> Iterator[Any]:
+    """Two worker processes without a nanny: one that is killed stays dead."""
+    with distributed.LocalCluster(
+        n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
+        worker_dashboard_address=None, silence_logs=50, local_directory=str(tmp_path),
+    ) as cluster:  # fmt: skip
+        yield cluster
+
+
+def on(cluster: Any, case: Case, **settings: Any) -> ClusterSearch:
+    return ClusterSearch(*case, link=link(cluster.scheduler_address), **({"threads": 1} | settings))
+
+
+def local(case: Case, **settings: Any) -> SearchResult:
+    search = GroupSearch(*case, threads=2, **settings)
+    search.start()
+    search.wait()
+    return search.result()
+
+
+def run(search: ClusterSearch, meanwhile: Callable[[SearchSnapshot], None] = lambda now: None) -> SearchResult:
+    """To the end, looking often; the ledger must hold whenever one looks."""
+    search.start()
+    while not search.wait(0.05):
+        now = search.snapshot()
+        assert now.ledger_holds
+        meanwhile(now)
+    assert search.snapshot().ledger_holds
+    return search.result()
+
+
+@pytest.fixture(scope="module")
+def case() -> Case:
+    return spread(11, each=15)
+
+
+@pytest.fixture(scope="module")
+def hard() -> Case:
+    return spread(3, each=28)
+
+
+@pytest.fixture(scope="module")
+def hard_result(hard: Case) -> SearchResult:
+    return local(hard, **HARD)
+
+
+def test_a_proven_result_is_the_local_one(cluster: Any, case: Case) -> None:
+    search = on(cluster, case, **RULES)
+    ours, here = run(search), local(case, **RULES)
+    assert here.proven
+    assert (ours.groups, ours.proven, ours.gap) == (here.groups, True, 0.0)
+    lanes = search.snapshot().lanes
+    assert [lane.state for lane in lanes] == ["done", "done"]
+    assert sum(lane.used for lane in lanes) > 0
+
+
+def test_under_a_quota_of_tests_everything_is_equal(cluster: Any, case: Case) -> None:
+    ours, here = run(on(cluster, case, **RULES, tests=3000)), local(case, **RULES, tests=3000)
+    assert not here.proven
+    assert ours == here
+
+
+def test_a_worker_killed_at_work_costs_its_batch_and_nothing_else(
+    cluster: Any, hard: Case, hard_result: SearchResult
+) -> None:
+    search = on(cluster, hard, **HARD)
+    victim: list[int] = []
+
+    def kill_one(now: SearchSnapshot) -> None:
+        if not victim and now.tests > 0:
+            worker = next(iter(cluster.workers.values()))
+            victim.append(worker.pid)
+            worker.auto_restart = False
+            os.kill(worker.pid, signal.SIGKILL)
+
+    ours = run(search, kill_one)
+    assert victim
+    assert (ours.groups, ours.proven) == (hard_result.groups, True)
+    assert [lane.state for lane in search.snapshot().lanes].count("lost") == 1
+
+
+def test_a_worker_that_joins_gets_a_lane_and_brings_its_time(
+    cluster: Any, hard: Case, hard_result: SearchResult
+) -> None:
+    cluster.scale(1)
+    while len(cluster.scheduler_info["workers"]) > 1:
+        time.sleep(0.05)
+    search = on(cluster, hard, **HARD, budget_s=600.0)
+    before = search.ledger.capacity
+    asked: list[bool] = []
+
+    def invite(now: SearchSnapshot) -> None:
+        if not asked:
+            asked.append(True)
+            cluster.scale(2)
+
+    ours = run(search, invite)
+    assert ours.groups == hard_result.groups
+    lanes = search.snapshot().lanes
+    assert len(lanes) == 2
+    assert before < search.ledger.capacity <= 2 * before
+
+
+def test_without_any_worker_this_machine_goes_on_alone(cluster: Any, case: Case) -> None:
+    cluster.scale(0)
+    while cluster.scheduler_info["workers"]:
+        time.sleep(0.05)
+    search = on(cluster, case, **RULES, local_after_s=0.2)
+    assert run(search).groups == local(case, **RULES).groups
+    assert "and this machine" not in search.where
+
+
+def test_the_budget_ends_it_with_a_gap_and_a_stop_ends_it_early(cluster: Any) -> None:
+    hardest = spread(5, each=60, common=0.8)
+    run(on(cluster, spread(1, each=5), **RULES))  # the workers have loaded their kernels
+    limited = on(cluster, hardest, min_picks=3, max_size=10, top_k=50, budget_s=3.0)
+    result = run(limited)
+    assert not result.proven
+    assert result.gap > 0
+    assert result.groups
+    assert limited.snapshot().elapsed_s < 3.0 + 10.0  # a batch and its way home, on a loaded machine
+    stopped = on(cluster, hardest, min_picks=3, max_size=10, top_k=50)
+    assert not run(stopped, lambda now: stopped.stop() if now.tests else None).proven
+
+
+def test_a_pause_consumes_nothing_and_a_second_life_with_other_workers_ends_alike(
+    cluster: Any, hard: Case, hard_result: SearchResult
+) -> None:
+    first = on(cluster, hard, **HARD, budget_s=600.0)
+    first.start()
+    while not first.snapshot().tests:
+        time.sleep(0.02)
+    first.pause()
+    time.sleep(1.2)  # batches under way come home
+    at = first.snapshot()
+    time.sleep(0.3)
+    assert first.snapshot().tests == at.tests
+    assert first.snapshot().elapsed_s == at.elapsed_s
+    left = first.state()
+    first.stop()
+    first.wait()
+    cluster.scale(1)
+    while len(cluster.scheduler_info["workers"]) > 1:
+        time.sleep(0.05)
+    second = on(cluster, hard, **HARD, budget_s=600.0, resume=left)
+    result = run(second)
+    assert result.groups == hard_result.groups
+    assert second.snapshot().tests > at.tests
+    assert second.ledger.used >= sum(account.used for account in left.lanes)
+
+
+def test_a_worker_of_another_version_is_refused_with_the_reason(
+    cluster: Any, case: Case, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("engine.decision.cluster_search.sources_digest", lambda: "another")
+    search = on(cluster, case, **RULES)
+    search.start()
+    with pytest.raises(OperatorError, match="install the same version"):
+        search.wait(60)
+
+
+def test_a_cluster_that_is_not_there_is_said_so(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.decision.cluster_link.CONNECT_S", 0.5)
+    with pytest.raises(OperatorError, match=r"no dask scheduler answers at tcp://127\.0\.0\.1:9"):
+        link("tcp://127.0.0.1:9")
+
+
+@pytest.mark.parametrize("wrong", ["local", "local:0", "local:x", "127.0.0.1:8786", "tcp:// "])
+def test_an_address_that_is_none_is_refused_by_the_settings(wrong: str) -> None:
+    with pytest.raises(ValueError, match="cluster"):
+        SearchSettings(cluster=wrong)
+
+
+accounts = st.builds(
+    lambda granted, received, used: LaneAccount(granted, received, used, granted + received - used),
+    st.integers(SECOND, 2 * SECOND), st.integers(0, SECOND), st.integers(0, SECOND),
+)  # fmt: skip
+
+
+@given(st.lists(accounts, min_size=1, max_size=6), st.integers(1, 6))
+def test_an_earlier_lifes_accounts_fit_any_number_of_lanes_and_keep_their_sums(
+    earlier: list[LaneAccount], lanes: int
+) -> None:
+    now = refitted(earlier, lanes)
+    assert len(now) == lanes
+    for name in LaneAccount.__slots__:
+        assert sum(getattr(a, name) for a in now) == sum(getattr(a, name) for a in earlier)
+    assert all(account.open == 0 for account in now)
