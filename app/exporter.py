@@ -28,7 +28,7 @@ def exportable(screen: object) -> list[Box]:
 
 
 def file_stem(box: Box) -> str:
-    return (box.id or type(box).__name__.lower()).removesuffix("-table")
+    return (box.id or type(box).__name__.lower()).removesuffix("-table").removesuffix("-panel")
 
 
 class Exporter:

@@ -150,6 +150,9 @@ class BoardPanel(Box):
         self.foot = plain(f"{go} of {len(view.gates)} gates GO", "dim") if view.gates else EMPTY
         self.repaint()
 
+    def rows_to_export(self) -> Sequence[GateView]:
+        return self._view.gates
+
     def draw(self, width: int) -> Sequence[Line]:
         view = self._view
         lines = verdict_lines(view, self._now, width)

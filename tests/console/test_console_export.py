@@ -22,7 +22,7 @@ from app.exporter import exportable, file_stem
 from app.table_export import csv_text, fields_of, header, unit_of, write_new
 from app.widgets.groups_panels import LanesPanel
 from app.widgets.table import Table
-from engine.views import EventView, GroupRow, LaneView, OrderRow, PositionRow, ShortlistRow, StageView
+from engine.views import EventView, GateView, GroupRow, LaneView, OrderRow, PositionRow, ShortlistRow, StageView
 
 AT = datetime(2026, 11, 20, 15, 42, 7, 123456, tzinfo=UTC)
 
@@ -37,7 +37,7 @@ def read(text: str) -> tuple[list[str], list[dict[str, str]]]:
 
 def row_kinds() -> set[type]:
     """The row type of every table of the console, and of the panels that draw rows."""
-    kinds: set[type] = {LaneView, StageView}
+    kinds: set[type] = {LaneView, StageView, GateView}
     pending = list(Table.__subclasses__())
     while pending:
         table = pending.pop()
@@ -175,6 +175,7 @@ async def test_every_table_of_every_screen_is_in_the_palette_and_is_written_whol
         "journal",
         "algorithms",
         "alerts",
+        "board",
     }
     for path in exports(engine):
         _, rows = read(path.read_text(encoding="utf-8"))
