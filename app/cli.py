@@ -18,7 +18,17 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from app import cli_alerts, cli_board, cli_console, cli_engine, cli_qual, cli_runs, cli_web, cli_workbook
+from app import (
+    cli_alerts,
+    cli_board,
+    cli_console,
+    cli_engine,
+    cli_qual,
+    cli_replay,
+    cli_runs,
+    cli_web,
+    cli_workbook,
+)
 from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
@@ -272,6 +282,20 @@ def export(
 ) -> None:
     """Any table of the home as CSV."""
     _run(cli_export.export(_options(context, home, False, None), table, out))
+
+
+@app.command()
+def replay(
+    context: typer.Context,
+    day: Annotated[str | None, typer.Argument(help="2026-11-20 or last; without it, the recorded days.")] = None,
+    speed: Annotated[float, typer.Option(help="Seconds of the day a second, 1 to 3600.")] = 60.0,
+    home: HomeOption = None,
+    as_json: Json = False,
+) -> None:
+    """Plays a recorded day in the console; without a day, lists them. Commands nothing."""
+    options = _options(context, home, as_json, None)
+    code = cli_replay.list_days(options) if day is None else cli_replay.open_replay(options, day, speed)
+    raise typer.Exit(code)
 
 
 @app.command()

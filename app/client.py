@@ -21,7 +21,7 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import suppress
 from enum import StrEnum
 from types import TracebackType
-from typing import Any, Self
+from typing import Any, Protocol, Self
 
 from pydantic import ValidationError
 from websockets.asyncio.client import ClientConnection, connect
@@ -112,6 +112,30 @@ class EngineState:
         self.events.append(event)
         self.seq = max(self.seq, event.seq)
         self.revision += 1
+
+
+class Client(Protocol):
+    """What the screens need: the newest views of something, and a way to command it.
+
+    That is a running engine (``EngineClient``) or a recorded day (``app.replay_client``).
+    """
+
+    home: Home
+    read_only: bool
+    state: EngineState
+    link: Link
+    trouble: str
+
+    def start(self) -> None: ...
+
+    async def close(self) -> None: ...
+
+    @property
+    def silent_s(self) -> float: ...
+
+    async def command(
+        self, name: str, arguments: dict[str, Any] | None = None, *, timeout_s: float = ANSWER_TIMEOUT_S
+    ) -> Answer: ...
 
 
 class EngineClient:

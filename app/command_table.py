@@ -58,19 +58,21 @@ def screen_lines(
 
 
 def everywhere_lines(commands: Sequence[Command], *, brief: bool = False) -> Lines:
-    """What works on every screen; the keys of the screens and of the tables are one line each."""
+    """What works on every screen; the screens, the frozen screen and the tables are one line each."""
     screens = [c for c in commands if c.id.startswith("go.")]
+    frozen = [c for c in commands if c.id.startswith("freeze.")]
     tables = [c for c in commands if c.place == TABLES]
-    rest = [c for c in commands if c.place == EVERYWHERE and c not in screens]
+    rest = [c for c in commands if c.place == EVERYWHERE and c not in screens and c not in frozen]
+    numbers = _run([c.shown for c in screens])
+    back, walk = (" ".join(keys_text(c) for c in group) for group in (frozen, tables))
     if brief:
-        return [
-            (_run([c.shown for c in screens]), "screens"),
-            *((keys_text(c), c.name) for c in [*rest, *tables]),
-        ]
+        named = [(keys_text(c), c.name) for c in rest]
+        return [(numbers, "screens"), *named, (back, "while frozen"), (walk, "walk a table")]
     return [
-        (_run([c.shown for c in screens]), ", ".join(c.text for c in screens)),
+        (numbers, ", ".join(c.text for c in screens)),
         *((keys_text(c), c.text) for c in rest),
-        (" ".join(keys_text(c) for c in tables), "walk a table: " + ", ".join(c.text for c in tables)),
+        (back, "while frozen: " + ", ".join(c.text for c in frozen)),
+        (walk, "walk a table: " + ", ".join(c.text for c in tables)),
     ]
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.style import Style
-from textual.app import App, SystemCommand
+from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
 from app import formatting as f
 from app import themes
 from app.alert_ringer import AlertRinger
-from app.client import EngineClient, Link
+from app.client import Client, Link
 from app.command_table import every_command, everywhere_lines, screen_lines
 from app.dialogs.confirm import ConfirmDialog
 from app.dialogs.flatten import FlattenDialog
@@ -28,6 +28,8 @@ from app.dialogs.frame import Dialog
 from app.dialogs.help import HelpDialog
 from app.dialogs.weekend import WeekendDefaults, WeekendDialog
 from app.exporter import Exporter, exportable, file_stem
+from app.freeze import Freeze
+from app.freezing_app import FreezingApp
 from app.jump import JumpScreen, Target, targets_of
 from app.keys import Wish, keymap, remapped
 from app.layout import LayoutFile
@@ -53,7 +55,7 @@ MODES = ("overview", "training", "groups", "shortlist", "positions", "evidence",
 NUMBERED = MODES  # inside the class MODES are all screens, also those that have a letter
 
 
-class TshConsole(App[None]):
+class TshConsole(FreezingApp):
     """The operator's console. ``client`` need not be attached yet; it is started and closed here."""
 
     TITLE = "TSH Console"
@@ -97,7 +99,7 @@ class TshConsole(App[None]):
 
     def __init__(
         self,
-        client: EngineClient,
+        client: Client,
         *,
         read_only: bool = False,
         weekend_defaults: WeekendDefaults | None = None,
@@ -115,6 +117,7 @@ class TshConsole(App[None]):
         self._filters = themes.line_filters(self._filters, colour=self._colour)
         self.set_keymap(keymap(self.commands, wishes or {}))
         self.client = client
+        self.freezer = Freeze(client)
         client.read_only = client.read_only or read_only
         self.weekend_defaults = weekend_defaults
         self.exporter = Exporter(self)
@@ -150,6 +153,7 @@ class TshConsole(App[None]):
         """One refresh of everything on the screen stack, from the newest views."""
         if not self.is_running:  # closing: the widgets are going already
             return
+        self.keep_moment()
         for screen in self.screen_stack:
             if isinstance(screen, ConsoleScreen | Dialog) and screen.ready:
                 screen.paint(self.client)
@@ -215,6 +219,8 @@ class TshConsole(App[None]):
 
     def pause_or_resume(self, work: str, state: str) -> None:
         """``work`` is ``training`` or ``search``."""
+        if not self.sees_the_present():
+            return
         if state == "paused":
             self.send(f"{work}_resume", done=f"{work} goes on")
         else:
@@ -227,7 +233,7 @@ class TshConsole(App[None]):
     def ask_exit(self, symbol: str) -> None:
         """Sell one position, shown live while the question stands."""
 
-        def lines(client: EngineClient) -> Sequence[Line]:
+        def lines(client: Client) -> Sequence[Line]:
             row = next((r for r in client.state.positions.rows if r.symbol == symbol), None)
             if row is None or row.state in GONE:
                 return [plain(f"{symbol} is closed already", "warn")]
@@ -266,7 +272,7 @@ class TshConsole(App[None]):
         self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
 
     @staticmethod
-    def _approval_lines(client: EngineClient, view: ShortlistView) -> Sequence[Line]:
+    def _approval_lines(client: Client, view: ShortlistView) -> Sequence[Line]:
         status = client.state.status
         left = f.until(view.deadline, status.market_time)
         lines: list[Line] = [
@@ -320,7 +326,7 @@ class TshConsole(App[None]):
     def ask_swap(self, out: str, into: str) -> None:
         """Sends the swap; a list that is approved already asks first, because the approval ends with it."""
         view = self.client.state.shortlist
-        if view.session is None or not self.may_command():
+        if view.session is None or not self.may_command() or not self.sees_the_present():
             return
         arguments = {
             "session": view.session.isoformat(),
@@ -341,7 +347,7 @@ class TshConsole(App[None]):
     def ask_shutdown(self) -> None:
         """Stops the engine: what it holds is shown live, because it would be managed by nobody."""
 
-        def lines(client: EngineClient) -> Sequence[Line]:
+        def lines(client: Client) -> Sequence[Line]:
             said = [plain(f"the engine of {client.home.folder} ends: no streams, no stages, no exits")]
             held = client.state.status.positions_open
             if held:
@@ -357,7 +363,7 @@ class TshConsole(App[None]):
         self._ask(dialog, lambda: self.send("shutdown", arguments, done="the engine stops"))
 
     @staticmethod
-    def _exposure(client: EngineClient) -> Line:
+    def _exposure(client: Client) -> Line:
         """What is in the market now."""
         status = client.state.status
         return joined(
@@ -379,7 +385,7 @@ class TshConsole(App[None]):
     def ask_unlatch(self) -> None:
         """Lets entries in again; shows why they are off and what is in the market, live."""
 
-        def lines(client: EngineClient) -> Sequence[Line]:
+        def lines(client: Client) -> Sequence[Line]:
             return [
                 (("latched: ", "dim"), (client.state.status.latched or "no", "strong")),
                 self._exposure(client),
@@ -491,6 +497,20 @@ class TshConsole(App[None]):
 
         self.set_timer(0.1, then)
 
+    def export_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
+        """Every table of the screen as CSV, and the screen itself."""
+        for box in exportable(screen):
+            yield SystemCommand(
+                f"Export {file_stem(box)} as CSV",
+                "all rows and fields, full precision, into exports",
+                lambda box=box: self.exporter.tables([box]),
+            )
+        yield SystemCommand(
+            "Export the screen as SVG",
+            "into exports",
+            lambda: self._when_palette_is_gone(self.action_export_screen),
+        )
+
     def get_system_commands(self, screen: Screen[Any]) -> Iterable[SystemCommand]:
         """The palette: every command by name."""
         for mode in MODES:
@@ -543,19 +563,12 @@ class TshConsole(App[None]):
         yield SystemCommand("Allow entries again", "takes the latch off (asks)", self.ask_unlatch)
         yield SystemCommand("Acknowledge all alerts", "", self.acknowledge_all)
         yield SystemCommand("Find in the journal", f"key {self.shown_keys['find']}", self.action_find)
+        yield SystemCommand(
+            "Freeze the screens, or back to now", f"key {self.shown_keys['freeze']}", self.action_freeze
+        )
         yield SystemCommand("Keys", f"the keys of this screen ({self.shown_keys['help']})", self.action_help)
         yield SystemCommand("Theme", "another look", self.action_change_theme)
-        for box in exportable(screen):
-            yield SystemCommand(
-                f"Export {file_stem(box)} as CSV",
-                "all rows and fields, full precision, into exports",
-                lambda box=box: self.exporter.tables([box]),
-            )
-        yield SystemCommand(
-            "Export the screen as SVG",
-            "into exports",
-            lambda: self._when_palette_is_gone(self.action_export_screen),
-        )
+        yield from self.export_commands(screen)
         yield SystemCommand("Jump", "a letter on everything", lambda: self._when_palette_is_gone(self.action_jump))
         yield SystemCommand("Stop the engine", "asks; open positions would be left alone", self.ask_shutdown)
         yield SystemCommand(

@@ -366,6 +366,15 @@ def is_private_host(host: str) -> bool:
     return address.is_loopback or address.is_private or address.is_link_local
 
 
+class RecordingSettings(Section):
+    """What the screens showed, one file a market day in the home's ``recordings`` (``tshc replay``)."""
+
+    enabled: bool = True
+    rate_hz: float = Field(4.0, ge=0.25, le=4)  # frames a second at most, where prices or orders move
+    keep_days: int = Field(30, ge=1)  # days since a file was last written
+    max_mb: int = Field(2000, ge=1)  # of all files together; the oldest go first
+
+
 class Settings(Section):
     """All settings of one home folder. Build it with ``load_settings``."""
 
@@ -380,6 +389,7 @@ class Settings(Section):
     qual: QualSettings = QualSettings()
     execution: ExecutionSettings = ExecutionSettings()
     alerts: AlertSettings = AlertSettings()
+    recording: RecordingSettings = RecordingSettings()
 
 
 @dataclass(frozen=True)

@@ -43,6 +43,7 @@ from engine.kernel_warmup import KernelWarmup
 from engine.model import Mode
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.market_pace import MarketPace, RealPace, SimulatedPace
+from engine.recording.recorder import Recorder
 from engine.status_views import StatusViews
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.venue import Venue, open_venue
@@ -127,6 +128,9 @@ class Engine:
         self._cleanup.push_async_callback(bus.stop)
         desk = ExecutionDesk(rest, venue.credentials, clock, journal, self.home, self.settings, bus)
         bus.on_failure(desk.latch)  # what cannot be journalled must not be begun
+        recorder = Recorder(self.home.recordings, self.settings.recording, board, bus)
+        self._cleanup.push_async_callback(recorder.stop)
+        recorder.start()
         warmup = KernelWarmup()
         room = EngineRoom(
             home=self.home,

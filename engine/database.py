@@ -189,6 +189,23 @@ def _prepare(path: Path, schema: Schema, read_only: bool, busy_s: float) -> None
             raise StorageError(f"{path} cannot be read: {error.strerror}; check its permissions") from error
 
 
+def connect(path: Path, schema: Schema, *, read_only: bool = False, busy_s: float = BUSY_S) -> sqlite3.Connection:
+    """A plain connection for one thread, for a store that is no part of the engine's loop.
+
+    The file is made and checked as ``Database.open`` does it, with the same StorageErrors.
+    """
+    _prepare(path, schema, read_only, busy_s)
+    with _told_plainly(path, schema):
+        connection = sqlite3.connect(path, isolation_level=None, timeout=busy_s)
+        try:
+            for setting in _settings(schema, read_only):
+                connection.execute(setting)
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
 # aiosqlite's worker threads keep a process alive that ends by an exception without closing its
 # databases: a crashed worker would hang for ever, its locks held. They end with the main thread.
 _open_connections: weakref.WeakSet[aiosqlite.Connection] = weakref.WeakSet()

@@ -179,6 +179,18 @@ class AlertAcknowledged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class RecordingStopped(Event):
+    """What the screens show is no longer kept for a replay."""
+
+    level: ClassVar[Level] = Level.WARNING
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"the recording of the screens stopped: {self.reason}; everything else goes on"
+
+
+@dataclass(frozen=True, kw_only=True)
 class CommandReceived(Event):
     command: str
     arguments: dict[str, Any]

@@ -111,6 +111,11 @@ class Home:
         return self.folder / "archive"
 
     @property
+    def recordings(self) -> Path:
+        """What the screens showed, one file a market day."""
+        return self.folder / "recordings"
+
+    @property
     def logs(self) -> Path:
         return self.folder / "logs"
 

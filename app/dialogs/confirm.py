@@ -9,7 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Button, Input
 
-from app.client import EngineClient
+from app.client import Client
 from app.dialogs.frame import Dialog, Words, buttons
 from app.widgets.box import Line, plain
 
@@ -32,7 +32,7 @@ class ConfirmDialog(Dialog[bool]):
         *,
         yes: str,
         word: str = "",
-        live: Callable[[EngineClient], Sequence[Line]] | None = None,
+        live: Callable[[Client], Sequence[Line]] | None = None,
     ) -> None:
         super().__init__()
         self.HEADING = heading
@@ -52,7 +52,7 @@ class ConfirmDialog(Dialog[bool]):
     def on_mount(self) -> None:
         (self.query_one("#word") if self._word else self.query_one("#back")).focus()
 
-    def paint(self, client: EngineClient) -> None:
+    def paint(self, client: Client) -> None:
         if self._live is not None:
             self.query_one("#words", Words).say(self._live(client))
 

@@ -14,7 +14,7 @@ from textual.app import ComposeResult
 from textual.widgets import Input
 
 from app import formatting as f
-from app.client import EngineClient, Link
+from app.client import Client, Link
 from app.dialogs.frame import Dialog, Tick, Words
 from app.widgets.box import EMPTY, Line, fitted, joined, plain
 from engine.control import Answer
@@ -88,7 +88,7 @@ class FlattenDialog(Dialog[None]):
             box.value = ""
             box.focus()
 
-    def paint(self, client: EngineClient) -> None:
+    def paint(self, client: Client) -> None:
         flatten, status = client.state.flatten, client.state.status
         running = flatten.state in ("running", "queued", "failed")
         self._seen_running = self._seen_running or running
@@ -118,7 +118,7 @@ class FlattenDialog(Dialog[None]):
         self.query_one("#progress", Words).say(progress)
 
     @staticmethod
-    def _exposure(client: EngineClient) -> Sequence[Line]:
+    def _exposure(client: Client) -> Sequence[Line]:
         flatten, status = client.state.flatten, client.state.status
         positions = flatten.positions or status.positions_open
         orders = flatten.orders or status.orders_open

@@ -14,7 +14,7 @@ from textual.containers import Horizontal, VerticalScroll
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox
 
-from app.client import EngineClient
+from app.client import Client
 from app.widgets.box import Box, Line
 
 Result = TypeVar("Result")
@@ -61,7 +61,7 @@ class Dialog(ModalScreen[Result]):
     def on_mount(self) -> None:
         self.ready = True
 
-    def paint(self, client: EngineClient) -> None:
+    def paint(self, client: Client) -> None:
         """Live numbers, called only when ``ready``; nothing by default."""
 
     def action_leave(self) -> None:

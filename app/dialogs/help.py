@@ -31,14 +31,17 @@ class KeyWords(Words):
     that every key is seen without scrolling.
     """
 
-    def __init__(self, keys: Keys, everywhere: Keys, briefly: Keys) -> None:
+    def __init__(self, keys: Keys, everywhere: Keys, briefly: Keys = ()) -> None:
         super().__init__()
         self._keys, self._everywhere, self._briefly = keys, everywhere, briefly
 
     def draw(self, width: int) -> Sequence[Line]:
         here, signs = self._section(self._keys, width), self._section(SIGNS, width)
         everywhere = [EMPTY, plain("everywhere", "dim"), *self._section(self._everywhere, width)]
-        if len(here) + len(everywhere) + len(signs) + 2 > self.app.size.height * MOST_OF_HEIGHT - FRAME:
+        if (
+            self._briefly
+            and len(here) + len(everywhere) + len(signs) + 2 > self.app.size.height * MOST_OF_HEIGHT - FRAME
+        ):
             parts: list[Line] = [((key, "accent"), (f" {name}", "text")) for key, name in self._briefly]
             everywhere = [plain("everywhere", "dim"), *flowed(parts, width, "   ")]
             return [*here, *everywhere, plain("signs", "dim"), *signs]
@@ -61,7 +64,7 @@ class KeyWords(Words):
 class HelpDialog(InfoDialog):
     BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "leave", show=False, id="help")]
 
-    def __init__(self, screen_name: str, keys: Keys, everywhere: Keys, briefly: Keys) -> None:
+    def __init__(self, screen_name: str, keys: Keys, everywhere: Keys, briefly: Keys = ()) -> None:
         super().__init__(f"Keys of {screen_name}")
         self._words = KeyWords(keys, everywhere, briefly)
 

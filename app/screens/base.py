@@ -11,9 +11,10 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 
 from app import keys
-from app.client import EngineClient, EngineState, Link
+from app.client import Client, EngineState, Link
 from app.widgets.status_strip import KeyLine, Notices, StatusStrip
 from app.widgets.table import Table
+from app.widgets.transport import TransportLine
 
 if TYPE_CHECKING:
     from app.console import TshConsole
@@ -47,10 +48,12 @@ class ConsoleScreen(Screen[None]):
 
     @property
     def state(self) -> EngineState:
-        return self.console.client.state
+        """What the body shows: the newest views, or those of the moment that it is frozen at."""
+        return self.console.shown
 
     def compose(self) -> ComposeResult:
         yield StatusStrip(id="strip")
+        yield TransportLine(id="transport")
         yield Notices(id="notices")
         with VerticalScroll(id="body", can_focus=False):
             yield from self.content()
@@ -80,14 +83,19 @@ class ConsoleScreen(Screen[None]):
         """Gives the newest views to the panels."""
         raise NotImplementedError
 
-    def paint(self, client: EngineClient) -> None:
-        """Called at 4 Hz while on the stack; the body only when something changed."""
-        self.query_one("#strip", StatusStrip).show(client)
+    def paint(self, client: Client) -> None:
+        """Called at 4 Hz while on the stack; the body only when something changed.
+
+        Only the body can be frozen: strip and notices are always of now.
+        """
+        self.query_one("#strip", StatusStrip).show(client, self.console.time_shift)
+        self.query_one("#transport", TransportLine).show(self.console.time_shift)
         self.query_one("#notices", Notices).show(client)
         self.set_class(client.link is not Link.LIVE, "-lost")
-        if client.state.revision != self._shown:
-            self._shown = client.state.revision
-            self.show(client.state)
+        state = self.state
+        if state.revision != self._shown:
+            self._shown = state.revision
+            self.show(state)
 
     def action_scroll_body(self, step: int) -> None:
         body = self.query_one("#body", VerticalScroll)

@@ -18,7 +18,8 @@ from textual.geometry import Offset
 from textual.message import Message
 
 from app import formatting as f
-from app.client import EngineClient, Link
+from app.client import Client, Link
+from app.time_shift import TimeShift
 from app.widgets.box import Box, Line, Span, between, cells, fitted, plain
 from engine.views import OrderRow, StatusView
 
@@ -76,9 +77,11 @@ class StatusStrip(Box):
         self._status = StatusView()
         self._link = Link.ATTACHING
         self._read_only = False
+        self._shift: TimeShift | None = None
 
-    def show(self, client: EngineClient) -> None:
+    def show(self, client: Client, shift: TimeShift | None = None) -> None:
         self._status, self._link, self._read_only = client.state.status, client.link, client.read_only
+        self._shift = shift
         self.repaint()
 
     def draw(self, width: int) -> Sequence[Line]:
@@ -89,14 +92,30 @@ class StatusStrip(Box):
             if cells(left) + cells(right) + 1 <= width:
                 break
         line = between(left, right, width)
-        if self._status.mode == "live":  # the whole line is reversed: seen without colour, from across a room
+        if (
+            self._status.mode == "live" and not self._past
+        ):  # the whole line is reversed: seen without colour, from across a room
             line = (line[0], *((text, "alarm") for text, _ in line[1:]))
         return [line]
 
+    @property
+    def _past(self) -> bool:
+        """A replay: what looks like real money here is none."""
+        return self._shift is not None and self._shift.past
+
+    def _mode(self) -> list[Line]:
+        status = self._status
+        mode = (
+            plain(f" of {status.mode.upper()} ", "strong")
+            if self._past
+            else plain(MODE_TEXT[status.mode], "badge")
+        )
+        return [mode] if self._shift is None else [plain(f" {self._shift.badge} ", "alarm"), mode]
+
     def _left(self, wording: Wording) -> Line:
         status = self._status
-        parts: list[Line] = [plain(MODE_TEXT[status.mode], "badge")]
-        if self._read_only:
+        parts = self._mode()
+        if self._read_only and not self._past:
             parts.append(plain("READ-ONLY ", "warn"))
         if status.latched:
             parts.append(plain(" LATCHED ", "alarm"))
@@ -192,7 +211,7 @@ class Notices(Box):
         super().__init__(id=id)
         self._said: list[tuple[Span]] = []
 
-    def show(self, client: EngineClient) -> None:
+    def show(self, client: Client) -> None:
         self._said = [((text, ink),) for text, ink in notices(client)]
         self.display = bool(self._said)
         self.repaint()
@@ -205,7 +224,7 @@ class Notices(Box):
         return lines
 
 
-def notices(client: EngineClient) -> list[Span]:
+def notices(client: Client) -> list[Span]:
     """What stands above every screen: a lost engine and what still protects, a latch, kernels compiling."""
     state = client.state
     said: list[Span] = []
@@ -224,7 +243,7 @@ def notices(client: EngineClient) -> list[Span]:
     return said
 
 
-def _engine_lost(client: EngineClient) -> str:
+def _engine_lost(client: Client) -> str:
     """What is known of the positions, as of when, and what protects them without this machine."""
     state = client.state
     known = f", last known {f.eastern(state.status.market_time)} ET" if state.status.market_time else ""

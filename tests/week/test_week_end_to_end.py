@@ -7,18 +7,24 @@ its journal against the simulator's own log, its day's money against the venue's
 from __future__ import annotations
 
 import json
+from bisect import bisect_right
+from collections import Counter
 from collections.abc import Iterator
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from app.replay_client import ReplayClient, load_day
+from app.replay_console import ReplayConsole
 from engine.compute.algorithms import ALGORITHMS
 from engine.home import Home
+from engine.recording.day_file import recorded_days
 
 from .conftest import Tshc
+from .onlooker import Onlooker, Stood
 
 pytestmark = pytest.mark.slow
 
@@ -26,14 +32,19 @@ WEEKEND = ["weekly_5d_data", "wipe_weekly_results", "mp1_loop", "mp1_p3_pruner",
 WEEKDAY = ["daily_snapshot", "mp2_p3_executor", "qual_scoring", "approval", "real_trader", "tsh_trade_management"]
 
 
+WATCHED: list[Stood] = []  # what a console showed of the demo
+
+
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Tshc, dict[str, Any]]]:
     home = Home(tmp_path_factory.mktemp("week") / "home")
     tshc = Tshc(home, overrides={"sim.symbols": "2400"})
-    report = tshc.json(
-        "demo", "--headless", "--date", "2026-11-25", "--cycles", "3", "--search-tests", "20000",
-        "--search-budget", "30s", "--home", str(home.folder), timeout_s=400,
-    )  # fmt: skip
+    with Onlooker(home) as onlooker:
+        report = tshc.json(
+            "demo", "--headless", "--date", "2026-11-25", "--cycles", "3", "--search-tests", "20000",
+            "--search-budget", "30s", "--home", str(home.folder), timeout_s=400,
+        )  # fmt: skip
+    WATCHED[:] = onlooker.stood
     yield tshc, report
     tshc.stop()
 
@@ -190,3 +201,56 @@ def _instant(text: str) -> datetime:
 def test_the_week_ends_on_the_asked_date(demo: tuple[Tshc, dict[str, Any]]) -> None:
     _, report = demo
     assert date.fromisoformat(report["weekend"]["setup"]["week"]) == date(2026, 11, 25)
+
+
+STANDS = timedelta(seconds=4)  # what stands so long must be in the recording at half that time
+SETTLES = timedelta(seconds=1.5)  # the calm views are recorded once a second
+
+
+async def test_the_recorded_days_replay_to_what_a_console_showed(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    tshc, _ = demo
+    days = [day.day for day in recorded_days(tshc.home.recordings)]
+    assert days[0] == date(2026, 11, 25)
+    assert len(days) >= 2
+    compared = Counter[str]()
+    for day in days:
+        client = ReplayClient(tshc.home, await load_day(tshc.home, day))
+        assert client.data.note == ""
+        tape = client.data.tape
+        walls = [tape.wall_at(i) for i in range(len(tape))]
+        for stood in WATCHED:
+            at = stood.since + (stood.until - stood.since) / 2
+            frame = bisect_right(walls, at) - 1
+            if stood.name == "status" or stood.until - stood.since < STANDS or frame < 0 or at > walls[-1]:
+                continue
+            if walls[frame] < stood.since + SETTLES:
+                continue  # a machine so busy that no frame was taken meanwhile
+            client.seek(tape.position(frame))
+            assert getattr(client.state, stood.name) == stood.view, (stood.name, at)
+            compared[stood.name] += 1
+        client.seek(tape.length_s)
+        assert [event.seq for event in client.state.events] == list(range(1, tape.seq(len(tape) - 1) + 1))
+        await client.close()
+    assert {"groups", "shortlist", "overview", "positions"} <= set(compared), compared
+
+
+async def test_a_replayed_trading_day_can_be_walked_through_on_every_screen(
+    demo: tuple[Tshc, dict[str, Any]],
+) -> None:
+    tshc, _ = demo
+    day = recorded_days(tshc.home.recordings)[1].day
+    client = ReplayClient(tshc.home, await load_day(tshc.home, day), speed=600.0)
+    app = ReplayConsole(client)
+    entered = next(e for e in client.data.events if e.kind == "fill_received")
+    async with app.run_test(size=(120, 40)) as pilot:
+        for key in "1234567":
+            await pilot.press(key, "home", "right", "right_square_bracket", "end")
+        await pilot.press("5", "home")
+        while client.state.seq < entered.seq:
+            await pilot.press("right_square_bracket")
+        await pilot.press("shift+right")
+        app.paint()
+        rows = client.state.positions.rows
+        assert {row.symbol for row in rows} >= {str(entered.data["symbol"])}
+        assert client.state.status.market_open
+        assert client.state.status.positions_open > 0

@@ -9,13 +9,14 @@ import asyncio
 import subprocess
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
-from datetime import datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
 import pytest
 
 from app.client import EngineClient
 from app.engine_process import wait_until_stopped
+from app.replay_client import ReplayClient, load_day
 from engine.home import Home
 
 from .conftest import Tshc
@@ -126,10 +127,13 @@ async def test_an_engine_killed_with_open_positions_comes_back_and_manages_them_
         assert (await client.command("approve", what)).accepted
         await until(lambda: sum(r.state in ("WATCH", "ARMED") for r in client.state.positions.rows) > 0)
         held = {row.symbol for row in client.state.positions.rows if row.state in ("WATCH", "ARMED")}
+    killed_at = datetime.now(UTC)
     assert kill_engine(trained)
     day.kill()
     day.wait()
     wait_until_stopped(trained.home, 10)
+    assert waiting.session is not None
+    assert killed_at - await _replayable_until(trained, waiting.session) < timedelta(seconds=5)
     await asyncio.sleep(1.0)  # market time goes on without an engine: 300 s a second
     assert trained.run("engine", "start").returncode == 0
     async with attached(trained) as client:
@@ -152,6 +156,18 @@ async def test_an_engine_killed_with_open_positions_comes_back_and_manages_them_
     )[0][0]
     assert str(waiting.session) == "2026-11-27"
     assert datetime.fromisoformat(late) < datetime.fromisoformat("2026-11-27T18:00:00Z")
+
+
+async def _replayable_until(trained: Tshc, session: date) -> datetime:
+    """Wall time of the last moment that an engine recorded of ``session``; it replays, with its events."""
+    replay = ReplayClient(trained.home, await load_day(trained.home, session))
+    replay.seek(replay.data.tape.length_s)
+    assert replay.data.note == ""
+    assert replay.state.status.mode == "sim"
+    assert replay.state.events[-1].seq == replay.state.seq > 0
+    last = replay.data.tape.wall_at(len(replay.data.tape) - 1)
+    await replay.close()
+    return last
 
 
 async def _until_idle(trained: Tshc) -> None:

@@ -1,0 +1,1 @@
+"""What the screens showed, kept by market day: written by the engine, replayed by the console."""
