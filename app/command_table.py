@@ -71,7 +71,7 @@ def everywhere_lines(commands: Sequence[Command], *, brief: bool = False) -> Lin
     return [
         (numbers, ", ".join(c.text for c in screens)),
         *((keys_text(c), c.text) for c in rest),
-        (back, "while frozen: " + ", ".join(c.text for c in frozen)),
+        (back, "while frozen: " + ", ".join(c.name for c in frozen)),
         (walk, "walk a table: " + ", ".join(c.text for c in tables)),
     ]
 
