@@ -24,7 +24,7 @@ def money(value: Number | None, *, signed: bool = False) -> str:
     """Dollars with cents: ``75,193.16``, signed ``+182.40``."""
     if value is None:
         return UNKNOWN
-    return f"{value:+,.2f}" if signed else f"{value:,.2f}"
+    return _signed(f"{value:+,.2f}") if signed else f"{value:,.2f}"
 
 
 def price(value: Number | None) -> str:
@@ -35,13 +35,18 @@ def price(value: Number | None) -> str:
 
 
 def signed(value: Number | None, decimals: int = 2) -> str:
-    """``+0.41``"""
-    return UNKNOWN if value is None else f"{value:+.{decimals}f}"
+    """``+0.41``; what rounds to zero has no sign."""
+    return UNKNOWN if value is None else _signed(f"{value:+.{decimals}f}")
 
 
 def percent(value: Number | None, decimals: int = 2) -> str:
     """``+0.18 %`` of a value already in percent."""
-    return UNKNOWN if value is None else f"{value:+.{decimals}f} %"
+    return UNKNOWN if value is None else _signed(f"{value:+.{decimals}f}") + " %"
+
+
+def _signed(text: str) -> str:
+    """``text`` without its sign when all its digits are 0: -0.001 is not shown as a loss."""
+    return text if any(digit in "123456789" for digit in text) else text[1:]
 
 
 def count(value: int | None) -> str:
@@ -86,6 +91,21 @@ def stopwatch(seconds: float | None) -> str:
 def thread_time(seconds: float, budget: float) -> str:
     """A share of a budget: tenths of a second while the whole budget is short, else ``06:12:44``."""
     return f"{seconds:.1f} s" if budget <= 600 else stopwatch(seconds)
+
+
+def amount(seconds: float | None) -> str:
+    """A share of a thread's time in three digits: ``3.2 ms``, ``250 ms``, ``1.25 s``, ``36.1 s``, ``06:12:44``."""
+    if seconds is None:
+        return UNKNOWN
+    if seconds >= 600:
+        return stopwatch(seconds)
+    if seconds >= 0.9995:
+        return f"{seconds:.2f} s" if seconds < 9.995 else f"{seconds:.1f} s"
+    if seconds >= 0.00995:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds <= 0:
+        return "0 s"
+    return f"{seconds * 1000:.1f} ms" if seconds >= 0.00005 else "<0.1 ms"
 
 
 def age(seconds: float | None, *, stale: bool = False) -> str:
@@ -137,33 +157,6 @@ def bar(fraction: float | None, width: int) -> tuple[str, str]:
     halves = round(share * width * 2)
     full = "━" * (halves // 2) + "╸" * (halves % 2)
     return full, "─" * (width - len(full))
-
-
-def area_chart(values: Sequence[float], width: int, height: int) -> list[list[tuple[str, str]]]:
-    """``values`` over the whole width as (text, kind) pieces, ``height`` lines from the top down.
-
-    kind is ``edge`` for the cell that a column ends in (exact to an eighth), ``area`` below it
-    and ``air`` above it.
-    """
-    known = [v for v in values if v == v]
-    if not known or width <= 0 or height <= 0:
-        return []
-    low, span = min(known), max(known) - min(known)
-    eighths = " ▁▂▃▄▅▆▇█"
-    rows: list[list[tuple[str, str]]] = [[] for _ in range(height)]
-    for x in range(width):
-        value = known[min(len(known) - 1, x * len(known) // width)]
-        level = 1 + round((value - low) / span * (height * 8 - 1)) if span > 0 else 1
-        for y, row in enumerate(rows):
-            filled = level - 8 * (height - 1 - y)
-            glyph, kind = (
-                ("░", "area") if filled > 8 else (eighths[max(0, filled)], "edge" if filled > 0 else "air")
-            )
-            if row and row[-1][1] == kind:
-                row[-1] = (row[-1][0] + glyph, kind)
-            else:
-                row.append((glyph, kind))
-    return rows
 
 
 def ribbon(width: int, low: float, high: float, marks: Sequence[tuple[float, str]]) -> list[tuple[str, str]]:

@@ -43,6 +43,7 @@ from engine.kernel_warmup import KernelWarmup
 from engine.model import Mode
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.market_pace import MarketPace, RealPace, SimulatedPace
+from engine.reactions import stay_quick
 from engine.recording.recorder import Recorder
 from engine.status_views import StatusViews
 from engine.storage.stocks_data_db import StocksDataDb
@@ -126,6 +127,8 @@ class Engine:
         bus.on_alarm(alerts.take)
         bus.start()
         self._cleanup.push_async_callback(bus.stop)
+        keeper = asyncio.create_task(venue.watch(self.home, self.settings.sim, bus), name="venue")
+        self._cleanup.push_async_callback(_ended, keeper)
         desk = ExecutionDesk(rest, venue.credentials, clock, journal, self.home, self.settings, bus)
         bus.on_failure(desk.latch)  # what cannot be journalled must not be begun
         recorder = Recorder(self.home.recordings, self.settings.recording, board, bus)
@@ -171,7 +174,7 @@ class Engine:
         await status.start()
         self._cleanup.push_async_callback(status.stop)
         bus.publish(EngineStarted(mode=self.settings.broker.mode.value, account=account.number, pid=os.getpid()))
-        self._bus = bus
+        self._bus, self.desk = bus, desk
         if await journal.unfinished_run("weekday") is not None:
             commands.resume_weekday()
         interrupted = await journal.unfinished_run("weekend")
@@ -214,6 +217,11 @@ class Engine:
         await self._cleanup.aclose()
 
 
+async def _ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m engine.daemon", description="The engine of one home folder.")
     parser.add_argument("--home", type=Path, required=True)
@@ -245,6 +253,7 @@ async def _run(home: Home, effective: EffectiveSettings) -> int:
         await engine.start(lambda step: _say({"starting": step}))
         _say({"ready": True, "pid": os.getpid()})
         _let_go_of_the_terminal()
+        stay_quick()
         await engine.serve()
     finally:
         await engine.stop()

@@ -16,21 +16,23 @@ import sqlite3
 import sys
 import threading
 import weakref
-from collections.abc import AsyncIterator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, TypeVar
 
 import aiosqlite
 
 from engine.errors import StorageError
+from engine.turns import Turns
 
 BUSY_S = 10.0  # wall seconds to wait for another process's transaction
 _MAGIC = b"SQLite format 3\x00"
 _READ_ROWS = 20_000  # rows a hash reads at once
 
 Row = tuple[Any, ...]
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -235,7 +237,7 @@ class Database:
     def __init__(self, path: Path, connection: aiosqlite.Connection) -> None:
         self.path = path
         self._connection = connection
-        self._lock = asyncio.Lock()
+        self._turns = Turns()
 
     @classmethod
     async def open(cls, path: Path, *, read_only: bool = False, busy_s: float = BUSY_S) -> Self:
@@ -257,7 +259,7 @@ class Database:
 
     async def close(self) -> None:
         """Waits for the running transaction, then closes; the last one out folds the WAL into the file."""
-        async with self._lock:
+        async with self._turns.turn():
             await self._connection.close()
 
     @asynccontextmanager
@@ -266,7 +268,7 @@ class Database:
 
         Inside, use the connection it gives: ``rows`` would wait for this transaction's end.
         """
-        async with self._lock:
+        async with self._turns.turn():
             with _told_plainly(self.path, self.SCHEMA):
                 try:
                     await self._connection.execute("BEGIN IMMEDIATE")
@@ -276,8 +278,30 @@ class Database:
                     await self._connection.rollback()
                     raise
 
+    async def in_one_trip(self, work: Callable[[sqlite3.Connection], T], *, urgent: bool = False) -> T:
+        """Runs ``work`` as one transaction in the writing thread: one hand-over instead of one a statement.
+
+        For what orders wait for. ``work`` must not commit; when the caller is cancelled it is done all the same.
+        """
+
+        def transact() -> T:
+            connection = self._connection._conn
+            connection.execute("BEGIN IMMEDIATE")
+            try:
+                result = work(connection)
+                connection.execute("COMMIT")
+            except BaseException:
+                connection.rollback()
+                raise
+            return result
+
+        async with self._turns.turn(urgent=urgent):
+            with _told_plainly(self.path, self.SCHEMA):
+                done: T = await self._connection._execute(transact)  # type: ignore[no-untyped-call]
+                return done
+
     async def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[Row]:
-        async with self._lock:
+        async with self._turns.turn():
             with _told_plainly(self.path, self.SCHEMA):
                 return [tuple(row) for row in await self._connection.execute_fetchall(sql, parameters)]
 
@@ -331,7 +355,7 @@ class Database:
         return hashes
 
     async def _pages(self, sql: str) -> AsyncIterator[list[Row]]:
-        async with self._lock:
+        async with self._turns.turn():
             with _told_plainly(self.path, self.SCHEMA):
                 cursor = await self._connection.execute(sql)
                 try:
@@ -344,7 +368,7 @@ class Database:
         """A complete copy at ``target``, on disk when it returns; an interrupted copy leaves only a .part file."""
         partial = target.with_name(target.name + ".part")
         await asyncio.to_thread(_make_room, partial)
-        async with self._lock:
+        async with self._turns.turn():
             with _told_plainly(self.path, self.SCHEMA):
                 await self._connection.execute("VACUUM INTO ?", (str(partial),))
         await asyncio.to_thread(_finish_copy, partial, target)

@@ -20,7 +20,11 @@ from engine.events import AlertRaised, AlertRecovered, Event, Level, Progress
 from engine.journal import JournalDb
 from engine.views import EventView
 
+TOGETHER = 200  # events of one transaction at most
+GATHER_S = 0.02  # one wait for the disk for what belongs together; an order's intent must find the disk free
+
 Listener = Callable[[Event, EventView], None]
+Published = tuple[Event, datetime, datetime | None]  # when: by the wall, and market time
 Alarm = Callable[[Event], bool]
 
 log = logging.getLogger(__name__)
@@ -31,9 +35,10 @@ class EventBus:
 
     def __init__(self, journal: JournalDb, market_now: Callable[[], datetime | None]) -> None:
         self._journal, self._market_now = journal, market_now
-        self._queue: asyncio.Queue[tuple[Event, datetime, datetime | None]] = asyncio.Queue()
+        self._queue: asyncio.Queue[Published] = asyncio.Queue()
         self._listeners: list[Listener] = []
         self._writer: asyncio.Task[None] | None = None
+        self._stopping = False
         self._open_alerts: set[str] = set()
         self._alarm: Alarm = self._first_of_its_key
         self._stop_entries: Callable[[str], Awaitable[None]] | None = None
@@ -89,6 +94,7 @@ class EventBus:
 
     async def stop(self) -> None:
         """Writes what is queued, then ends."""
+        self._stopping = True
         await self._queue.join()
         if self._writer is not None:
             self._writer.cancel()
@@ -97,34 +103,46 @@ class EventBus:
 
     async def _write(self) -> None:
         while True:
-            event, at, market_at = await self._queue.get()
+            batch = [await self._queue.get()]
+            if not self._stopping:
+                await asyncio.sleep(GATHER_S)
+            while not self._queue.empty() and len(batch) < TOGETHER:
+                batch.append(self._queue.get_nowait())
+            for event, _, _ in batch:
+                level = logging.WARNING if event.level in (Level.WARNING, Level.ALERT) else logging.INFO
+                log.log(level, "%s", event.text)
             try:
-                await self._store(event, at, market_at)
+                await self._store(batch)
             finally:
-                self._queue.task_done()
+                for _ in batch:
+                    self._queue.task_done()
 
-    async def _store(self, event: Event, at: datetime, market_at: datetime | None) -> None:
-        kind, text = event.kind(), event.text
-        log.log(logging.WARNING if event.level in (Level.WARNING, Level.ALERT) else logging.INFO, "%s", text)
+    async def _store(self, batch: list[Published]) -> None:
+        """What was published together waits for the disk together: intents and fills wait for it too."""
         began = time.monotonic()
         try:
-            seq = await self._journal.append(event, market_at)
+            numbers = await self._journal.append_dated([(event, market_at) for event, _, market_at in batch])
         except (sqlite3.Error, OperatorError, OSError, ValueError) as error:
+            if len(batch) > 1:  # what one of them made fail must not cost the others
+                for published in batch:
+                    await self._store([published])
+                return
             # Any storage failure ends trading, not the engine: exits go on without the journal.
             first, self.failed = not self.failed, f"the journal cannot be written ({error})"
-            log.critical("%s; event lost from the journal: %s", self.failed, text)
+            log.critical("%s; event lost from the journal: %s", self.failed, batch[0][0].text)
             if first and self._stop_entries is not None:
                 await self._stop_entries(self.failed)
             return
         self.commit_ms = (time.monotonic() - began) * 1000
-        view = EventView(
-            seq=seq,
-            at=at,
-            market_at=market_at,
-            kind=kind,
-            level=event.level.value,
-            text=text,
-            data=event.data(),
-        )
-        for listener in self._listeners:
-            listener(event, view)
+        for (event, at, market_at), seq in zip(batch, numbers, strict=True):
+            view = EventView(
+                seq=seq,
+                at=at,
+                market_at=market_at,
+                kind=event.kind(),
+                level=event.level.value,
+                text=event.text,
+                data=event.data(),
+            )
+            for listener in self._listeners:
+                listener(event, view)

@@ -128,6 +128,14 @@ def _decimal(text: str | None) -> Decimal | None:
     return None if text is None else Decimal(text)
 
 
+def _order_row(order: OrderState) -> Row:
+    return (
+        order.order_id, order.client_order_id, order.symbol, order.side, order.kind, order.shares,
+        order.filled_shares, _price(order.average_price), _price(order.limit_price), _price(order.stop_price),
+        order.status, utc_text(order.submitted_at), utc_text(order.updated_at),
+    )  # fmt: skip
+
+
 class JournalDb(RunLog, QualLog):
     """The journal of one home. The engine writes it; anybody may read it."""
 
@@ -149,18 +157,24 @@ class JournalDb(RunLog, QualLog):
         return (await self.append_all([event], market_at))[0]
 
     async def append_all(self, events: Sequence[Event], market_at: datetime | None) -> list[int]:
-        """Stores several events in one transaction (one wait for the disk); their sequence numbers."""
-        market = None if market_at is None else utc_text(market_at)
-        numbers = []
-        async with self.transaction() as connection:
-            for event in events:
-                data = orjson.dumps(event.data()).decode()
-                cursor = await connection.execute(
-                    "INSERT INTO events (at, market_at, kind, level, text, data) VALUES (?, ?, ?, ?, ?, ?)",
-                    (now_text(), market, event.kind(), event.level.value, event.text, data),
-                )
-                numbers.append(int(cursor.lastrowid or 0))
-        return numbers
+        """Stores several events of one moment; their sequence numbers."""
+        return await self.append_dated([(event, market_at) for event in events])
+
+    async def append_dated(self, events: Sequence[tuple[Event, datetime | None]]) -> list[int]:
+        """Stores events with their market times in one transaction: one wait for the disk."""
+        rows = [
+            (
+                now_text(), None if market_at is None else utc_text(market_at), event.kind(), event.level.value,
+                event.text, orjson.dumps(event.data()).decode(),
+            )
+            for event, market_at in events
+        ]  # fmt: skip
+        sql = "INSERT INTO events (at, market_at, kind, level, text, data) VALUES (?, ?, ?, ?, ?, ?)"
+
+        def write(journal: sqlite3.Connection) -> list[int]:
+            return [int(journal.execute(sql, row).lastrowid or 0) for row in rows]
+
+        return await self.in_one_trip(write)
 
     async def events_since(self, seq: int, limit: int = 1000) -> list[EventView]:
         """Events with a larger sequence number, oldest first."""
@@ -200,8 +214,9 @@ class JournalDb(RunLog, QualLog):
             intent.leg, intent.attempt, intent.why, utc_text(intent.at),
         )  # fmt: skip
         try:
-            async with self.transaction() as connection:
-                await connection.execute(f"INSERT INTO intents VALUES ({marks(13)})", row)
+            await self.in_one_trip(
+                lambda journal: journal.execute(f"INSERT INTO intents VALUES ({marks(13)})", row), urgent=True
+            )
         except sqlite3.IntegrityError as error:
             raise IntentExistsError(
                 f"the order {intent.client_order_id} is already in the journal ({error}): nothing was sent. "
@@ -229,19 +244,21 @@ class JournalDb(RunLog, QualLog):
 
     async def record_order(self, order: OrderState) -> bool:
         """Stores what the broker said of an order unless something later is known; whether it was stored."""
-        row = (
-            order.order_id, order.client_order_id, order.symbol, order.side, order.kind, order.shares,
-            order.filled_shares, _price(order.average_price), _price(order.limit_price), _price(order.stop_price),
-            order.status, utc_text(order.submitted_at), utc_text(order.updated_at),
-        )  # fmt: skip
-        async with self.transaction() as connection:
-            known = list(
-                await connection.execute_fetchall("SELECT * FROM orders WHERE order_id = ?", (order.order_id,))
-            )
-            if known and not order.supersedes(_order(tuple(known[0]))):
-                return False
-            await connection.execute(f"INSERT OR REPLACE INTO orders VALUES ({marks(13)})", row)
-        return True
+        return await self.record_orders([order]) == 1
+
+    async def record_orders(self, orders: Sequence[OrderState]) -> int:
+        """Stores several in one transaction, each unless something later is known; how many were stored."""
+
+        def write(journal: sqlite3.Connection) -> int:
+            stored = 0
+            for order in orders:
+                known = journal.execute("SELECT * FROM orders WHERE order_id = ?", (order.order_id,)).fetchone()
+                if known is None or order.supersedes(_order(tuple(known))):
+                    journal.execute(f"INSERT OR REPLACE INTO orders VALUES ({marks(13)})", _order_row(order))
+                    stored += 1
+            return stored
+
+        return await self.in_one_trip(write)
 
     async def orders(self, client_order_ids: Sequence[str] | None = None) -> list[OrderState]:
         """The latest known state of all orders (or of those ids), oldest submission first."""
@@ -252,15 +269,12 @@ class JournalDb(RunLog, QualLog):
 
     async def record_fill(self, fill: Fill) -> bool:
         """Stores an execution once, however often stream and REST tell it; True the first time."""
-        async with self.transaction() as connection:
-            cursor = await connection.execute(
-                f"INSERT OR IGNORE INTO fills VALUES ({marks(8)})",
-                (
-                    fill.order_id, fill.execution_id, fill.client_order_id, fill.symbol, fill.side, fill.shares,
-                    format(fill.price, "f"), utc_text(fill.at),
-                ),
-            )  # fmt: skip
-            return cursor.rowcount == 1
+        row = (
+            fill.order_id, fill.execution_id, fill.client_order_id, fill.symbol, fill.side, fill.shares,
+            format(fill.price, "f"), utc_text(fill.at),
+        )  # fmt: skip
+        sql = f"INSERT OR IGNORE INTO fills VALUES ({marks(8)})"
+        return await self.in_one_trip(lambda journal: journal.execute(sql, row).rowcount == 1, urgent=True)
 
     async def fills(self, session: date) -> list[Fill]:
         """Executions of the session's intents, in the venue's time order."""
@@ -300,18 +314,16 @@ class JournalDb(RunLog, QualLog):
             "WHERE session = ? ORDER BY seq DESC LIMIT 1",
             (session.isoformat(),),
         )
-        if row is None:
-            return None
-        return Approval(
-            session=date.fromisoformat(row[0]),
-            list_hash=row[1],
-            account=row[2],
-            mode=row[3],
-            outcome=row[4],
-            by=row[5],
-            symbols=tuple(json.loads(row[6])),
-            at=datetime.fromisoformat(row[7]),
+        return None if row is None else _approval(row)
+
+    async def last_list_before(self, session: date) -> Approval | None:
+        """How the latest list of an earlier session ended; None when there was none."""
+        row = await self.row(
+            "SELECT session, list_hash, account, mode, outcome, by, symbols, at FROM approvals "
+            "WHERE session < ? AND outcome != 'voided' ORDER BY session DESC, seq DESC LIMIT 1",
+            (session.isoformat(),),
         )
+        return None if row is None else _approval(row)
 
     async def freeze_selection(self, week: date, payload: Mapping[str, Any]) -> None:
         """Freezes the week's groups (``week`` is day5); of several freezes of a week the last is read."""
@@ -340,11 +352,10 @@ class JournalDb(RunLog, QualLog):
 
     async def put(self, key: str, value: Any) -> None:
         """Keeps one JSON value under ``key`` (the flatten machine's state, for instance)."""
-        async with self.transaction() as connection:
-            await connection.execute(
-                "INSERT OR REPLACE INTO settings_kv VALUES (?, ?, ?)",
-                (key, json.dumps(value, sort_keys=True), now_text()),
-            )
+        row = (key, json.dumps(value, sort_keys=True), now_text())
+        await self.in_one_trip(
+            lambda journal: journal.execute("INSERT OR REPLACE INTO settings_kv VALUES (?, ?, ?)", row)
+        )
 
     async def get(self, key: str, default: Any = None) -> Any:
         row = await self.row("SELECT value FROM settings_kv WHERE key = ?", (key,))
@@ -374,6 +385,19 @@ class JournalDb(RunLog, QualLog):
         names = ", ".join(f.name for f in fields(LedgerEntry))
         rows = await self.rows(f"SELECT {names} FROM forward_ledger ORDER BY week, selected, source")
         return [LedgerEntry(date.fromisoformat(row[0]), *row[1:]) for row in rows]
+
+
+def _approval(row: Row) -> Approval:
+    return Approval(
+        session=date.fromisoformat(row[0]),
+        list_hash=row[1],
+        account=row[2],
+        mode=row[3],
+        outcome=row[4],
+        by=row[5],
+        symbols=tuple(json.loads(row[6])),
+        at=datetime.fromisoformat(row[7]),
+    )
 
 
 def _event(row: Row) -> EventView:

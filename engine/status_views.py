@@ -19,10 +19,11 @@ from engine.broker.broker_types import Account
 from engine.broker.errors import BrokerError
 from engine.commands import CommandTable
 from engine.compute.algorithms import ALGORITHMS
-from engine.decision.mp2_p2_group_discovery import stored_view
+from engine.decision.mp2_p2_group_discovery import LAST_SEARCH, stored_view
 from engine.decision.selection import verdict_parts
 from engine.events import ApprovalEnded, DayClosed, Event, FillReceived
 from engine.health import Health
+from engine.journal import LedgerEntry
 from engine.kernel_warmup import KernelWarmup
 from engine.model import NEW_YORK, UTC, Mode, Session
 from engine.pipeline.board_feed import BoardFeed
@@ -30,7 +31,7 @@ from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.overview import DayFacts, day_track, next_event, next_items, present_lines, week_tiles
 from engine.records import FinalGroup
 from engine.run_log import StageRun
-from engine.views import EventView, LinkView, StageView, StatusView
+from engine.views import EventView, ForwardRow, LinkView, StageView, StatusView
 
 PAINT_S = 0.25
 OVERVIEW_S = 1.0
@@ -75,6 +76,7 @@ class StatusViews:
         self._facts: dict[date, DayFacts] = {}
         self._weekend: tuple[StageView, ...] = ()
         self._evidence: tuple[str, ...] = ()
+        self._forward: tuple[ForwardRow, ...] = ()
         self._day_low: tuple[date, float] | None = None
         self._day_track = DayTrack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -229,6 +231,7 @@ class StatusViews:
                 "day_low_pct": self._low(today),
                 "day_track": self._day_track.add(today, self._day_pct() if room.clock.is_open else None),
                 "evidence": self._evidence,
+                "forward": self._forward,
                 "health": self._health.rows(self._broker),
             }
         )
@@ -278,12 +281,14 @@ class StatusViews:
             self._weekend = tuple(_stage_view(stage) for stage in await self._room.journal.stages(run.run))
         outcome, groups = await self._room.stocks.final_groups()
         chosen = sorted((g for g in groups if g.selected is not None), key=lambda g: g.selected or 0)
+        ledger = await self._room.journal.ledger()
+        self._forward = tuple(forward_row(entry) for entry in ledger)
         if outcome is not None:
-            ledger = await self._room.journal.ledger()
             weeks = len({entry.week for entry in ledger if entry.selected == 1})
             self._evidence = evidence_lines(chosen, weeks)
             if self._room.board.groups.state == "idle":
-                self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()))
+                kept = await self._room.journal.get(LAST_SEARCH)
+                self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()), kept)
 
 
 _HELD_STATES = frozenset({"WATCH", "ARMED", "TARGET", "EXITING", "CARRIED"})
@@ -321,6 +326,21 @@ def evidence_lines(chosen: list[FinalGroup], ledger_weeks: int) -> tuple[str, ..
         lines.append(f"group {name}  {holdout}")
         lines.append(f"group {name}  {luck}")
     return tuple(lines)
+
+
+def forward_row(entry: LedgerEntry) -> ForwardRow:
+    """A week of the forward ledger as the evidence screen shows it."""
+    return ForwardRow(
+        week=entry.week,
+        group="A" if entry.selected == 1 else "B",
+        source=entry.source,
+        sessions=entry.sessions,
+        candidates=entry.candidates,
+        pp_excess=entry.pp_excess,
+        pp_error=entry.pp_error,
+        tsh_excess=entry.tsh_excess,
+        tsh_error=entry.tsh_error,
+    )
 
 
 def _stage_view(stage: StageRun) -> StageView:

@@ -1,8 +1,9 @@
 """Where this home trades: Alpaca's paper or live account, or the embedded simulator.
 
 The simulator is the venue, so it must outlive an engine that is killed: its addresses are
-kept in the home, and a new engine attaches to the one that still runs. An orderly stop of
-the engine ends it.
+kept in the home, and a new engine attaches to the one that still runs. One that was killed
+itself is started again with its books, by the engine that lives or by the next one. An
+orderly stop of the engine ends it, and its market.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import logging
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import psutil
 
@@ -21,12 +23,16 @@ from engine.broker.credentials import Credentials, load_credentials
 from engine.broker.endpoints import Endpoints
 from engine.broker.errors import BrokerError
 from engine.broker.simulator_control import SimulatorControl
-from engine.config import BrokerSettings, Settings
+from engine.config import BrokerSettings, Settings, SimSettings
+from engine.errors import OperatorError
+from engine.events import AlertRaised, EventSink
 from engine.home import Home
 from engine.model import Mode
 from engine.simulator import Simulator, start_process
 
 SIM_REQUESTS_A_MINUTE = 3000  # market time runs up to 300x: so does the minute of the rate limit
+WATCH_S = 0.5  # how often a look is taken whether it lives
+AGAIN_S = 5.0  # until the next try to bring it back
 LINGER_S = 600.0  # how long a simulator without an engine waits for the next one
 
 log = logging.getLogger(__name__)
@@ -42,6 +48,30 @@ class Venue:
     control: SimulatorControl | None = None
     simulator: Simulator | None = None  # only when this process started it
     pid: int | None = None  # of the embedded simulator
+
+    async def watch(self, home: Home, sim: SimSettings, events: EventSink) -> None:
+        """Brings the embedded simulator back with its books when it dies, as a broker comes back; until cancelled.
+
+        Meanwhile nothing is known of the account: links are down, entries blocked, positions stay what they were.
+        """
+        while self.pid is not None:
+            await asyncio.sleep(WATCH_S)
+            if _lives(self.pid) and (self.simulator is None or self.simulator.running()):
+                continue
+            words = f"the simulated market (process {self.pid}) has died; it is started again with its books"
+            events.publish(AlertRaised(key=f"venue-died-{self.pid}", message=words))
+            starting = asyncio.create_task(asyncio.to_thread(_start_simulator, home, sim, known_simulator(home)))
+            try:
+                await asyncio.wait({starting})
+            finally:  # an engine that is stopped meanwhile must know what it has started
+                try:
+                    self.simulator = await starting
+                    self.pid = self.simulator.pid
+                except OperatorError as error:
+                    log.error("the simulator does not come back: %s", error)
+            if not starting.exception():
+                continue
+            await asyncio.sleep(AGAIN_S)
 
     async def close(self, home: Home) -> None:
         """Ends the embedded simulator (never somebody else's)."""
@@ -63,13 +93,20 @@ async def open_venue(home: Home, settings: Settings) -> Venue:
     if settings.broker.trading_url:  # a simulator that somebody else started ('tshc sim')
         endpoints, keys = Endpoints.of_settings(settings.broker), load_credentials()
         return Venue(endpoints, keys, broker, SimulatorControl(endpoints.trading_url, keys))
+    sim = settings.sim
     running = await _running_simulator(home)
     if running is not None:
         endpoints, keys, pid = running
         return Venue(endpoints, keys, broker, SimulatorControl(endpoints.trading_url, keys), pid=pid)
-    sim = settings.sim
-    simulator = await asyncio.to_thread(
-        start_process,
+    simulator = await asyncio.to_thread(_start_simulator, home, sim, known_simulator(home))
+    endpoints = Endpoints.of_simulator(simulator.rest_url, simulator.trade_stream_url, simulator.price_stream_url)
+    keys = Credentials(simulator.key, simulator.secret, "simulator")
+    return Venue(endpoints, keys, broker, SimulatorControl(endpoints.trading_url, keys), simulator, simulator.pid)
+
+
+def _start_simulator(home: Home, sim: SimSettings, died: tuple[Endpoints, Credentials, int] | None) -> Simulator:
+    """A new market, or the one that ``died`` without an orderly end: with its books, its address and its keys."""
+    simulator = start_process(
         market=sim.market,
         date=sim.date,
         seed=sim.seed,
@@ -77,14 +114,16 @@ async def open_venue(home: Home, settings: Settings) -> Venue:
         cash=sim.cash,
         speed=1.0,
         folder=home.folder / "simulator",
+        key=None if died is None else died[1].key,
+        secret=None if died is None else died[1].secret,
+        port=0 if died is None else urlsplit(died[0].trading_url).port or 0,
         trading_limit=SIM_REQUESTS_A_MINUTE,
         linger_s=LINGER_S,
         faults=sim.faults,
+        resume=died is not None,
     )
-    endpoints = Endpoints.of_simulator(simulator.rest_url, simulator.trade_stream_url, simulator.price_stream_url)
-    keys = Credentials(simulator.key, simulator.secret, "simulator")
     _write_record(home, simulator)
-    return Venue(endpoints, keys, broker, SimulatorControl(endpoints.trading_url, keys), simulator, simulator.pid)
+    return simulator
 
 
 def known_simulator(home: Home) -> tuple[Endpoints, Credentials, int] | None:
@@ -135,6 +174,13 @@ def _write_record(home: Home, simulator: Simulator) -> None:
     path = _record_path(home)
     path.touch(mode=0o600)
     path.write_text(json.dumps(record), encoding="utf-8")
+
+
+def _lives(pid: int) -> bool:
+    try:
+        return bool(psutil.Process(pid).status() != psutil.STATUS_ZOMBIE)
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _end_simulator(pid: int) -> None:

@@ -115,6 +115,20 @@ class StageView(View):
     detail: str = ""
 
 
+class ForwardRow(View):
+    """One week's verdict of one group in the forward ledger; excess in percent a day."""
+
+    week: date
+    group: Literal["A", "B"]
+    source: str  # live, paper, sim, walk-forward
+    sessions: int
+    candidates: int
+    pp_excess: float
+    pp_error: float | None = None
+    tsh_excess: float
+    tsh_error: float | None = None
+
+
 class OverviewView(View):
     week: tuple[DayTile, ...] = ()
     track: tuple[TrackMark, ...] = ()  # the day's moments, from the list to the close
@@ -125,6 +139,7 @@ class OverviewView(View):
     day_low_pct: float | None = None
     day_track: tuple[float, ...] = ()  # the day's P&L in percent, evenly sampled since the engine started
     evidence: tuple[str, ...] = ()
+    forward: tuple[ForwardRow, ...] = ()  # oldest week first
     alerts: tuple[AlertView, ...] = ()
     health: tuple[HealthRow, ...] = ()
 
@@ -180,6 +195,25 @@ class LaneView(View):
     stall_s: float = 0.0
 
 
+class FlowView(View):
+    """Search time that went from one to another; ``at_s``: search seconds when it happened last."""
+
+    giver: str  # a thread's number, or "budget"
+    taker: str  # a thread's number, "shuffles" or "saved"
+    seconds: float  # thread-seconds
+    times: int = 1
+    at_s: float = 0.0
+
+
+class GapPoint(View):
+    """Scores in percentage points; the gap is what lies between ``threshold`` and ``bound``."""
+
+    at_s: float  # search seconds
+    incumbent: float | None = None
+    threshold: float | None = None  # the worst of the best groups that are kept: what a new one must beat
+    bound: float | None = None
+
+
 class LedgerView(View):
     """open_grants + used + pool = capacity, thread-seconds."""
 
@@ -201,9 +235,13 @@ class GroupRow(View):
     picks_day: float = 0.0
     members: str = ""
     holdout: str = ""  # "+0.12 +- 0.08 %/day"
+    holdout_mean: float | None = None  # percent a day; None: not measured, or no picks
+    holdout_error: float | None = None  # standard error over days
+    holdout_picks: int = 0
     overlap: float | None = None  # Jaccard of 5-day picks with the selected first
     p_value: float | None = None  # against shuffled weeks; None: not measured
     luck: str = ""  # the same in plain words
+    judgement: str = ""  # what p and hold-out say together, in a sentence
     verdict: str = ""
 
 
@@ -220,12 +258,16 @@ class GroupsView(View):
     visited: int = 0  # frequent groups
     tests: int = 0
     tests_per_s: float = 0.0
-    gap_history: tuple[float, ...] = ()
+    curve: tuple[GapPoint, ...] = ()
     lanes: tuple[LaneView, ...] = ()
+    flows: tuple[FlowView, ...] = ()  # the latest, oldest first
+    flow_totals: tuple[FlowView, ...] = ()  # between each two since the start, the largest first
     ledger: LedgerView = LedgerView()
     groups: tuple[GroupRow, ...] = ()
     shuffles: int = 0  # shuffled searches that the evidence lane plans; 0: none
     shuffles_done: int = 0
+    shuffle_scores: tuple[float, ...] = ()  # the best group of each shuffled week, in order
+    observed: float | None = None  # the real week's best, searched as the shuffled ones are
     detail: str = ""
 
 
@@ -297,7 +339,9 @@ class ShortlistView(View):
     deadline: datetime | None = None  # market time
     valid_until: datetime | None = None
     approved_by: str = ""
-    previous: tuple[str, ...] = ()  # the last session's traded symbols
+    previous: tuple[str, ...] = ()  # the symbols of the last session's list
+    previous_session: date | None = None  # which session that was
+    previous_outcome: str = ""  # approved, rejected, expired; "" when there was no list
     detail: str = ""
 
 

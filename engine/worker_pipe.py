@@ -89,7 +89,9 @@ class WorkerClient:
             stderr=asyncio.subprocess.PIPE,
             limit=LINE_LIMIT,
             env=_without_secrets(os.environ),
-            start_new_session=os.name == "posix",  # Ctrl-C in a terminal is the engine's to answer
+            # Ctrl-C in a terminal is the engine's to answer. Not a session of its own: Linux shares processors out
+            # by session first, and niceness counts within one (sched_autogroup): a worker would be our equal.
+            process_group=0 if os.name == "posix" else None,
         )  # fmt: skip
         self._log_task = asyncio.create_task(self._read_log())
         await self._write(request)

@@ -9,6 +9,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import VerticalScroll
 from textual.screen import Screen
+from textual.widget import Widget
 
 from app import keys
 from app.client import Client, EngineState, Link
@@ -18,6 +19,11 @@ from app.widgets.transport import TransportLine
 
 if TYPE_CHECKING:
     from app.console import TshConsole
+
+
+def hidden(panel: Widget, nothing: bool) -> None:
+    """A panel with nothing to say gives its place away; how it shows otherwise is the style sheet's."""
+    panel.set_class(nothing, "-nothing")
 
 
 class ConsoleScreen(Screen[None]):

@@ -6,11 +6,20 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.containers import Horizontal
 
 from app.client import EngineState
 from app.dialogs.frame import InfoDialog
-from app.screens.base import ConsoleScreen
-from app.widgets.groups_panels import GroupDetail, GroupsTable, LanesPanel, SearchPanel, group_lines
+from app.screens.base import ConsoleScreen, hidden
+from app.widgets.groups_panels import (
+    CurvePanel,
+    FlowsPanel,
+    GroupDetail,
+    GroupsTable,
+    LanesPanel,
+    SearchPanel,
+    group_lines,
+)
 from app.widgets.table import Table
 
 
@@ -28,12 +37,21 @@ class GroupsScreen(ConsoleScreen):
 
     def content(self) -> ComposeResult:
         yield SearchPanel(id="search")
+        with Horizontal(id="research"):
+            yield CurvePanel(id="curve")
+            yield FlowsPanel(id="flows")
         yield LanesPanel(id="lanes")
         yield GroupsTable(id="groups-table")
         yield GroupDetail(id="group-detail")
 
     def show(self, state: EngineState) -> None:
-        self.query_one(SearchPanel).show(state.groups)
+        view = state.groups
+        hidden(self.query_one("#research"), not view.curve and not view.flows)
+        hidden(self.query_one("#lanes"), not view.lanes)
+        hidden(self.query_one("#group-detail"), not view.groups)
+        self.query_one(SearchPanel).show(state.groups, state.overview.stages)
+        self.query_one(CurvePanel).show(state.groups)
+        self.query_one(FlowsPanel).show(state.groups)
         self.query_one(LanesPanel).show(state.groups)
         self.query_one(GroupsTable).show(state.groups.groups)
         self._show_detail()

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from app.client import EngineState
-from app.screens.base import ConsoleScreen
+from app.screens.base import ConsoleScreen, hidden
 from app.widgets.shortlist_panels import CandidatePanel, ShortlistTable
 from app.widgets.table import Table
 
@@ -38,8 +38,9 @@ class ShortlistScreen(ConsoleScreen):
         self._show_candidate()
 
     def _show_candidate(self) -> None:
-        row = self.query_one(ShortlistTable).current
-        self.query_one(CandidatePanel).show(row, self.state.shortlist.vetoed)
+        row, vetoed = self.query_one(ShortlistTable).current, self.state.shortlist.vetoed
+        hidden(self.query_one(CandidatePanel), row is None and not vetoed)
+        self.query_one(CandidatePanel).show(row, vetoed)
 
     def on_table_moved(self, event: Table.Moved) -> None:
         self._show_candidate()

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from app.client import EngineState
-from app.screens.base import ConsoleScreen
+from app.screens.base import ConsoleScreen, hidden
 from app.widgets.table import Table
 from app.widgets.training_panels import AlgorithmTable, LoopPanel, TrendPanel
 
@@ -31,12 +31,13 @@ class TrainingScreen(ConsoleScreen):
         yield TrendPanel(id="trend")
 
     def show(self, state: EngineState) -> None:
-        self.query_one(LoopPanel).show(state.training)
+        hidden(self.query_one(TrendPanel), not state.training.algorithms)
+        self.query_one(LoopPanel).show(state.training, state.overview.stages)
         self.query_one(AlgorithmTable).show(state.training.algorithms)
         self._show_trend()
 
     def _show_trend(self) -> None:
-        self.query_one(TrendPanel).show(self.query_one(AlgorithmTable).current)
+        self.query_one(TrendPanel).show(self.query_one(AlgorithmTable).current, self.state.training.cycle)
 
     def on_table_moved(self, event: Table.Moved) -> None:
         self._show_trend()

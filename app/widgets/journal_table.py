@@ -9,7 +9,6 @@ from app.widgets.box import Line, plain
 from app.widgets.table import Column, Table
 from engine.views import EventView
 
-LEVELS = ("debug", "info", "notice", "warning", "alert")
 LEVEL_GLYPHS = {
     "debug": (" ", "dim"),
     "info": ("·", "dim"),
@@ -33,6 +32,7 @@ class JournalTable(Table[EventView]):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Journal", id=id)
+        self.sought = ""  # lower case; its occurrences are marked
 
     def key(self, row: EventView) -> str:
         return str(row.seq)
@@ -46,9 +46,24 @@ class JournalTable(Table[EventView]):
             case "wall":
                 return plain(f.eastern(row.at), "dim")
             case "kind":
-                return plain(row.kind, "dim")
+                return marked(row.kind, self.sought, "dim")
             case "text":
                 ink = {"warning": "warn", "alert": "strong", "notice": "text"}.get(row.level, "dim")
-                return plain(row.text, ink)
+                return marked(row.text, self.sought, ink)
             case _:
                 return plain(str(row.seq), "dim")
+
+
+def marked(text: str, sought: str, ink: str) -> Line:
+    """``text`` with every occurrence of ``sought`` as a badge, so that it is seen without colour too."""
+    if not sought:
+        return plain(text, ink)
+    lower, spans, start = text.lower(), list[tuple[str, str]](), 0
+    while (at := lower.find(sought, start)) >= 0:
+        if at > start:
+            spans.append((text[start:at], ink))
+        spans.append((text[at : at + len(sought)], "badge"))
+        start = at + len(sought)
+    if start < len(text):
+        spans.append((text[start:], ink))
+    return tuple(spans)

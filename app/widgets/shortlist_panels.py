@@ -7,6 +7,7 @@ from typing import ClassVar
 
 from app import formatting as f
 from app.widgets.box import EMPTY, Box, Line, flowed, joined, plain
+from app.widgets.plot import trend
 from app.widgets.table import Column, Table
 from engine.views import PromptLine, QuoteLine, ShortlistRow, ShortlistView, StatusView
 
@@ -40,11 +41,17 @@ class ShortlistTable(Table[ShortlistRow]):
         Column("symbol", "ticker", 7, 1),
         Column("score", "score", 6, 1, right=True),
         Column("rank_score", "rank sc", 7, 8, right=True),
+        Column("firings", "firings", 8, 12, right=True),
+        Column("month_mean", "mon mean", 8, 12, right=True),
+        Column("month_hits", "mon hits", 8, 12, right=True),
+        Column("liquidity", "liquid", 8, 12, right=True),
+        Column("gap_risk", "gap risk", 8, 12, right=True),
+        Column("atr_distance", "ATR dist", 8, 12, right=True),
         Column("month", "month %/day", 11, 3, right=True),
         Column("close", "close $", 9, 7, right=True),
-        Column("spark", "21 sessions", 21, 4),
+        Column("spark", "21 sessions", 11, 4),
         Column("news", "news", 6, 1, right=True),
-        Column("by", "by", 7, 1, most=12),  # who gave the score: it never drops
+        Column("by", "by", 7, 1),  # who gave the score: it never drops
         Column("why", "why", 17, 1, most=120),
     )
 
@@ -94,14 +101,20 @@ class ShortlistTable(Table[ShortlistRow]):
 
     @staticmethod
     def _against(view: ShortlistView, roomy: bool) -> Line:
+        """The list's hash, and what changed since the last session's list."""
         now = [row.symbol for row in view.rows if row.chosen]
         came = [f"+{s}" for s in now if s not in view.previous]
         went = [f"-{s}" for s in view.previous if s not in now]
-        change = " ".join([*came, *went]) or "the same names"
         hash_text = f"{view.list_hash[:4]}·{view.list_hash[4:8]}" if view.list_hash else f.UNKNOWN
         parts: list[Line] = [(("list ", "dim"), (hash_text, "strong"))]
         if view.previous:
-            parts.append((("against the last " if roomy else "", "dim"), (change, "text")))
+            day = f"{view.previous_session:%a %d %b}" if view.previous_session else "the last"
+            ended = "" if view.previous_outcome in ("", "approved") else f" ({view.previous_outcome})"
+            label = f"against {day}{ended} " if roomy else ""
+            change: Line = joined([plain(" ".join(came), "strong"), plain(" ".join(went), "text")], " ")
+            parts.append(((label, "dim"), *(change or plain("the same names", "text"))))
+        elif roomy:
+            parts.append(plain("no earlier list to compare with", "dim"))
         return joined(parts, "   ")
 
     @staticmethod
@@ -109,7 +122,10 @@ class ShortlistTable(Table[ShortlistRow]):
         if view.state == "none":
             return [
                 plain("no shortlist yet", "dim"),
-                (("d", "key:weekday"), (" runs the market day: snapshot, group, ranking, news", "dim")),
+                (
+                    ("d", "key:weekday"),
+                    (" runs the market day: snapshot, group, ranking, news (after a weekend, w)", "dim"),
+                ),
                 *([plain(view.detail, "dim")] if view.detail else []),
             ]
         return [plain(view.detail or "the group fired on no ticker: no trade", "text")]
@@ -132,12 +148,13 @@ class ShortlistTable(Table[ShortlistRow]):
             case "rank_score":
                 return plain(f"{row.rank_score:.3f}", "dim")
             case "month":
-                ink = "text" if row.month_pct is None else "gain" if row.month_pct >= 0 else "loss"
+                month = round(row.month_pct or 0.0, 2)
+                ink = "text" if month == 0 else "gain" if month > 0 else "loss"
                 return plain(f.signed(row.month_pct), ink)
             case "close":
                 return plain(f"{row.close:,.2f}")
             case "spark":
-                return plain(f.sparkline(row.sparkline, width), "accent")
+                return plain(trend(row.sparkline, width), "accent")
             case "news":
                 if row.veto:
                     return plain("VETO", "warn")
@@ -145,8 +162,20 @@ class ShortlistTable(Table[ShortlistRow]):
                 return plain(f.signed(row.news_score, 1), ink)
             case "by":
                 return plain(row.news_label if row.news_score is not None or row.veto else "", "dim")
+            case "why":
+                return plain(row.veto or why(row), "warn" if row.veto else "text" if row.chosen else "dim")
             case _:
-                return plain(row.veto or row.reason, "warn" if row.veto else "text" if row.chosen else "dim")
+                return plain(f.signed(row.parts.get(column), 3), "dim")
+
+
+def why(row: ShortlistRow) -> str:
+    """What the news said in its own words; the engine's reason without the rank, which has columns of its own."""
+    quotes = row.quotes or tuple(quote for prompt in row.prompts for quote in prompt.quotes)
+    if row.news_score is not None and quotes:
+        articles = len({quote.article for quote in quotes})
+        return f"“{quotes[0].text}”" + (f" ({articles} articles)" if articles > 1 else "")
+    first, _, rest = row.reason.partition("; ")
+    return rest if rest and first.startswith("rank ") else row.reason
 
 
 class CandidatePanel(Box):

@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 from app import formatting as f
+from app.widgets import plot
 from app.widgets.box import EMPTY, Box, Line, between, cells, joined, plain
 from app.widgets.table import Column, Table
-from engine.views import AlgorithmRow, TrainingView
+from engine.views import AlgorithmRow, StageView, TrainingView
 
 STATE_GLYPHS = {
     "idle": ("○", "dim"),
@@ -26,16 +27,27 @@ def state_line(state: str, detail: str = "") -> Line:
     return joined([((f"{glyph} ", ink), (state, "strong")), plain(detail, "dim")])
 
 
+def work_before(stages: Sequence[StageView], this: str) -> Line:
+    """While an earlier stage of the run is at work: which one and how far; empty when none is."""
+    stage = next((s for s in stages if s.state in ("running", "paused")), None)
+    if stage is None or stage.stage == this:
+        return EMPTY
+    share = "" if stage.progress is None else f" {stage.progress * 100:.0f} %"
+    glyph, ink = STATE_GLYPHS[stage.state]
+    return joined([((f"{glyph} ", ink), (f"{stage.stage}{share}", "strong")), plain(stage.detail, "dim")])
+
+
 class LoopPanel(Box):
     """mp1_loop: cycles done, what a cycle costs, when it ends, which batches the present cycle has done."""
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("mp1 loop", id=id)
         self._view = TrainingView()
+        self._before: Line = EMPTY
 
-    def show(self, view: TrainingView) -> None:
-        self._view = view
-        self.note = plain(view.backend, "dim")
+    def show(self, view: TrainingView, stages: Sequence[StageView] = ()) -> None:
+        self._view, self._before = view, work_before(stages, "mp1_loop")
+        self.note = self._agreement() if view.cycles else plain(view.backend, "dim")
         running = view.state in ("running", "paused", "stopping")
         self.foot = (
             (
@@ -49,32 +61,51 @@ class LoopPanel(Box):
         )
         self.repaint()
 
+    def _agreement(self) -> Line:
+        """The engine, and how many batches the other backend computed alike."""
+        view = self._view
+        if not view.verified:
+            return ((view.backend, "text"), (" · no batch verified", "dim"))
+        ties = f", {len(view.ties)} {'tie' if len(view.ties) == 1 else 'ties'}" if view.ties else ", no tie"
+        return (
+            (view.backend, "text"),
+            (" · ", "dim"),
+            (f"verified {f.count(view.verified)} batches{ties}", "text"),
+        )
+
     def draw(self, width: int) -> Sequence[Line]:
         view = self._view
         if view.state == "idle" and not view.cycles:
+            if self._before:
+                return [plain("no training yet; the run is on its way to it", "dim"), self._before]
             return [
                 plain("no training yet", "dim"),
                 (("w", "key:weekend"), (" runs the weekend: data, then these cycles, then the groups", "dim")),
             ]
         share = view.cycle / view.cycles if view.cycles else None
-        head = joined([((f"cycle {f.count(view.cycle)} / {f.count(view.cycles)}", "strong"),)])
-        tail: Line = ((f"{(share or 0) * 100:3.0f} %", "strong"),)
-        if view.eta_s is not None and view.state == "running":
+        head: Line = (
+            *state_line(view.state),
+            ("   cycle ", "dim"),
+            (f"{f.count(view.cycle)} / {f.count(view.cycles)}", "strong"),
+        )
+        tail: Line = ((f"{(share or 0) * 100:.0f} %", "strong"),)
+        if view.eta_s is not None and view.state in ("running", "paused"):
             tail = (*tail, (f"   {f.duration(view.eta_s)} left", "text"))
-        room = width - sum(len(t) for t, _ in (*head, *tail)) - 4
-        full, rest = f.bar(share, max(4, room))
+        full, rest = f.bar(share, max(4, width - cells(head) - cells(tail) - 4))
         first: Line = (*head, ("  ", "text"), (full, "accent"), (rest, "frame"), ("  ", "text"), *tail)
-        batches, volume = self._batches(), self._volume()
-        together = cells(batches) + cells(volume) + 4 <= width
+        batches, volume, costs = self._batches(), self._volume(), self._costs()
+        together = cells(batches) + cells(costs) + 4 <= width
+        detail = plain(view.detail, "dim")
+        below = [between(batches, costs, width)] if together else [batches, costs]
         return [
             first,
-            between(state_line(view.state, view.detail), self._costs(), width),
-            *([between(batches, volume, width)] if together else [batches, volume]),
+            *below,
+            *([between(volume, detail, width)] if cells(volume) + cells(detail) < width else [volume, detail]),
             *([office] if (office := self._office()) else []),
         ]
 
     def _office(self) -> Line:
-        """The workbook backend: office, instances, speed, restarts, cross-checks. Empty for the native one."""
+        """The workbook backend: office, instances, speed, restarts. Empty for the native one."""
         view, parts = self._view, list[Line]()
         if view.office:
             parts.append(((view.office, "strong"), (f" x {view.instances}", "dim")))
@@ -82,9 +113,6 @@ class LoopPanel(Box):
                 parts.append(((f"{view.tickers_per_s:.1f}", "strong"), (" tickers/s", "dim")))
             ink = "warn" if view.restarts else "dim"
             parts.append(((f"{f.count(view.restarts)} restarts", ink),))
-        if view.verified:
-            ties = f", {len(view.ties)} ties" if view.ties else ""
-            parts.append(((f"{f.count(view.verified)} batches agree with the other backend{ties}", "dim"),))
         return joined(parts, "   ")
 
     def _costs(self) -> Line:
@@ -121,7 +149,7 @@ class AlgorithmTable(Table[AlgorithmRow]):
         Column("space", "of space %", 10, 8, right=True),
         Column("best", "best pp", 8, 1, right=True),
         Column("top100", "top-100 pp", 10, 3, right=True),
-        Column("trend", "trend of best", 14, 4, most=44),
+        Column("trend", "best so far", 12, 4, most=44),
         Column("buys", "buys/day", 8, 5, right=True),
         Column("worst", "worst day %", 11, 6, right=True),
         Column("parameters", "best parameters", 18, 2, most=40),
@@ -130,7 +158,7 @@ class AlgorithmTable(Table[AlgorithmRow]):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Algorithms", id=id)
         self.note = plain("score in percentage points of excess", "dim")
-        self.empty = [plain("each algorithm gets a row with the first cycle", "dim")]
+        self.empty = [plain("each of the ten algorithms gets a row with the first cycle", "dim")]
 
     def key(self, row: AlgorithmRow) -> str:
         return row.name
@@ -148,14 +176,14 @@ class AlgorithmTable(Table[AlgorithmRow]):
             case "top100":
                 return plain(f.signed(row.top100, 3))
             case "trend":
-                return plain(f.sparkline(f.resampled(row.trend, width), width), "accent")
+                return plain(plot.trend(row.trend, width), "accent")
             case "buys":
                 return plain(f.UNKNOWN if row.buys_day is None else f"{row.buys_day:.0f}")
             case "worst":
                 ink = "text" if row.worst_day is None or row.worst_day >= 0 else "loss"
                 return plain(f.signed(row.worst_day), ink)
             case _:
-                return plain(row.best_parameters or f.UNKNOWN, "dim")
+                return plain(row.best_parameters or f.UNKNOWN)
 
 
 class TrendPanel(Box):
@@ -164,24 +192,25 @@ class TrendPanel(Box):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Best score", id=id)
         self._row: AlgorithmRow | None = None
+        self._cycle = 0
 
-    def show(self, row: AlgorithmRow | None) -> None:
-        self._row = row
+    def show(self, row: AlgorithmRow | None, cycle: int) -> None:
+        self._row, self._cycle = row, cycle
         self.title = plain("Best score", "strong") + (((" of ", "dim"), (row.name, "accent")) if row else EMPTY)
         self.note = plain(row.best_parameters if row else "", "dim")
         self.repaint()
 
     def draw(self, width: int) -> Sequence[Line]:
-        row, height = self._row, max(1, min(14, self.size.height - 2))
+        row, height = self._row, max(1, self.size.height - 2)
         if row is None or not row.trend:
             return [plain("the curve of each algorithm's best appears with the first cycles", "dim")]
-        labels = {0: f.signed(max(row.trend), 3), height - 1: f.signed(min(row.trend), 3)}
-        inks = {"edge": "accent", "area": "frame", "air": "text"}
-        return [
-            (
-                (f.fit(labels.get(y, ""), 7, right=True), "dim"),
-                (" ┤", "frame"),
-                *((text, inks[kind]) for text, kind in pieces),
-            )
-            for y, pieces in enumerate(f.area_chart(row.trend, width - 9, height))
-        ]
+        last = max(2, self._cycle)
+        step = (last - 1) / max(1, len(row.trend) - 1)
+        points = [(1 + i * step, value) for i, value in enumerate(row.trend)]
+        best = plot.Curve((*points, (last, row.trend[-1])), f"best {f.signed(row.best, 3)}")
+        curves = [best]
+        if row.top100 is not None and min(row.trend) <= row.top100:
+            curves.append(plot.Curve(((last, row.top100),), f"top-100 {f.signed(row.top100, 3)}", "dim"))
+        return plot.plotted(
+            curves, width, height, number=lambda v: f.signed(v, 3), time=lambda cycle: f"cycle {cycle:.0f}"
+        )

@@ -24,7 +24,7 @@ from engine.broker import answers, wire
 from engine.broker.broker_types import Account, BrokerOrder, BrokerPosition, ClockReading
 from engine.broker.credentials import Credentials
 from engine.broker.endpoints import Endpoints
-from engine.broker.errors import BrokerUnavailable, NotFound, RequestRefused
+from engine.broker.errors import BrokerError, BrokerUnavailable, NotFound, RequestRefused
 from engine.broker.rate_limit import RequestBudget
 from engine.broker.transport import Call, Transport, harden
 from engine.config import BrokerSettings
@@ -32,6 +32,7 @@ from engine.model import NEW_YORK, Asset, DailyBar, NewsArticle, Quote, Session,
 
 BAR_PAGE, NEWS_PAGE, ORDER_PAGE = 10_000, 50, 500
 DATA_CEILING = 10_000  # requests a minute of the largest data plan; the headers tell the plan's own
+WARM_AT_MOST = 4  # connections kept open for exits: the day's names
 _PAGES_AT_MOST = 2_000  # a server that never ends its pages is broken
 
 T = TypeVar("T")
@@ -87,6 +88,17 @@ class AlpacaRest:
         self.data.close()
         for client in (self._trading_client, self._data_client, self._news_client):
             await asyncio.to_thread(client._session.close)
+
+    async def keep_warm(self, connections: int) -> None:
+        """Uses so many connections at once, so that as many exits at once find one open.
+
+        A new one costs its handshakes, to a real broker tens of milliseconds. One small request each; a broker
+        that does not answer is not told here.
+        """
+        asked = (self.clock() for _ in range(min(connections, WARM_AT_MOST)))
+        for answer in await asyncio.gather(*asked, return_exceptions=True):
+            if isinstance(answer, BaseException) and not isinstance(answer, BrokerError):
+                raise answer
 
     # --- account, calendar ---------------------------------------------------------------------
 

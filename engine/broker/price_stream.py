@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
 from websockets.asyncio.client import ClientConnection
 from websockets.exceptions import ConnectionClosed
 
@@ -186,7 +187,7 @@ def _subscription(action: str, symbols: list[str]) -> dict[str, Any]:
 def _items(message: str | bytes) -> list[Mapping[str, Any]]:
     """The objects of one frame; what is not an object is dropped with a log line."""
     try:
-        parsed = json.loads(message)
+        parsed = orjson.loads(message)
     except ValueError:
         log.warning("prices: a frame that is not JSON was skipped")
         return []

@@ -166,6 +166,7 @@ class StreamLink(ABC):
             ping_timeout=20,
             open_timeout=LOGIN_S,
             close_timeout=1,
+            compression=None,  # the frames are small: unpacking each costs more than it saves
             max_queue=None,
             max_size=8 * 2**20,
             proxy=None if is_loopback(self.url) else True,

@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
+import orjson
 from websockets.asyncio.client import ClientConnection
 
 from engine.broker import wire
@@ -77,7 +78,7 @@ class TradeStream(StreamLink):
 
 def _message(message: str | bytes) -> Mapping[str, Any]:
     try:
-        parsed = json.loads(message)
+        parsed = orjson.loads(message)
     except ValueError:
         log.warning("orders: a message that is not JSON was skipped")
         return {}

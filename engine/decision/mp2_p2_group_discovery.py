@@ -10,12 +10,15 @@ budget has left.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from pydantic import ValidationError
 
 from engine.brackets import BracketTable
 from engine.config import SearchSettings
@@ -24,6 +27,7 @@ from engine.decision.selection import (
     MeasuredGroup,
     Replication,
     holdout_text,
+    judgement,
     replicate,
     select_groups,
     verdict_parts,
@@ -38,7 +42,10 @@ from engine.storage.stocks_data_db import StocksDataDb
 from engine.views import GroupRow, GroupsView
 from engine.worker_pipe import WorkerClient
 
+LAST_SEARCH = "last_search"  # the journal's key of ``kept_search``
 LEAST_BUDGET_S = 1.0  # wall seconds that a restarted search gets when its budget is used up
+
+log = logging.getLogger(__name__)
 
 Evaluate = Callable[[Floats, Sequence[ParameterSet]], Evaluation]
 """``ComputeEngine.evaluate`` in training mode: windows [n, 65, 5] and sets to buys bool[n, sets] and PP."""
@@ -225,9 +232,13 @@ def group_row(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> GroupRow:
         picks_day=sum(group.day_picks) / len(group.day_picks),
         members=members_text(group, spaces),
         holdout=holdout_text(group),
+        holdout_mean=group.holdout_mean,
+        holdout_error=group.holdout_error,
+        holdout_picks=sum(group.holdout_picks),
         overlap=group.overlap_first,
         p_value=group.p_value,
         luck=luck,
+        judgement=judgement(group),
         verdict=why,
     )
 
@@ -237,10 +248,29 @@ def final_view(last: GroupsView, groups: Sequence[FinalGroup], spaces: Sequence[
     return last.model_copy(update={"state": "done", "groups": tuple(group_row(g, spaces) for g in groups)})
 
 
+def kept_search(outcome: SearchOutcome, view: GroupsView) -> dict[str, Any]:
+    """The last view without its groups, JSON-safe: what no table holds (lanes, flows, curve, shuffles)."""
+    view = view.model_copy(update={"groups": ()})
+    return {"week": outcome.week.isoformat(), "tests": outcome.tests, "view": view.model_dump(mode="json")}
+
+
 def stored_view(
-    outcome: SearchOutcome, groups: Sequence[FinalGroup], spaces: Sequence[ParameterSpace]
+    outcome: SearchOutcome,
+    groups: Sequence[FinalGroup],
+    spaces: Sequence[ParameterSpace],
+    kept: Mapping[str, Any] | None = None,
 ) -> GroupsView:
-    """What the groups screen shows of a search that ended in an earlier run of the engine."""
+    """What the groups screen shows of a search that ended in an earlier run of the engine.
+
+    ``kept``: of ``kept_search``; when it is of another search, or of another version of the
+    program, the screen shows what the tables know.
+    """
+    rows = tuple(group_row(g, spaces) for g in groups)
+    if kept is not None and (kept["week"], kept["tests"]) == (outcome.week.isoformat(), outcome.tests):
+        try:
+            return GroupsView.model_validate(kept["view"]).model_copy(update={"groups": rows})
+        except ValidationError as error:
+            log.warning("the last search's lanes and curves are of another version: %s", error)
     return GroupsView(
         state="done",
         budget_s=outcome.budget_s,
@@ -251,5 +281,5 @@ def stored_view(
         visited=outcome.frequent,
         tests=outcome.tests,
         tests_per_s=outcome.tests / outcome.seconds if outcome.seconds else 0.0,
-        groups=tuple(group_row(g, spaces) for g in groups),
+        groups=rows,
     )

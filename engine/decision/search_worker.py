@@ -12,7 +12,6 @@ import asyncio
 import logging
 import sys
 import time
-from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -23,6 +22,7 @@ import numpy as np
 
 from engine.brackets import BracketTable
 from engine.decision.evidence_lane import EvidenceLane, EvidenceSnapshot, evidence_reserve
+from engine.decision.gap_curve import GapCurve
 from engine.decision.group_search import GroupSearch
 from engine.decision.guardrails import tally_pairs
 from engine.decision.permutation_null import Shuffled, price_classes
@@ -37,19 +37,23 @@ from engine.decision.search_request import (
 )
 from engine.decision.search_snapshot import SearchSnapshot
 from engine.decision.search_state import Checkpoint, CheckpointError, SearchState, digest_of
+from engine.decision.time_flows import Flow
 from engine.decision.top_groups import FoundGroup
+from engine.decision.watchdog import SECOND
 from engine.errors import DataError, OperatorError
 from engine.model import DAYS, OPEN, Ints, ParameterSet, Words, excess_of, profit_percentage, unpack_picks
 from engine.records import picks_words
 from engine.storage.stocks_data_db import StocksDataDb
-from engine.views import GroupRow, GroupsView, LaneView, LedgerView
+from engine.views import FlowView, GapPoint, GroupRow, GroupsView, LaneView, LedgerView
 from engine.worker_pipe import PROGRESS_INTERVAL, WorkerServer, serve
 
 log = logging.getLogger(__name__)
 
 SHOWN_GROUPS = 20
 CHECKPOINT_EVERY_S = 2.0  # wall seconds of work that a kill can cost, and a slice
-SHOWN_GAPS = 120  # one a second
+SHOWN_FLOWS = 16
+CLOSE_LOOK_S = 2.0  # most searches are over by then: the curve's points are taken closely
+CLOSE_STEP_S = 0.02
 
 
 @dataclass(frozen=True)
@@ -114,8 +118,7 @@ class SearchRun:
         self._saved: SearchState | None = None  # what an earlier life left
         self._saved_at = time.monotonic()
         self._texts: tuple[str, ...] = ()
-        self._gaps: deque[float] = deque(maxlen=SHOWN_GAPS)
-        self._gap_at = -1.0
+        self._curve = GapCurve()
         self._paused = self._stopped = False
 
     def command(self, command: str) -> None:
@@ -144,12 +147,16 @@ class SearchRun:
             search.stop()
         search.start()
         state = ""
-        while not await asyncio.to_thread(search.wait, PROGRESS_INTERVAL / 2):
+        step_s = CLOSE_STEP_S
+        while not await asyncio.to_thread(search.wait, step_s):
             now = search.snapshot()
+            step_s = CLOSE_STEP_S if now.elapsed_s < CLOSE_LOOK_S else PROGRESS_INTERVAL / 2
+            self._curve.add(_gap_point(now))
             changed, state = now.state != state, now.state
             if changed or server.progress_due:
                 server.progress(self._progress(now), force=changed)
             await self._save(search)
+        self._curve.add(_gap_point(search.snapshot()))
         shuffled = await self._measure_luck(server, search, data)
         answer = await asyncio.to_thread(self._answer, search, data, shuffled)
         server.progress(self._message(answer.view), force=True)
@@ -242,11 +249,10 @@ class SearchRun:
         return SearchProgress(used_s=view.elapsed_s, resumed=resumed, view=view).model_dump(mode="json")
 
     def _view(self, now: SearchSnapshot) -> GroupsView:
-        if now.gap is not None and now.elapsed_s >= self._gap_at + 1.0:
-            self._gaps.append(now.gap)
-            self._gap_at = now.elapsed_s
         lane = None if self._evidence is None else self._evidence.snapshot()
+        luck = None if self._evidence is None else self._evidence.state()
         ledger = now.ledger if lane is None else lane.ledger
+        mean_rate = now.tests / now.elapsed_s if now.elapsed_s > 0 else 0.0
         return GroupsView(
             state=now.state if lane is None else lane.state,
             budget_s=now.budget_s,
@@ -259,11 +265,11 @@ class SearchRun:
             anchors=now.anchors,
             visited=now.frequent,
             tests=now.tests,
-            tests_per_s=now.tests_per_s,
-            gap_history=tuple(self._gaps),
+            tests_per_s=mean_rate if now.state == "done" else now.tests_per_s,
+            curve=self._curve.points,
             lanes=tuple(
                 LaneView(
-                    thread=lane.lane,
+                    thread=lane.lane + 1,
                     anchor="" if lane.anchor is None else self._texts[lane.anchor],
                     depth=lane.depth,
                     max_depth=lane.max_depth,
@@ -277,6 +283,8 @@ class SearchRun:
                 )
                 for lane in now.lanes
             ),
+            flows=tuple(self._flow(flow) for flow in ledger.flows[-SHOWN_FLOWS:]),
+            flow_totals=tuple(self._flow(flow) for flow in ledger.flow_totals),
             ledger=LedgerView(
                 open_grants=ledger.open_grants,
                 used=ledger.used,
@@ -288,7 +296,19 @@ class SearchRun:
             groups=tuple(self._row(rank, g) for rank, g in enumerate(now.groups[:SHOWN_GROUPS], start=1)),
             shuffles=self._request.settings.permutations,
             shuffles_done=0 if lane is None else lane.done,
+            shuffle_scores=() if luck is None else tuple(round(score, 4) for score in luck.best),
+            observed=None if luck is None else luck.observed,
             detail=_detail(now, lane) or ("" if self._search is None else self._search.where),
+        )
+
+    def _flow(self, flow: Flow) -> FlowView:
+        """As a screen shows it; threads are numbered from 1."""
+        return FlowView(
+            giver=_party(flow.giver),
+            taker=_party(flow.taker),
+            seconds=flow.amount / SECOND,
+            times=flow.times,
+            at_s=flow.at / SECOND / self._request.settings.thread_count(),
         )
 
     def _row(self, rank: int, group: FoundGroup) -> GroupRow:
@@ -333,6 +353,15 @@ class SearchRun:
             view=view,
             tally=None if tally is None else WireTally.of(tally),
         )
+
+
+def _party(name: int | str) -> str:
+    return str(name + 1) if isinstance(name, int) else name
+
+
+def _gap_point(now: SearchSnapshot) -> GapPoint:
+    threshold = now.groups[-1].score if now.groups else None
+    return GapPoint(at_s=now.elapsed_s, incumbent=now.incumbent, threshold=threshold, bound=now.bound)
 
 
 def _detail(now: SearchSnapshot, lane: EvidenceSnapshot | None) -> str:

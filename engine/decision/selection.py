@@ -21,7 +21,7 @@ import numpy as np
 
 from engine.decision.guardrails import GuardrailTally
 from engine.decision.overlap import jaccard
-from engine.decision.permutation_null import Shuffled
+from engine.decision.permutation_null import SIGNIFICANT, Shuffled
 from engine.errors import OperatorError
 from engine.model import MICRO, Bools, Ints, ParameterSet, mean_or_zero
 from engine.records import FinalGroup, picks_words
@@ -224,6 +224,26 @@ def holdout_text(group: FinalGroup) -> str:
     if group.holdout_error is None:
         return f"hold-out {group.holdout_mean:+.2f} %/day on {total} picks of one day"
     return f"hold-out {group.holdout_mean:+.2f} +- {group.holdout_error:.2f} %/day on {total} picks"
+
+
+def judgement(group: FinalGroup) -> str:
+    """What luck and hold-out say about a group, as a sentence; the hold-out by mean ± two standard errors."""
+    p, mean, error = group.p_value, group.holdout_mean, group.holdout_error
+    if p is None:
+        luck = "luck was not measured"
+    elif p < SIGNIFICANT:
+        luck = f"better than luck explains (p = {p:.3f})"
+    else:
+        luck = f"no better than luck finds (p = {p:.2f})"
+    if mean is None or error is None:
+        replication = "hold-out says nothing"
+    elif mean - 2 * error > 0:
+        replication = "hold-out repeats it"
+    elif mean + 2 * error < 0:
+        replication = "hold-out contradicts it"
+    else:
+        replication = "hold-out compatible with zero"
+    return f"{luck}; {replication}"
 
 
 def _why_none(tally: GuardrailTally | None) -> str:

@@ -48,6 +48,16 @@ def columns(view: GroupsView) -> dict[str, Any]:
             }
             for lane in view.lanes
         ],
+        "flows": [
+            {
+                "from": flow.giver,
+                "to": flow.taker,
+                "seconds": round(flow.seconds, 4),
+                "times": flow.times,
+                "at_s": round(flow.at_s, 3),
+            }
+            for flow in view.flow_totals
+        ],
         "evidence_s": round(view.ledger.evidence, 3),
         "saved_s": round(view.ledger.saved, 3),
     }

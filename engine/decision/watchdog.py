@@ -29,6 +29,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from engine.decision.time_flows import SHUFFLES, Flow, FlowBook
+
 SECOND = 1_000_000_000  # nanoseconds
 SLICE_NS = 50_000_000  # a lane looks up from its work this often: pause, stop and donation wait no longer
 FIRST_GRANT_NS = 200_000  # most anchors of an easy week close within it; the others show that they need more
@@ -63,9 +65,12 @@ class LedgerSums:
     evidence_used: float
     saved: float
     overrun: float  # clock time beyond the capacity, never more than one slice a lane
+    flows: tuple[Flow, ...] = ()  # the latest, oldest first
+    flow_totals: tuple[Flow, ...] = ()  # between each two, the largest first
 
     def as_dict(self) -> dict[str, float]:
-        return {name: getattr(self, name) for name in self.__slots__}
+        """The sums alone."""
+        return {name: value for name in self.__slots__ if isinstance(value := getattr(self, name), float)}
 
 
 class Ledger:
@@ -83,6 +88,7 @@ class Ledger:
         self.saved = 0
         self._lanes = [LaneAccount() for _ in range(threads)]
         self._evidence = LaneAccount()
+        self.flows = FlowBook(self.pool)
 
     def add_lane(self, time_left: int) -> int:
         """A thread joins with ``time_left`` ns of its own; its number."""
@@ -103,6 +109,7 @@ class Ledger:
     def grant(self, lane: int, wanted: int) -> int:
         """Opens a lane's new anchor with up to ``wanted`` ns from the pool; returns what it got."""
         given = self._take(wanted)
+        self.flows.granted(given)
         account = self._lanes[lane]
         self._lanes[lane] = LaneAccount(account.granted + given, account.received, account.used, account.donated)
         return given
@@ -110,6 +117,7 @@ class Ledger:
     def receive(self, lane: int, wanted: int) -> int:
         """Helps an anchor that ran out with up to ``wanted`` ns from the pool; returns what it got."""
         given = self._take(wanted)
+        self.flows.received(lane, given, self.used)
         account = self._lanes[lane]
         self._lanes[lane] = LaneAccount(account.granted, account.received + given, account.used, account.donated)
         return given
@@ -132,11 +140,13 @@ class Ledger:
         left = account.open
         self._lanes[lane] = LaneAccount(account.granted, account.received, account.used, account.donated + left)
         self.pool += left
+        self.flows.donated(lane, left)
         return left
 
     def inherit(self) -> int:
         """The search has ended: the evidence lane receives the pool, ns."""
         given = self._take(self.pool)
+        self.flows.received(SHUFFLES, given, self.used)
         used = self._evidence.used  # of an earlier life
         self._evidence = LaneAccount(received=used + given, used=used)
         return given
@@ -157,6 +167,7 @@ class Ledger:
         account, left = self._evidence, self._evidence.open
         self._evidence = LaneAccount(0, account.received, account.used, account.donated + left)
         self.pool += left
+        self.flows.saved(SHUFFLES, left, self.used)
         self.saved = self.pool
 
     def accounts(self) -> tuple[tuple[LaneAccount, ...], LaneAccount]:
@@ -177,6 +188,7 @@ class Ledger:
         if used > self.capacity:
             raise ValueError("the accounts use more than the capacity")
         self.pool = self.capacity - used
+        self.flows = FlowBook(self.pool)  # who gave what before is not known any more
 
     def sums(self) -> LedgerSums:
         return LedgerSums(
@@ -190,6 +202,8 @@ class Ledger:
             evidence_used=self._evidence.used / SECOND,
             saved=self.saved / SECOND,
             overrun=self.overrun / SECOND,
+            flows=self.flows.recent,
+            flow_totals=self.flows.totals,
         )
 
     @property

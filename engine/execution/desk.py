@@ -62,6 +62,7 @@ FAST_CLOCK_READ_S = 1.0  # how often the broker's clock is read while market tim
 CLOCK_READ_S = 30.0
 REST_PRICE_S = 1.0  # how often REST stands in for a silent stream
 UNCLEAN_RECONCILE_S = 2.0
+WARM_S = 20.0  # how often connections are used so that they stay open; hosts close them after a minute or so
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,7 +119,7 @@ class ExecutionDesk:
             self.book,
             clock,
             self._calendar.session_day,
-            paused=lambda: self.flattening,
+            paused=lambda: self._flatten.sells,
             give_up=lambda symbol, why: self._watch.unprotected(symbol, why),
             caught_up=self._caught_up,
         )
@@ -168,7 +169,7 @@ class ExecutionDesk:
         self._levels = LevelsKeeper(journal, self.desk, self.book)
         self._duties = Duties()
         self._watch = PositionWatch(
-            self.book, self._exits, clock, self._live, self._levels, events, flattening=lambda: self.flattening
+            self.book, self._exits, clock, self._live, self._levels, events, flattening=lambda: self._flatten.sells
         )
         self._started = False
 
@@ -203,6 +204,7 @@ class ExecutionDesk:
         self._duties.repeat("clock", self._watch_clock, BEAT_S)
         self._duties.repeat("levels", self._levels.watch, BEAT_S)
         self._duties.repeat("prices from REST", self._watch.stand_in, REST_PRICE_S)
+        self._duties.repeat("warm connections", self._keep_warm, WARM_S)
         self._duties.repeat("reconcile", self._watch_reconcile, BEAT_S)
         await self._flatten.resume()
 
@@ -217,6 +219,8 @@ class ExecutionDesk:
             await self._levels.save()
         await self.prices.stop()
         await self.trades.stop()
+        await self.desk.lanes.drained()
+        await self.desk.records.written()
 
     # --- what the daemon asks ------------------------------------------------------------------
 
@@ -268,6 +272,7 @@ class ExecutionDesk:
             with suppress(BrokerError):
                 account = self.account = await self._rest.account()
             self._reconciled = report
+            await self.desk.records.written()  # who is told "clean" finds it in the journal too
             await self.drift.look(report, account, session, traded)
             return report
 
@@ -479,6 +484,11 @@ class ExecutionDesk:
                 f"the session of {session.day} now closes at {session.close.astimezone(NEW_YORK):%H:%M} New York"
             )
             self.events.publish(AlertRaised(key=f"close-{session.close.isoformat()}", message=words))
+
+    async def _keep_warm(self) -> None:
+        held = len(self.book.open_holdings())
+        if held and self.clock.is_open:
+            await self._rest.keep_warm(held)
 
     async def _watch_reconcile(self) -> None:
         age = time.monotonic() - self._reconciled_at

@@ -47,6 +47,11 @@ class EngineFlatten:
     def running(self) -> bool:
         return self._task is not None and not self._task.done()
 
+    @property
+    def sells(self) -> bool:
+        """Flatten is the only seller: it works, or its sales wait for the open."""
+        return self.running or self.view.state == "queued"
+
     def begin(self, include_foreign: bool) -> asyncio.Task[FlattenView]:
         """Starts, or joins the run under way."""
         if self._task is None or self._task.done():

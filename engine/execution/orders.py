@@ -44,7 +44,9 @@ from engine.execution.desk_order import DeskOrder
 from engine.execution.entry_latch import EntryLatch
 from engine.execution.order_ids import ENTRY, FLATTEN, is_foreign, parse
 from engine.execution.order_news import adopted_intent, refused_state, unbooked
+from engine.execution.order_records import OrderRecords
 from engine.execution.our_orders import OurOrders
+from engine.execution.update_lanes import UpdateLanes
 from engine.home import Home
 from engine.journal import IntentExistsError, JournalDb
 from engine.model import UTC
@@ -77,7 +79,9 @@ class OrderDesk(OurOrders):
         self._rest, self._journal = rest, journal
         self._events, self._on_fill = events, on_fill
         self._home8 = home.id8
-        self._applying = asyncio.Lock()
+        self.records = OrderRecords(journal, self.keep)
+        self.lanes = UpdateLanes(lambda update: self.apply(update.order, update))
+        self._applying: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)  # by symbol
         self._sending: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     @property
@@ -284,7 +288,7 @@ class OrderDesk(OurOrders):
             else:
                 self.foreign[found.id] = found
             return None
-        async with self._applying:
+        async with self._applying[found.symbol]:
             order = self.orders.get(found.client_order_id) or await self._adopt(found)
             state = found.state()
             fill = unbooked(order, found, update)
@@ -293,10 +297,10 @@ class OrderDesk(OurOrders):
                 order.state is None
                 or (state.status, state.filled_shares) != (order.state.status, order.state.filled_shares)
             )
-            if news:
-                await self.keep("an order", self._journal.record_order(state))
             if fill is not None:
                 await self.keep("a fill", self._journal.record_fill(fill))
+            if news:
+                self.records.soon(state)
             # Memory changes in one step: who waits for the end of the order must see its shares with it.
             if later:
                 order.state, order.problem = state, ""
@@ -319,8 +323,8 @@ class OrderDesk(OurOrders):
             return order
 
     async def on_update(self, update: TradeUpdate) -> None:
-        """The trade stream's callback."""
-        await self.apply(update.order, update)
+        """The trade stream's callback: booked soon, in order within a symbol."""
+        self.lanes.put(update)
 
     async def _adopt(self, found: BrokerOrder) -> DeskOrder:
         """One of ours that this journal does not know (sent by ``tshc flatten``, or the journal is new)."""
@@ -352,7 +356,8 @@ class OrderDesk(OurOrders):
                 return False
             order.changed.clear()
             try:
-                await asyncio.wait_for(order.changed.wait(), min(left, POLL_S))
+                async with asyncio.timeout(min(left, POLL_S)):
+                    await order.changed.wait()
             except TimeoutError:
                 await self.look(order)
         return True

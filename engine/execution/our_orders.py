@@ -19,6 +19,7 @@ class OurOrders:
     def __init__(self) -> None:
         self.orders: dict[str, DeskOrder] = {}
         self.foreign: dict[str, BrokerOrder] = {}
+        self._of_symbol: dict[str, dict[str, DeskOrder]] = {}
         self._alive: dict[str, DeskOrder] = {}  # those that had not ended when last looked at
 
     async def _restore(self, journal: JournalDb, today: date) -> list[tuple[Fill, OrderIntent]]:
@@ -42,7 +43,12 @@ class OurOrders:
         """Keeps an order, or brings one back that counted as absent and has turned up."""
         name = order.intent.client_order_id
         self.orders[name] = self._alive[name] = order
+        self._of_symbol.setdefault(order.intent.symbol, {})[name] = order
         return order
+
+    def of_symbol(self, symbol: str) -> list[DeskOrder]:
+        """Every order of a symbol, ended ones too, in the order in which they became known."""
+        return list(self._of_symbol.get(symbol, {}).values())
 
     def of_session(self, session: date) -> list[DeskOrder]:
         return [order for order in self.orders.values() if order.intent.session == session]
@@ -57,7 +63,7 @@ class OurOrders:
 
     def meddled_with(self, symbol: str) -> bool:
         """Whether somebody else has cancelled our last sell: he may have sold the shares as well."""
-        sells = (o for o in self.orders.values() if (o.intent.symbol, o.intent.side) == (symbol, "sell"))
+        sells = (o for o in self.of_symbol(symbol) if o.intent.side == "sell")
         last = max(sells, key=lambda o: o.intent.at, default=None)
         return (
             last is not None
@@ -69,8 +75,6 @@ class OurOrders:
     def next_attempt(self, session: date, symbol: str, leg: str) -> int:
         """The number that the next order of this leg carries in its id, from 1."""
         taken = (
-            o.intent.attempt
-            for o in self.orders.values()
-            if (o.intent.session, o.intent.symbol, o.intent.leg) == (session, symbol, leg)
+            o.intent.attempt for o in self.of_symbol(symbol) if (o.intent.session, o.intent.leg) == (session, leg)
         )
         return 1 + max(taken, default=0)

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import date
 from decimal import Decimal
+from weakref import WeakKeyDictionary
 
 from engine.broker.broker_types import BrokerOrder
 from engine.execution.desk_order import DeskOrder
 from engine.execution.positions_book import ClosedTrade, Holding, PositionsBook
 from engine.execution.tsh_trade_management import ExitReason, Phase, TshState
 from engine.model import NEW_YORK, Quote
+from engine.orders_model import OrderState
 from engine.views import FlattenView, OrderRow, PositionRow, PositionsView
 
 CENT, HUNDREDTH = Decimal("0.01"), Decimal("0.0001")
@@ -76,6 +78,9 @@ def position_row(
     )
 
 
+_rows: WeakKeyDictionary[DeskOrder, tuple[OrderState | None, int, str, OrderRow]] = WeakKeyDictionary()
+
+
 def _in_short(tsh: TshState, why_next: str, trade: ClosedTrade | None, rate: float) -> str:
     if trade is not None:
         return exit_sentence(trade, price=False)
@@ -83,6 +88,16 @@ def _in_short(tsh: TshState, why_next: str, trade: ClosedTrade | None, rate: flo
 
 
 def order_row(order: DeskOrder) -> OrderRow:
+    """Made anew only when the order has changed: a day's orders are shown four times a second."""
+    known = _rows.get(order)
+    if known is not None and known[0] is order.state and known[1:3] == (order.filled, order.problem):
+        return known[3]
+    row = _order_row(order)
+    _rows[order] = (order.state, order.filled, order.problem, row)
+    return row
+
+
+def _order_row(order: DeskOrder) -> OrderRow:
     intent, state = order.intent, order.state
     return OrderRow(
         at=intent.at if state is None else state.submitted_at,

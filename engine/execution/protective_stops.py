@@ -165,7 +165,7 @@ class ProtectiveStops:
 
     def _rejected(self, symbol: str) -> str:
         """Why the broker would not keep the last stop of this position, or empty (a rejection may come late)."""
-        ours = (o for o in self._desk.orders.values() if (o.intent.symbol, o.intent.leg) == (symbol, STOP))
+        ours = (o for o in self._desk.of_symbol(symbol) if o.intent.leg == STOP)
         last = max(ours, key=lambda o: o.intent.at, default=None)
         return "" if last is None or last.intent.session != self._session() or last.filled else _refusal(last)
 

@@ -22,6 +22,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from decimal import Decimal
 from enum import StrEnum
+from functools import lru_cache
 
 from engine.brackets import Bracket, BracketTable
 from engine.model import NEW_YORK, Tick
@@ -279,7 +280,10 @@ def step(state: TshState, event: TshEvent) -> tuple[TshState, Exit | None]:
             if state.phase is not Phase.CARRIED:
                 return state, None
             state = replace(state, session_close=session_close, last_at=max(at, state.last_at))
-            return _exiting(state, ExitReason.CARRIED)
+            # A flatten whose sale waited for this open is still what sells it.
+            return _exiting(
+                state, ExitReason.FLATTEN if state.reason is ExitReason.FLATTEN else ExitReason.CARRIED
+            )
 
 
 def _on_tick(state: TshState, tick: Tick) -> tuple[TshState, Exit | None]:
@@ -359,6 +363,7 @@ def _trailing(state: TshState) -> TshState:
     return replace(state, stop=trailing if state.stop is None else max(state.stop, trailing))
 
 
+@lru_cache(4096)  # asked for the same few levels at every print
 def _above(price: Decimal, percent: float) -> Decimal:
     return (price * (1 + Decimal(str(percent)) / 100)).quantize(_LEVEL)
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import date, datetime
+from datetime import datetime
 
 from engine.daily.mp2_p3_executor import GroupDay
 from engine.daily.trade_list import TradeList
+from engine.orders_model import Approval
 from engine.qual.combination import Combination
 from engine.qual.qual_scoring import QualReport
 from engine.records import Candidate, PromptScore
@@ -21,9 +21,12 @@ def shortlist_view(
     *,
     deadline: datetime,
     valid_until: datetime,
-    previous: Sequence[str],
+    previous: Approval | None,
 ) -> ShortlistView:
-    """The list as it waits for a decision (state ``pending``), or ``empty`` with the reason."""
+    """The list as it waits for a decision (state ``pending``), or ``empty`` with the reason.
+
+    ``previous``: how the list of the last earlier session ended, for the difference from yesterday.
+    """
     return ShortlistView(
         state="pending" if trade_list.picks else "empty",
         session=trade_list.session,
@@ -37,7 +40,9 @@ def shortlist_view(
         list_hash=trade_list.list_hash,
         deadline=deadline,
         valid_until=valid_until,
-        previous=tuple(previous),
+        previous=() if previous is None else previous.symbols,
+        previous_session=None if previous is None else previous.session,
+        previous_outcome="" if previous is None else previous.outcome,
         detail="; ".join(text for text in (trade_list.reason, day.drift, qual.note) if text),
     )
 
@@ -96,10 +101,3 @@ def rechosen(view: ShortlistView, trade_list: TradeList) -> ShortlistView:
     """The view after a swap: other marks, another hash."""
     rows = tuple(row.model_copy(update={"chosen": row.symbol in trade_list.symbols}) for row in view.rows)
     return view.model_copy(update={"rows": rows, "list_hash": trade_list.list_hash})
-
-
-def previous_symbols(view: ShortlistView, session: date) -> tuple[str, ...]:
-    """What an earlier session's list chose, for "difference from yesterday"."""
-    if view.session is None or view.session >= session:
-        return view.previous
-    return tuple(row.symbol for row in view.rows if row.chosen)

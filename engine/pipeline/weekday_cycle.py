@@ -26,7 +26,7 @@ from engine.pipeline.news_outcomes import record_outcomes
 from engine.pipeline.news_scores import news_scores, read_news, sectors_of
 from engine.pipeline.runs import RunBook, Stage, open_run
 from engine.pipeline.selection_record import FrozenSelection, read_frozen
-from engine.pipeline.shortlist_view import previous_symbols, shortlist_view
+from engine.pipeline.shortlist_view import shortlist_view
 from engine.qual.combination import Combination, combine
 
 STAGES = (
@@ -231,7 +231,7 @@ class WeekdayCycle:
             trade_list,
             deadline=dates.at(execution.approval_deadline),
             valid_until=dates.at(execution.approval_valid_until),
-            previous=previous_symbols(room.board.shortlist, dates.session.day),
+            previous=await room.journal.last_list_before(dates.session.day),
         )
         return trade_list, combination
 

@@ -19,7 +19,13 @@ from engine.data.market_source import final_sessions
 from engine.data.weekly_5d_data import SESSIONS, weekly_5d_data
 from engine.data.wipe_weekly_results import wipe_weekly_results
 from engine.decision.mp1_p3_pruner import prune
-from engine.decision.mp2_p2_group_discovery import DiscoveryPlan, GroupDiscovery, members_text
+from engine.decision.mp2_p2_group_discovery import (
+    LAST_SEARCH,
+    DiscoveryPlan,
+    GroupDiscovery,
+    kept_search,
+    members_text,
+)
 from engine.decision.solver_log import SolverLog
 from engine.errors import OperatorError, RefusedError
 from engine.events import BackendTie, GroupsSelected
@@ -269,6 +275,7 @@ class WeekendCycle:
             if saving:
                 await asyncio.gather(*saving)
         outcome = report.outcome
+        await room.journal.put(LAST_SEARCH, kept_search(outcome, room.board.groups))
         stage.summary = report.summary
         stage.counts = {
             "groups": len(report.groups),

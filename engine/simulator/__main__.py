@@ -61,6 +61,7 @@ def build(request: dict[str, Any]) -> Venue:
         trading_limit=int(request["trading_limit"]),
         data_limit=int(request["data_limit"]),
         partial_fills=float(request["partial_fills"]),
+        resume=bool(request.get("resume")),
         faults=tuple(ScriptedFault.parse(row) for row in request.get("faults", ())),
     )
     try:

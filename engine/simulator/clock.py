@@ -75,6 +75,12 @@ class SimulatedClock:
         with self._lock:
             return self._hold
 
+    def go_on(self, at: datetime, rate: float, hold_at: datetime | None) -> None:
+        """Takes up the time, rate and hold of an earlier life."""
+        with self._lock:
+            self._base, self._base_wall = max(self._base, at), self._monotonic()
+            self._asked, self._hold = self._checked(rate), hold_at
+
     def set_busy(self, busy: bool) -> None:
         """Whether orders or positions exist; caps the rate from now on."""
         with self._lock:

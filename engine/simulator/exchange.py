@@ -19,6 +19,7 @@ from decimal import ROUND_DOWN, Decimal
 from engine.model import Session
 from engine.simulator import admission
 from engine.simulator.account import Account, position_json
+from engine.simulator.books import Kept
 from engine.simulator.faults import Faults
 from engine.simulator.market import Listing, Market
 from engine.simulator.orders import (
@@ -82,6 +83,24 @@ class Exchange:
         self._faults, self._tell, self._partial = faults, tell, partial_fills
         self._seed, self._made, self._opened_at = seed, 0, opened_at
         self.account = Account(self._uuid("account"), f"SIM{seed % 10**9:09d}", cash, last_equity=cash)
+
+    def go_on(self, kept: Kept) -> None:
+        """Takes up the orders and the account of an earlier life."""
+        self._made = kept.made
+        self.account.cash, self.account.last_equity = kept.cash, kept.last_equity
+        self.account.positions = {p.symbol: p for p in kept.positions}
+        for order in kept.orders:
+            self.orders[order.id] = self._by_client_id[order.request.client_order_id] = order
+            if order.open:
+                self._open[order.id] = order
+            if order.status is Status.PENDING_NEW:
+                self._arrived.append(order)
+            elif order.status is Status.PENDING_CANCEL:
+                self._leaving.append(order)
+
+    @property
+    def ids_made(self) -> int:
+        return self._made
 
     def _uuid(self, kind: str) -> str:
         """Ids are numbered from the seed, so that two runs with the same requests have the same ids."""

@@ -132,6 +132,7 @@ def start_process(
     partial_fills: float = 0.0,
     linger_s: float = 0.0,
     faults: str | Path = "",
+    resume: bool = False,
 ) -> Simulator:
     """Starts a simulator whose market stands at 16:30 New York after the session of ``date``.
 
@@ -139,7 +140,8 @@ def start_process(
     ``speed`` market seconds per wall second (at most 1000); limits are requests a minute;
     ``partial_fills`` is the share of orders that fill in two parts; ``linger_s`` wall seconds without a
     request until the child ends after its owner's death (0: at once); ``faults`` is a TOML script of
-    what goes wrong (see ``fault_script``). Logs go to ``folder``.
+    what goes wrong (see ``fault_script``). Logs and books go to ``folder``; ``resume`` goes on with the
+    books of a simulator that was killed there (give it that one's ``port``, ``key`` and ``secret`` too).
     Raises OperatorError (DataError for a bad file, UsageError for a bad choice) when the
     child cannot serve.
     """
@@ -162,6 +164,7 @@ def start_process(
         "partial_fills": partial_fills,
         "linger_s": linger_s,
         "faults": script,
+        "resume": resume,
     }
     errors = place / "simulator.err"
     with errors.open("ab") as stderr:

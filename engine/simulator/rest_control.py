@@ -55,6 +55,7 @@ class ControlRoutes:
                 venue.clock.set_rate(float(body["rate"]))
         except (ClockError, ValueError, TypeError) as error:
             raise VenueError(422, None, str(error)) from error
+        venue.note_clock()
         return answer(venue.clock_json())
 
     async def state(self, request: web.Request) -> web.Response:

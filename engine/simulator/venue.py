@@ -17,7 +17,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
-from engine.simulator.clock import SimulatedClock
+from engine.simulator.books import CLOCK_S, Books, KeptClock
+from engine.simulator.clock import BUSY_RATE, TOP_RATE, SimulatedClock
 from engine.simulator.exchange import Exchange, Update
 from engine.simulator.fault_script import ScriptedFault
 from engine.simulator.faults import AT_ONCE, Fault, Faults
@@ -50,6 +51,7 @@ class VenueOptions:
     data_limit: int = 10_000
     partial_fills: float = 0.0
     faults: tuple[ScriptedFault, ...] = ()
+    resume: bool = False  # go on with the books in ``folder`` when they are of this market
 
 
 class PriceListener(Protocol):
@@ -100,6 +102,16 @@ class Venue:
             tell=self._heard,
             partial_fills=options.partial_fills,
         )
+        identity = {
+            "name": market.name,
+            "day": options.day.isoformat(),
+            "seed": options.seed,
+            "cash": str(options.cash),
+            "listings": len(market.listings),
+        }
+        self.books = Books(options.folder, identity, resume=options.resume)
+        self._noted_at = 0.0
+        self._go_on()
         self.price_listeners: list[PriceListener] = []
         self.update_listeners: list[UpdateListener] = []
         self._told_at = 0.0
@@ -107,10 +119,33 @@ class Venue:
         self._skew = timedelta(0)  # of the clock that the venue shows
         self._resumes: list[tuple[datetime, str]] = []  # when which symbol trades again
         # (market time, fault) of the script, still to come
-        days = market.sessions.days
-        self._script = sorted(
-            ((f.due_after(self.at, days), f.fault) for f in options.faults), key=lambda pair: pair[0]
-        )
+        began, days = new_york_time(options.day, START_TIME), market.sessions.days
+        due = ((f.due_after(began, days), f.fault) for f in options.faults)
+        self._script = sorted((pair for pair in due if pair[0] >= self.at), key=lambda pair: pair[0])
+
+    # --- surviving a kill ------------------------------------------------------------------
+
+    def _go_on(self) -> None:
+        """Begins where the books end; what market time brings from there on was not told to anybody yet."""
+        kept, clock = self.books.kept, self.books.kept_clock
+        if kept is not None:
+            self.exchange.go_on(kept)
+            self.at = max(self.at, kept.at)
+        if clock is not None:
+            self.at = max(self.at, clock.at)
+            # Up to here the last life may have shown the time; it never goes backwards.
+            shown = self.at + timedelta(
+                seconds=CLOCK_S * min(clock.rate, BUSY_RATE if kept is not None else TOP_RATE)
+            )
+            self.clock.go_on(
+                shown if clock.hold_at is None else min(shown, clock.hold_at), clock.rate, clock.hold_at
+            )
+        self.clock.set_busy(self.exchange.busy)
+
+    def note_clock(self) -> None:
+        """Keeps the time for a next life."""
+        self._noted_at = time.monotonic()
+        self.books.note_clock(KeptClock(self.at, self.clock.asked_rate, self.clock.hold_at))
 
     # --- time ----------------------------------------------------------------------------
 
@@ -144,7 +179,9 @@ class Venue:
         for moment in sessions.moments(self.at, now, steps=steps):
             self.at = moment.at
             exchange.step(moment)
-            if listening and moment.phase is not Phase.DAWN:
+            if moment.phase is Phase.DAWN:
+                self.books.changed(None, exchange.account, exchange.ids_made, self.at)
+            elif listening:
                 self._tell_prices(moment)
                 told = True
         self.at = max(self.at, now)
@@ -185,11 +222,15 @@ class Venue:
         """The loop that moves market time on; ends when cancelled."""
         while True:
             self.settle()
+            if time.monotonic() - self._noted_at >= CLOCK_S - TICK_S:
+                self.note_clock()
             await asyncio.sleep(TICK_S)
 
     # --- what is told ----------------------------------------------------------------------
 
     def _heard(self, update: Update) -> None:
+        order = self.exchange.orders[update.order["id"]]
+        self.books.changed(order, self.exchange.account, self.exchange.ids_made, update.at)
         self.log.write(
             update.event,
             wall_now(),
@@ -282,3 +323,4 @@ class Venue:
 
     def close(self) -> None:
         self.log.close()
+        self.books.close()

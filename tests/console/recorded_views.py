@@ -1,7 +1,9 @@
-"""Views as an engine sends them, at one moment of a Friday morning with everything going on.
+"""Views for the console's tests: ``moment`` gives those of a real run, the functions made-up ones.
 
-Realistic numbers that agree with each other (the ledger sums, P&L follows from prices), so
-that a screen drawn from them can be judged.
+The pictures are drawn from real runs (``record_views``). The made-up views are one moment of a
+Friday morning with everything going on, for rules that no run shows on demand (a stale quote, a
+foreign position, a live account): numbers that agree with each other, the ledger sums, P&L
+follows from prices.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import math
 from datetime import date, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
 
 from engine.model import NEW_YORK, UTC
 from engine.view_board import ViewBoard
@@ -19,6 +22,8 @@ from engine.views import (
     EventView,
     FlattenRow,
     FlattenView,
+    FlowView,
+    GapPoint,
     GroupRow,
     GroupsView,
     LaneView,
@@ -32,6 +37,7 @@ from engine.views import (
     PositionsView,
     ShortlistRow,
     ShortlistView,
+    Snapshot,
     StageView,
     StatusView,
     TrainingView,
@@ -239,7 +245,24 @@ def groups() -> GroupsView:
         visited=41_200_000_000,
         tests=1_270_000_000_000,
         tests_per_s=105.5e6,
-        gap_history=tuple(0.9 * math.exp(-i / 26) + 0.12 for i in range(80)),
+        curve=tuple(
+            GapPoint(
+                at_s=56.0 * i,
+                incumbent=1.482 if i > 40 else 1.377,
+                threshold=1.482 - 0.6 * math.exp(-i / 30),
+                bound=1.611 + 0.9 * math.exp(-i / 26),
+            )
+            for i in range(80)
+        ),
+        flows=(
+            FlowView(giver="2", taker="3", seconds=420.0, times=1680, at_s=3100.0),
+            FlowView(giver="2", taker="1", seconds=860.0, times=3440, at_s=4499.5),
+        ),
+        flow_totals=(
+            FlowView(giver="2", taker="1", seconds=860.0, times=3440, at_s=4499.5),
+            FlowView(giver="2", taker="3", seconds=420.0, times=1680, at_s=3100.0),
+            FlowView(giver="2", taker="4", seconds=420.0, times=1680, at_s=2900.0),
+        ),
         lanes=lanes,
         ledger=LedgerView(
             open_grants=open_grants,
@@ -422,6 +445,20 @@ def events(count: int = 60) -> list[EventView]:
             )
         )
     return made
+
+
+RECORDED = Path(__file__).parent / "recorded"
+
+
+def moment(name: str) -> ViewBoard:
+    """A board as a real engine sent it at a named moment of a demo week (``record_views`` names them)."""
+    snapshot = Snapshot.model_validate_json((RECORDED / f"{name}.json").read_text(encoding="utf-8"))
+    board = ViewBoard()
+    for view in board.views():
+        setattr(board, view, getattr(snapshot, view))
+    for event in snapshot.events:
+        board.add_event(event)
+    return board
 
 
 def recorded_board() -> ViewBoard:

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, get_args
 
 import pytest
+import recorded_board
 import recorded_views as recorded
 from console_harness import RecordedEngine, painted, said, until
 from hypothesis import given
@@ -150,6 +151,7 @@ async def test_every_table_of_every_screen_is_in_the_palette_and_is_written_whol
     engine: RecordedEngine, app: TshConsole
 ) -> None:
     wanted: dict[str, int] = {}
+    engine.board.board = recorded_board.board()
     async with app.run_test(size=(80, 24)) as pilot:  # columns that a narrow terminal drops are exported too
         await painted(pilot, app)
         for mode in TshConsole.MODES:

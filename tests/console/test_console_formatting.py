@@ -36,6 +36,24 @@ def test_signs_are_always_written() -> None:
     assert f.price(Decimal("0.1234")) == "0.1234"
 
 
+def test_what_rounds_to_zero_has_no_sign_and_is_neither_gain_nor_loss() -> None:
+    assert f.signed(-0.001) == f.signed(0.001) == "0.00"
+    assert f.money(Decimal("-0.004"), signed=True) == "0.00"
+    assert f.percent(-0.0) == "0.00 %"
+    assert f.signed(-0.001, 3) == "-0.001"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (0, "0 s"), (1e-6, "<0.1 ms"), (0.00036, "0.4 ms"), (0.0036, "3.6 ms"), (0.25, "250 ms"),
+        (0.9996, "1.00 s"), (1.254, "1.25 s"), (36.14, "36.1 s"), (599.9, "599.9 s"), (22_364, "06:12:44"), (None, "·"),
+    ],
+)  # fmt: skip
+def test_thread_time_is_told_in_the_unit_that_shows_it(seconds: float | None, text: str) -> None:
+    assert f.amount(seconds) == text
+
+
 def test_what_is_not_known_is_a_dot() -> None:
     for unknown in (f.money(None), f.price(None), f.signed(None), f.percent(None), f.count(None), f.metric(None)):
         assert unknown == "·"
@@ -83,10 +101,3 @@ def test_wrapped_lines_fit_and_are_not_more_than_asked(text: str, width: int, mo
     lines = f.wrapped(text, width, most)
     assert len(lines) <= most
     assert all(cell_len(line) <= width for line in lines)
-
-
-@given(st.lists(finite, min_size=1, max_size=80), st.integers(1, 60), st.integers(1, 12))
-def test_an_area_chart_fills_its_rectangle(values: list[float], width: int, height: int) -> None:
-    rows = f.area_chart(values, width, height)
-    assert len(rows) == height
-    assert all(sum(len(text) for text, _ in row) == width for row in rows)

@@ -49,7 +49,7 @@ async def test_screen_theme_filter_level_and_freeze_are_there_again(engine: Reco
         await pilot.pause()
         again.paint()
     third = json.loads(file_of(engine.home).read_text(encoding="utf-8"))
-    assert third["screens"]["journal"] == {"level": "notice", "follow": True, "filter": ""}
+    assert third["screens"]["journal"] == {"level": "notice", "follow": True, "filter": "", "kind": ""}
 
 
 async def test_it_is_written_when_it_changes_and_only_then(engine: RecordedEngine) -> None:

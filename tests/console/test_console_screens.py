@@ -1,4 +1,4 @@
-"""Every screen in three sizes, filled and empty: pictures, and rules that hold at any width."""
+"""Every screen in three sizes and three themes from views of a real week: pictures, and rules for any width."""
 
 from __future__ import annotations
 
@@ -13,7 +13,9 @@ import textual
 from console_harness import RecordedEngine, painted, text_of
 from rich.cells import cell_len
 from textual.pilot import Pilot
+from textual.theme import Theme
 
+from app import themes
 from app.client import EngineClient
 from app.console import MODES, TshConsole
 from app.widgets.box import Box
@@ -29,8 +31,11 @@ Run = Callable[[Pilot[None]], Awaitable[None]]
 
 
 def against(board: ViewBoard, home: Home, *keys: str, theme: str = "tsh-dark") -> tuple[TshConsole, Run]:
-    """A console, and what brings it before the recorded views (in the loop that the picture is taken in)."""
-    app = TshConsole(EngineClient(home))
+    """A console, and what brings it before the recorded views (in the loop that the picture is taken in).
+
+    Its clock stands still: nothing on a picture may depend on how long the test took.
+    """
+    app = TshConsole(EngineClient(home, clock=lambda: 0.0))
     app.theme = theme
     app.animation_level = "none"
 
@@ -56,22 +61,61 @@ needs_the_same_textual = pytest.mark.skipif(
     reason=f"the pictures were recorded with textual {RECORDED_WITH}, this is {textual.__version__}",
 )
 
+MOMENTS = {
+    "overview": "positions", "training": "training", "groups": "search", "shortlist": "shortlist",
+    "positions": "positions", "evidence": "shortlist", "journal": "flat", "board": "shortlist",
+}  # fmt: skip
+OURS = ("tsh-dark", "tsh-light", "tsh-colourblind")
+THEMES = [name for name in OURS if name in {t.name for t in vars(themes).values() if isinstance(t, Theme)}]
+
+
+def key_of(screen: str) -> str:
+    return "g" if screen == "board" else str(MODES.index(screen) + 1)
+
 
 @needs_the_same_textual
+@pytest.mark.parametrize("theme", THEMES)
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
-@pytest.mark.parametrize("mode", MODES)
-def test_picture_of(snap_compare: Compare, home: Home, mode: str, size: tuple[int, int]) -> None:
-    app, run = against(recorded.recorded_board(), home, str(MODES.index(mode) + 1))
+@pytest.mark.parametrize("mode", [*MODES, "board"])
+def test_picture_of(snap_compare: Compare, home: Home, mode: str, size: tuple[int, int], theme: str) -> None:
+    app, run = against(recorded.moment(MOMENTS[mode]), home, key_of(mode), theme=theme)
+    assert snap_compare(app, terminal_size=size, run_before=run)
+
+
+@needs_the_same_textual
+@pytest.mark.parametrize("mode", [*MODES, "board"])
+def test_picture_of_the_empty(snap_compare: Compare, home: Home, mode: str) -> None:
+    app, run = against(recorded.moment("empty"), home, key_of(mode))
+    assert snap_compare(app, terminal_size=(120, 40), run_before=run)
+
+
+@needs_the_same_textual
+@pytest.mark.parametrize(
+    ("moment", "keys", "size"),
+    [
+        ("shortlist", ["3"], (120, 40)), ("shortlist", ["3"], (80, 24)),
+        ("shortlist", ["4", "end", "up"], (120, 40)), ("flat", ["5"], (120, 40)),
+        ("flat", ["7", "s", *"fill", "enter", "enter"], (120, 40)),
+    ],
+    ids=["search-proven", "search-proven-80x24", "news-of-a-name", "flattened", "search-in-the-journal"],
+)  # fmt: skip
+def test_picture_with(
+    snap_compare: Compare, home: Home, moment: str, keys: list[str], size: tuple[int, int]
+) -> None:
+    app, run = against(recorded.moment(moment), home, *keys)
     assert snap_compare(app, terminal_size=size, run_before=run)
 
 
 @needs_the_same_textual
 @pytest.mark.parametrize(
-    ("name", "keys"),
-    [("weekend", ["w"]), ("approve", ["4", "a"]), ("flatten", ["f12"]), ("help", ["5", "question_mark"])],
-)
-def test_picture_of_the_dialog(snap_compare: Compare, home: Home, name: str, keys: list[str]) -> None:
-    app, run = against(recorded.recorded_board(), home, *keys)
+    ("name", "moment", "keys"),
+    [
+        ("weekend", "empty", ["w"]), ("approve", "shortlist", ["4", "a"]), ("flatten", "positions", ["f12"]),
+        ("flattening", "flattening", ["f12"]), ("help", "positions", ["5", "question_mark"]),
+    ],
+)  # fmt: skip
+def test_picture_of_the_dialog(snap_compare: Compare, home: Home, name: str, moment: str, keys: list[str]) -> None:
+    app, run = against(recorded.moment(moment), home, *keys)
     assert snap_compare(app, terminal_size=(100, 30), run_before=run)
 
 
@@ -92,7 +136,9 @@ async def test_the_strip_and_f12_never_leave_and_no_line_is_wider_than_the_termi
             assert {cell_len(line) for line in lines} == {size[0]}
 
 
-async def test_a_short_budget_is_shown_in_tenths_of_a_second(engine: RecordedEngine, app: TshConsole) -> None:
+async def test_a_short_budget_is_shown_in_seconds_and_milliseconds(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
     lane = (
         recorded.groups()
         .lanes[0]
@@ -107,9 +153,9 @@ async def test_a_short_budget_is_shown_in_tenths_of_a_second(engine: RecordedEng
         await pilot.press("3")
         await pilot.pause()
         shown = text_of(app)
-        assert "6.5 s used + 2.5 s granted + 15.0 s pool = 24.0 s ✓" in shown
-        assert "-2.5 s" in shown
-        assert "+0.4 s" in shown
+        assert "6.50 s used + 2.50 s granted + 15.0 s pool = 24.0 s ✓" in shown
+        assert "-2.50 s" in shown
+        assert "+400 ms" in shown
 
 
 @pytest.mark.parametrize(("mode", "word"), [("sim", "SIM"), ("paper", "PAPER"), ("live", "LIVE MONEY")])
@@ -210,7 +256,6 @@ async def test_nothing_is_repainted_while_nothing_changes(engine: RecordedEngine
         assert {box.id for box in refreshed} == {"positions-table", "position"}
 
 
-OURS = ("client.py", "console.py", "formatting.py", "themes.py")
 ALLOWED = {f"engine.{name}" for name in ("config", "control", "errors", "home", "model", "views")}
 
 

@@ -45,6 +45,8 @@ async def test_after_hours_the_sales_queue_and_the_open_makes_it_flat(tmp_path: 
         assert [(t.reason, t.shares) for t in desk.book.closed] == [("FLATTEN", 10)]
         steps = [e.step for e in r.told.of(FlattenChanged)]
         assert steps.index("queued") < steps.index("flat")
+        sold = [line for line in r.sent() if line["body"]["side"] == "sell" and line["body"]["type"] == "market"]
+        assert len(sold) == 1  # nobody cancelled the queued sale to sell the same shares himself
 
 
 async def test_a_carried_position_leaves_at_the_next_open(tmp_path: Path) -> None:

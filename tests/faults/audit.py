@@ -44,7 +44,8 @@ async def differences(
             found.append(f"{name} is not ours")
             continue
         held[order["symbol"]] += filled if order["side"] == "buy" else -filled
-        bought[order["symbol"]] += filled if order["side"] == "buy" else 0
+        if order["side"] == "buy":
+            bought[name.rpartition("-")[0]] += filled  # the id without its attempt: one entry of one session
         if name not in intents:
             found.append(f"{name} was sent without an intent in the journal")
         if booked[name] != filled:
@@ -54,11 +55,12 @@ async def differences(
             status = None if known is None else known.status
             if order["status"] in TERMINAL_STATUSES or known is None:
                 found.append(f"{name} is {order['status']}, the journal says {status}")
-    for symbol, shares in bought.items():
+    for entry, shares in bought.items():
         # Re-prices ask for what is missing: the first entry says how much was wanted in all.
-        wanted = next((i.shares for i in intents.values() if (i.symbol, i.leg) == (symbol, "entry")), 0)
+        first_order = intents.get(f"{entry}-1")
+        wanted = first_order.shares if first_order is not None else 0
         if shares > wanted:
-            found.append(f"{symbol}: {shares} bought, {wanted} wanted")
+            found.append(f"{entry}: {shares} bought, {wanted} wanted")
     positions = {p["symbol"]: int(p["qty"]) for p in venue["positions"]}
     if positions != {s: n for s, n in held.items() if n}:
         found.append(f"positions {positions} are not the sum of our orders {dict(held)}")

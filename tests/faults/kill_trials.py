@@ -1,244 +1,93 @@
-"""Kills the trading engine with SIGKILL at seeded moments of a trading day and audits every recovery.
+"""``kill -9`` at seeded random moments, as many as asked: of the engine, its trading part, consoles, the venue.
 
-A day enters four names, sells some by hand and flattens; each kill falls at a random moment
-of one of these (or of the start after the kill before), and is one trial: the engine that
-comes back must agree with the venue to the share and the cent. Some days end with the death
-of the simulator: then nothing may be called flat. By hand:
-``python -m tests.faults.kill_trials 200 [first seed]``; exit code 1 when a trial fails.
+By hand, from the project folder::
+
+    python -m tests.faults.kill_trials 200 --target engine     # the whole daemon
+    python -m tests.faults.kill_trials 200 --target console    # tshc in a terminal, beside a live engine
+    python -m tests.faults.kill_trials 200 --target simulator  # the exchange, under a live engine
+    python -m tests.faults.kill_trials 200 --target trading    # the execution desk alone
+    python -m tests.faults.kill_trials 200                     # all of them, a quarter each
+
+After every kill the journal and the venue's books are compared: no order twice, no position
+without a manager, no fill lost, the same cents, every order's record complete. Exit code 1
+when anything differs; ``--keep DIR`` keeps the folders of those days.
 """
 
 from __future__ import annotations
 
-import asyncio
-import json
-import random
-import subprocess
+import argparse
+import shutil
 import sys
 import tempfile
 import time
 from collections import Counter
-from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, timedelta
+from collections.abc import Callable
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from pathlib import Path
-from typing import Any
 
-from engine.home import Home
-from engine.journal import JournalDb
-from engine.orders_model import Approval
-from engine.simulator import Simulator, start
+from .daemon_trials import console_day, engine_day
+from .trading_trials import Day, day, simulator_day
 
-from .audit import differences
-
-MARKET_DATE, SESSION = date(2026, 11, 20), date(2026, 11, 23)
-LIST_HASH = "a" * 64
-KILLS_A_DAY = 6
-WITHIN_S = 2.5  # wall seconds after a command in which the kill falls
-RECOVERED_S = 60.0
-ROOT = Path(__file__).parents[2]
+TARGETS: dict[str, Callable[[Path, int], Day]] = {
+    "engine": engine_day,
+    "console": console_day,
+    "simulator": simulator_day,
+    "trading": day,
+}
 
 
-@dataclass
-class Day:
-    """What one day of trials came to."""
-
-    kills: Counter[str] = field(default_factory=Counter)  # by what was under way
-    venue_deaths: int = 0
-    wrong: list[str] = field(default_factory=list)
-
-
-class Engine:
-    """One life of the trading engine."""
-
-    def __init__(self, home: Home, asked: dict[str, Any], log: Path) -> None:
-        with log.open("ab") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, "-m", "tests.faults.trading_engine", str(home.folder)],
-                stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=stderr, cwd=ROOT, text=True,
-            )  # fmt: skip
-        self.say(asked)
-
-    def say(self, content: dict[str, Any]) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(content) + "\n")
-        self._process.stdin.flush()
-
-    def answer(self) -> dict[str, Any]:
-        assert self._process.stdout is not None
-        line = self._process.stdout.readline()
-        if not line:
-            raise RuntimeError(f"the engine died by itself ({self._process.wait(10)})")
-        answer: dict[str, Any] = json.loads(line)
-        return answer
-
-    def ask(self, what: str, **more: Any) -> dict[str, Any]:
-        self.say({"do": what, **more})
-        return self.answer()
-
-    def kill(self) -> None:
-        self._process.kill()
-        self._process.wait(10)
-        for pipe in (self._process.stdin, self._process.stdout):
-            if pipe is not None:
-                pipe.close()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
-
-
-def names_of(sim: Simulator) -> tuple[list[str], dict[str, float]]:
-    """Four liquid names and all last closes."""
-    symbols = ",".join(a["symbol"] for a in sim.request("GET", "/v2/assets?status=active") if a["tradable"])
-    query = f"symbols={symbols}&timeframe=1Day&start={MARKET_DATE}&end={MARKET_DATE}&limit=10000"
-    bars = sim.request("GET", f"/v2/stocks/bars?{query}")["bars"]
-    found = sorted(
-        ((-row["v"] * row["c"], symbol, row["c"]) for symbol, (row, *_) in bars.items() if 5 < row["c"] < 200)
-    )
-    return [symbol for _, symbol, _ in found[:4]], {symbol: close for _, symbol, close in found}
-
-
-async def approve(home: Home, account: str, names: list[str]) -> None:
-    journal = await JournalDb.open(home.journal)
-    approval = Approval(SESSION, LIST_HASH, account, "sim", "approved", "trial", tuple(names), datetime.now(UTC))
-    await journal.record_approval(approval)
-    await journal.close()
-
-
-async def audit(home: Home, sim: Simulator, held: dict[str, int]) -> list[str]:
-    journal = await JournalDb.open(home.journal)
+def one_day(target: str, seed: int, keep: Path | None) -> Day:
+    """One day of one target in a folder of its own."""
+    folder = Path(tempfile.mkdtemp(prefix=f"tsh-{target}-{seed}-"))
     try:
-        return await differences(journal, SESSION, sim.state(), sim.log(), managed=held, home8=home.id8)
-    finally:
-        await journal.close()
-
-
-def begin(home: Home, sim: Simulator) -> dict[str, Any]:
-    """The market ten seconds before the open, the approval written; what an engine is told at its start."""
-    home.create()
-    names, closes = names_of(sim)
-    (session,) = sim.request("GET", f"/v2/calendar?start={SESSION}&end={SESSION}")
-    opens, closes_at = (datetime.fromisoformat(f"{SESSION}T{session[k]}:00-05:00") for k in ("open", "close"))
-    asyncio.run(approve(home, sim.request("GET", "/v2/account")["account_number"], names))
-    sim.clock(jump_to=opens - timedelta(seconds=5), rate=5)
-    return {
-        "rest_url": sim.rest_url, "trade_stream_url": sim.trade_stream_url,
-        "price_stream_url": sim.price_stream_url, "key": sim.key, "secret": sim.secret,
-        "open": opens.isoformat(), "close": closes_at.isoformat(), "names": names,
-        "closes": closes, "list_hash": LIST_HASH,
-    }  # fmt: skip
-
-
-def recovered(engine: Engine, home: Home, sim: Simulator) -> list[str]:
-    """Waits until the living engine agrees with the venue in everything; what never agreed."""
-    deadline, found = time.monotonic() + RECOVERED_S, ["never asked"]
-    while time.monotonic() < deadline:
-        status = engine.ask("status")
-        found = [f"{name}: {status[name]}" for name in ("bare", "leaving", "doubts") if status[name]]
-        found += [] if status["clean"] and not status["busy"] else ["not clean, or busy"]
-        found += [] if found else asyncio.run(audit(home, sim, status["held"]))
-        if not found:
-            return []
-        time.sleep(0.2)
-    return found
-
-
-def day(folder: Path, seed: int, kills: int = KILLS_A_DAY) -> Day:
-    """One day with ``kills`` kills of the engine; every third day the simulator dies at the end."""
-    dice, result = random.Random(seed), Day()
-    home = Home(folder / "home")
-    with start(date=MARKET_DATE, seed=7, symbols=60, folder=folder / "sim", trading_limit=100_000,
-               partial_fills=0.3) as sim:  # fmt: skip
-        asked = begin(home, sim)
-        engine = Engine(home, asked, folder / "engine.log")
-        try:
-            for number in range(kills):
-                doing = _next(dice, number, kills, sim)
-                # The first lives are killed within the entries; one in four during the start itself.
-                if dice.random() < 0.25 and number:
-                    time.sleep(dice.random() * WITHIN_S)
-                    doing = "starting"
-                else:
-                    engine.answer()
-                    symbols = sorted(engine.ask("status")["held"])
-                    if doing == "exit" and symbols:
-                        engine.ask("exit", symbol=dice.choice(symbols))
-                    else:
-                        doing = "enter" if doing == "exit" else doing
-                        engine.ask(doing)
-                    time.sleep(dice.random() * WITHIN_S)
-                engine.kill()
-                result.kills[doing] += 1
-                engine = Engine(home, asked, folder / "engine.log")
-                if dice.random() < 0.7:  # else the next kill may fall into this recovery
-                    engine.answer()
-                    result.wrong += [
-                        f"seed {seed}, kill {number + 1} ({doing}): {w}" for w in recovered(engine, home, sim)
-                    ]
-                    engine.kill()
-                    engine = Engine(home, asked, folder / "engine.log")
-            engine.answer()
-            if seed % 3 == 0:
-                result.wrong += _venue_dies(engine, sim, dice, seed)
-                result.venue_deaths += 1
-            else:
-                engine.ask("flatten")
-                last = recovered(engine, home, sim)
-                state = engine.ask("status")
-                if state["flatten"] != "flat" or sim.state()["positions"] or sim.state()["busy"]:
-                    last.append(f"the day did not end flat: {state}")
-                result.wrong += [f"seed {seed}, end: {w}" for w in last]
-        finally:
-            engine.kill()
+        result = TARGETS[target](folder, seed)
+    except Exception as error:  # noqa: BLE001 - a day that breaks is a result
+        result = Day(wrong=[f"seed {seed} broke: {error!r}"])
+    if result.wrong and keep is not None:
+        shutil.copytree(folder, keep / folder.name, ignore=shutil.ignore_patterns("*.sock"))
+    shutil.rmtree(folder, ignore_errors=True)
     return result
 
 
-def _next(dice: random.Random, number: int, kills: int, sim: Simulator) -> str:
-    if number < kills // 2:
-        return "enter"
-    return "flatten" if number == kills - 1 else dice.choice(["exit", "exit", "enter"])
-
-
-def _venue_dies(engine: Engine, sim: Simulator, dice: random.Random, seed: int) -> list[str]:
-    """The exchange is gone for good in the middle of a flatten: the engine lives and calls nothing flat."""
-    held = engine.ask("status")["held"]
-    engine.ask("flatten")
-    time.sleep(dice.random() * 0.2)
-    before = sim.state()
-    sim._process.kill()
-    time.sleep(4.0)
-    state = engine.ask("status")
-    was_flat = not before["positions"] and not before["busy"]
-    if state["flatten"] == "flat" and held and not was_flat:
-        return [f"seed {seed}: called flat after the exchange was gone: {state}"]
-    if not state["latched"]:
-        return [f"seed {seed}: entries are not latched after a flatten: {state}"]
-    return []
-
-
-def main(count: int, first_seed: int = 1) -> int:
+def trials(target: str, count: int, seed: int, jobs: int, keep: Path | None) -> list[str]:
+    """Days of ``target`` until ``count`` kills are done, ``jobs`` at once; what was found wrong."""
     kills: Counter[str] = Counter()
     wrong: list[str] = []
-    seed, deaths = first_seed - 1, 0
-    while sum(kills.values()) < count:
-        seed += 1
-        with tempfile.TemporaryDirectory() as folder:
-            try:
-                result = day(Path(folder), seed)
-            except Exception as error:  # noqa: BLE001 - a day that breaks is a result
-                result = Day(wrong=[f"seed {seed} broke: {error!r}"])
-            if result.wrong:
-                print((Path(folder) / "engine.log").read_text(errors="replace")[-6000:], flush=True)
-        kills += result.kills
-        deaths += result.venue_deaths
-        wrong += result.wrong
-        print(f"day {seed}: {dict(result.kills)} {result.wrong or 'holds'}", flush=True)
-        if not result.kills:
-            break
-    print(f"{sum(kills.values())} kills {dict(kills)}, {deaths} deaths of the venue: {len(wrong)} findings")
+    began = time.monotonic()
+    running: dict[Future[Day], int] = {}
+    broken = 0
+    with ThreadPoolExecutor(jobs) as pool:
+        while running or (kills.total() < count and broken < 3):
+            while len(running) < jobs and kills.total() < count and broken < 3:
+                running[pool.submit(one_day, target, seed, keep)] = seed
+                seed += 1
+            done, _ = wait(running, return_when=FIRST_COMPLETED)
+            for future in done:
+                number, result = running.pop(future), future.result()
+                kills += result.kills
+                wrong += result.wrong
+                broken += not result.kills
+                print(f"{target} day {number}: {dict(result.kills)} {result.wrong or 'holds'}", flush=True)
+    seconds = time.monotonic() - began
+    print(f"{target}: {kills.total()} kills {dict(kills)} in {seconds:.0f} s: {len(wrong)} findings", flush=True)
+    return wrong
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("count", type=int, nargs="?", default=12, help="kills in all")
+    options.add_argument("--target", choices=[*TARGETS, "all"], default="all")
+    options.add_argument("--seed", type=int, default=1, help="of the first day")
+    options.add_argument("--jobs", type=int, default=2, help="days at once")
+    options.add_argument("--keep", type=Path, help="where the folders of days with findings are kept")
+    given = options.parse_args()
+    targets = list(TARGETS) if given.target == "all" else [given.target]
+    each = -(-given.count // len(targets))
+    wrong = [w for target in targets for w in trials(target, each, given.seed, given.jobs, given.keep)]
     for words in wrong:
         print("  " + words)
     return 1 if wrong else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(*(int(argument) for argument in sys.argv[1:3] or ["12"])))
+    sys.exit(main())

@@ -22,7 +22,7 @@ from engine.execution.flatten import flatten_without_engine
 from engine.home import Home
 from engine.simulator import Simulator, start
 
-from .kill_trials import MARKET_DATE, Engine, audit, begin, day, recovered
+from .trading_trials import MARKET_DATE, Engine, audit, begin, day, recovered
 
 pytestmark = pytest.mark.slow
 

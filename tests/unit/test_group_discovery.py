@@ -19,7 +19,7 @@ from discovery_week import OUTSIDE, SPACES, native, plan, store
 
 from engine.brackets import DEFAULT_BRACKETS
 from engine.decision.group_search import search_groups
-from engine.decision.mp2_p2_group_discovery import GroupDiscovery, stored_view
+from engine.decision.mp2_p2_group_discovery import GroupDiscovery, kept_search, stored_view
 from engine.decision.search_request import MODULE, SearchAnswer, SearchProgress
 from engine.decision.search_worker import load
 from engine.decision.selection import NoGroupError
@@ -110,6 +110,32 @@ async def test_the_stage_stores_the_searched_groups_with_two_selected(week: Path
     assert "proven" in log_events[-1].text
     assert used == sorted(used)
     assert stored_view(outcome, groups, SPACES).groups == views[-1].groups
+    kept = json.loads(json.dumps(kept_search(outcome, views[-1])))
+    assert stored_view(outcome, groups, SPACES, kept) == views[-1]  # a restart of the engine loses nothing
+    assert stored_view(outcome, groups, SPACES, kept | {"tests": 1}).lanes == ()
+    assert stored_view(outcome, groups, SPACES, kept | {"view": {"of": "a later version"}}).lanes == ()
+
+
+async def test_the_last_view_tells_who_gave_time_to_whom_how_the_gap_closed_and_what_luck_found(
+    week: Path,
+) -> None:
+    views: list[GroupsView] = []
+    stocks = await StocksDataDb.open(week)
+    try:
+        await GroupDiscovery(stocks, plan(week), native().evaluate, on_view=views.append).run()
+    finally:
+        await stocks.close()
+    last = views[-1]
+    assert last.tests_per_s >= last.tests / last.elapsed_s > 0  # the search's mean; elapsed has the shuffles too
+    for lane in last.lanes:
+        received = sum(flow.seconds for flow in last.flow_totals if flow.taker == str(lane.thread))
+        assert received == pytest.approx(lane.received, abs=1e-6)
+    assert "shuffles" in {flow.taker for flow in last.flows}
+    assert {"at_s", "seconds"} <= last.flows[0].model_dump().keys()
+    assert last.curve[-1].incumbent == last.incumbent
+    assert len(last.shuffle_scores) == last.shuffles_done
+    assert last.observed == pytest.approx(last.incumbent)
+    assert all(row.judgement and row.holdout_picks >= 0 for row in last.groups)
 
 
 async def test_replication_is_what_the_groups_members_pick_among_the_tickers_outside_the_sample(

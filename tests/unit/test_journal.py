@@ -256,6 +256,24 @@ async def test_the_last_word_on_a_trade_list_counts(journal: JournalDb) -> None:
     assert await journal.approval(date(2026, 11, 24)) is None
 
 
+async def test_the_last_list_before_a_session_is_the_latest_earlier_one_that_was_decided(
+    journal: JournalDb,
+) -> None:
+    tuesday = MONDAY + timedelta(days=1)
+    assert await journal.last_list_before(MONDAY) is None
+    await journal.record_approval(replace(_approval("rejected"), session=MONDAY - timedelta(days=3)))
+    await journal.record_approval(_approval("approved"))
+    await journal.record_approval(_approval("voided"))
+    await journal.record_approval(replace(_approval("approved", "def"), symbols=("NEW",)))
+    await journal.record_approval(replace(_approval("approved", "late"), session=tuesday))
+    found = await journal.last_list_before(tuesday)
+    assert found is not None
+    assert (found.session, found.list_hash, found.symbols) == (MONDAY, "def", ("NEW",))
+    earlier = await journal.last_list_before(MONDAY)
+    assert earlier is not None
+    assert earlier.outcome == "rejected"
+
+
 async def test_a_selection_lives_from_its_day5_for_a_week(journal: JournalDb) -> None:
     friday = date(2026, 11, 20)
     await journal.freeze_selection(friday, {"first": ["adx"]})

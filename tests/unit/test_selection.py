@@ -17,6 +17,7 @@ from engine.decision.selection import (
     MeasuredGroup,
     NoGroupError,
     Replication,
+    judgement,
     leave_one_out,
     replicate,
     select_groups,
@@ -157,6 +158,23 @@ def test_hold_out_days_without_picks_are_left_out() -> None:
     assert measured.error == pytest.approx(standard_error([2.0, 2.0, 2.0, -1.0]))
     nothing = replicate(excess, [np.zeros(3, bool)] * DAYS)
     assert (nothing.mean, nothing.error, nothing.picks) == (None, None, (0,) * DAYS)
+
+
+@pytest.mark.parametrize(
+    ("p", "mean", "error", "said"),
+    [
+        (0.13, 0.1, 0.08, "no better than luck finds (p = 0.13); hold-out compatible with zero"),
+        (0.005, 0.5, 0.1, "better than luck explains (p = 0.005); hold-out repeats it"),
+        (0.05, -0.5, 0.1, "no better than luck finds (p = 0.05); hold-out contradicts it"),
+        (None, None, None, "luck was not measured; hold-out says nothing"),
+        (None, 0.4, None, "luck was not measured; hold-out says nothing"),
+    ],
+)
+def test_luck_and_hold_out_are_judged_in_one_sentence(
+    p: float | None, mean: float | None, error: float | None, said: str
+) -> None:
+    (judged,) = select_groups([group(0.2, 0.3, 0.1, 0.2, 0.3)])
+    assert judgement(replace(judged, p_value=p, holdout_mean=mean, holdout_error=error)) == said
 
 
 def test_no_group_is_told_with_the_guardrail_that_blocks_and_the_remedy() -> None:

@@ -203,6 +203,13 @@ def test_a_half_day_closes_by_its_own_calendar() -> None:
     assert step(half, ClockAdvanced(CLOSE - timedelta(hours=3, minutes=9)))[1] is not None
 
 
+def test_what_flatten_queued_for_the_open_is_sold_by_flatten() -> None:
+    leaving, _ = step(position(), ExitRequested(ExitReason.FLATTEN))
+    carried, _ = step(leaving, SessionClosed(CLOSE))
+    _, action = step(carried, SessionOpened(OPEN + timedelta(days=1), CLOSE + timedelta(days=1)))
+    assert action == Exit(ExitReason.FLATTEN, Decimal(20))
+
+
 def test_a_position_that_missed_the_close_is_carried_and_sold_at_the_next_open() -> None:
     carried, action = step(position(), SessionClosed(CLOSE))
     assert (carried.phase, action) == (Phase.CARRIED, None)

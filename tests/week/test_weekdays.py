@@ -104,6 +104,7 @@ async def test_a_swap_makes_another_list_and_voids_what_was_said_of_the_old_one(
         first, second = await asyncio.gather(client.command("approve", what), client.command("approve", what))
         assert [first.accepted, second.accepted].count(True) == 1  # a double press decides once
         await until(lambda: any(row.state in ("WATCH", "ARMED") for row in client.state.positions.rows))
+        await until(lambda: _entered(client))  # a flatten amid the entries would leave the run to be resumed
         # Two consoles, one of them gone: nothing changes for the positions.
         assert (await client.command("flatten")).accepted
         await until(lambda: client.state.flatten.state == "flat")
@@ -156,6 +157,11 @@ async def test_an_engine_killed_with_open_positions_comes_back_and_manages_them_
     )[0][0]
     assert str(waiting.session) == "2026-11-27"
     assert datetime.fromisoformat(late) < datetime.fromisoformat("2026-11-27T18:00:00Z")
+
+
+def _entered(client: EngineClient) -> bool:
+    stages = {stage.stage: stage.state for stage in client.state.overview.stages}
+    return stages.get("real_trader") == "done"
 
 
 async def _replayable_until(trained: Tshc, session: date) -> datetime:

@@ -38,7 +38,7 @@ async def shown(view: TrainingView, width: int = 100) -> str:
     async with host.run_test(size=(width + 2, 20)):
         panel = host.query_one(LoopPanel)
         panel.show(view)
-        return "\n".join("".join(text for text, _ in line) for line in panel.draw(width))
+        return "\n".join("".join(text for text, _ in line) for line in (panel.note, *panel.draw(width)))
 
 
 async def test_the_workbook_backend_shows_its_office_instances_speed_and_restarts() -> None:
@@ -48,7 +48,7 @@ async def test_the_workbook_backend_shows_its_office_instances_speed_and_restart
 
 async def test_cross_checks_show_how_many_batches_agree_and_the_ties() -> None:
     said = await shown(RUNNING.model_copy(update={"backend": "native", "verified": 12, "ties": ("a", "b")}))
-    assert "12 batches agree with the other backend, 2 ties" in said
+    assert "native · verified 12 batches, 2 ties" in said
     assert "LibreOffice" not in said
 
 
