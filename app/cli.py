@@ -18,7 +18,18 @@ from typing import Annotated, Any
 import typer
 from typer.exceptions import TyperException
 
-from app import cli_alerts, cli_board, cli_engine, cli_qual, cli_replay, cli_runs, cli_verify, cli_workbook
+from app import (
+    cli_alerts,
+    cli_board,
+    cli_console,
+    cli_engine,
+    cli_qual,
+    cli_replay,
+    cli_runs,
+    cli_verify,
+    cli_web,
+    cli_workbook,
+)
 from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
@@ -58,7 +69,7 @@ def root(
     """Without a command: opens the console on the engine of the home folder, starting it if none runs."""
     context.obj = Options(chosen_home(home), checked_broker(broker), read_only, overrides=_pairs(settings or []))
     if context.invoked_subcommand is None:
-        raise typer.Exit(cli_engine.open_console(context.obj))
+        raise typer.Exit(cli_console.open_console(context.obj))
 
 
 def _pairs(given: Sequence[str]) -> dict[str, str]:
@@ -79,6 +90,44 @@ def _options(context: typer.Context, home: Path | None, as_json: bool, settings:
     options.as_json = as_json
     options.overrides |= _pairs(settings or [])
     return options
+
+
+@app.command()
+def console(
+    context: typer.Context,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Look, command nothing; starts no engine.")
+    ] = False,
+    home: HomeOption = None,
+    settings: Set = None,
+) -> None:
+    """The console; what 'tshc' alone opens."""
+    options = _options(context, home, False, settings)
+    options.read_only = options.read_only or read_only
+    raise typer.Exit(cli_console.open_console(options))
+
+
+@app.command()
+def web(
+    context: typer.Context,
+    host: Annotated[str, typer.Option(help="A loopback address; others are refused.")] = cli_web.LOOPBACK,
+    port: Annotated[int, typer.Option(min=1, max=65535, help="Where to listen.")] = cli_web.DEFAULT_PORT,
+    home: HomeOption = None,
+) -> None:
+    """The console in a browser of this machine, read-only. Needs the extra 'web'."""
+    raise typer.Exit(cli_web.serve(_options(context, home, False, None), host, port))
+
+
+@app.command()
+def keys(
+    context: typer.Context,
+    defaults: Annotated[bool, typer.Option("--defaults", help="As they are without a console.toml.")] = False,
+    card: Annotated[bool, typer.Option("--card", help="The key card (KEYS.md).")] = False,
+    home: HomeOption = None,
+    as_json: Json = False,
+) -> None:
+    """Every key of the console: its id, what it does, and where other keys come from."""
+    raise typer.Exit(cli_console.print_keys(_options(context, home, as_json, None), defaults=defaults, card=card))
 
 
 @app.command()

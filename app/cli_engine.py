@@ -16,7 +16,6 @@ from rich.console import Console
 from rich.table import Table
 
 from app.cli_alerts import alert_checks
-from app.client import EngineClient
 from app.engine_process import engine_record, engine_runs, start_engine, stop_engine_by_force, wait_until_stopped
 from app.headless import attached, command
 from app.options import Options, print_json, say
@@ -37,18 +36,6 @@ from engine.storage.stocks_data_db import StocksDataDb
 from engine.storage.variation_results_db import VariationResultsDb
 
 SHOWN_PACKAGES = ("alpaca-py", "numba", "numpy", "pandas", "textual", "websockets")
-
-
-def open_console(options: Options) -> int:
-    """Attaches the console, starting the engine when none runs; quitting it leaves the engine running."""
-    from app.console import TshConsole
-
-    settings = options.settings().settings  # a typo is refused here, before a screen is taken over
-    if not options.read_only or not engine_runs(options.home):
-        start_engine(options.home, settings, options.engine_arguments(), lambda step: say(f"engine: {step}"))
-    client = EngineClient(options.home, read_only=options.read_only)
-    TshConsole(client, read_only=options.read_only, osc=settings.alerts.osc).run()
-    return EXIT_DONE
 
 
 def start(options: Options) -> int:

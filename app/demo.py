@@ -15,7 +15,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from app.cli_engine import open_console
+from app.cli_console import open_console
 from app.client import EngineClient
 from app.engine_process import engine_runs, wait_until_stopped
 from app.headless import Follower, attached, command

@@ -28,6 +28,8 @@ KEYS = (
     ("1 … 7", "overview, training, groups, shortlist, positions, evidence, journal"),
     ("g", "the GO / NO-GO board"),
     ("/", "find in the journal"),
+    ("j", "a letter on everything: press it to go there"),
+    ("e  E", "the marked table as CSV, the screen as SVG, into exports"),
     ("ctrl+p", "every command by name"),
     ("F12 w d a", "refused: a replay commands nothing"),
     ("q", "close the replay"),
@@ -164,7 +166,5 @@ class ReplayConsole(TshConsole):
         yield SystemCommand("Find in the journal", "key /", self.action_find)
         yield SystemCommand("Keys", "the keys of this screen (?)", self.action_help)
         yield SystemCommand("Theme", "another look", self.action_change_theme)
-        yield SystemCommand(
-            "Screenshot", "saves an SVG picture", lambda: self.set_timer(0.1, self.deliver_screenshot)
-        )
+        yield from self.export_commands(screen)
         yield SystemCommand("Quit", "closes the replay (q)", self.action_quit)

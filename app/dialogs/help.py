@@ -10,23 +10,11 @@ from textual.binding import Binding, BindingType
 
 from app import formatting as f
 from app.dialogs.frame import InfoDialog, Words
-from app.widgets.box import EMPTY, Line, plain
+from app.widgets.box import EMPTY, Line, cells, flowed, plain
 
 Keys = Sequence[tuple[str, str]]
+MOST_OF_HEIGHT, FRAME = 0.92, 4  # of the terminal, by the style sheet; border and padding
 
-EVERYWHERE: Keys = (
-    ("1 … 7", "overview, training, groups, shortlist, positions, evidence, journal"),
-    ("g", "the GO / NO-GO board: every gate before the open, with its number"),
-    ("u", "allow entries again after a latch (asks)"),
-    ("w", "run the weekend: asks for cycles and search budget"),
-    ("d", "run the market day: snapshot, shortlist, news, trade list"),
-    ("/", "find in the journal"),
-    ("z", "freeze the screens; data, alarms and F12 go on. z or Esc: back to now"),
-    ("← → [ ]", "while frozen: 1 s back or forth (shift: 10 s), the event before or after"),
-    ("ctrl+p", "every command by name"),
-    ("F12", "FLATTEN: sell everything; works in any window, asks for a typed word"),
-    ("q", "close this console; the engine goes on"),
-)
 SIGNS: Keys = (
     ("● ◐ ◌ ⊘ ✕ ○", "a link: live, stale, connecting, refused, down, off"),
     ("▶ ‖ ✓ ✕ ·", "a stage: running, paused, done, failed, waiting"),
@@ -37,29 +25,51 @@ SIGNS: Keys = (
 
 
 class KeyWords(Words):
-    """Keys and meanings; a long meaning goes on below itself."""
+    """Keys and meanings; a long meaning goes on below itself.
 
-    def __init__(self, keys: Keys, everywhere: Keys) -> None:
+    On a terminal that is too short for all of it, what works everywhere is said in a word each, so
+    that every key is seen without scrolling.
+    """
+
+    def __init__(self, keys: Keys, everywhere: Keys, briefly: Keys = ()) -> None:
         super().__init__()
-        self._keys, self._everywhere = keys, everywhere
+        self._keys, self._everywhere, self._briefly = keys, everywhere, briefly
 
     def draw(self, width: int) -> Sequence[Line]:
+        here, signs = self._section(self._keys, width), self._section(SIGNS, width)
+        everywhere = [EMPTY, plain("everywhere", "dim"), *self._section(self._everywhere, width)]
+        if (
+            self._briefly
+            and len(here) + len(everywhere) + len(signs) + 2 > self.app.size.height * MOST_OF_HEIGHT - FRAME
+        ):
+            parts: list[Line] = [((key, "accent"), (f" {name}", "text")) for key, name in self._briefly]
+            everywhere = [plain("everywhere", "dim"), *flowed(parts, width, "   ")]
+            return [*here, *everywhere, plain("signs", "dim"), *signs]
+        return [*here, *everywhere, EMPTY, plain("signs", "dim"), *signs]
+
+    @staticmethod
+    def _section(keys: Keys, width: int) -> list[Line]:
         lines: list[Line] = []
-        for title, keys in (("", self._keys), ("everywhere", self._everywhere), ("signs", SIGNS)):
-            if title:
-                lines += [EMPTY, plain(title, "dim")]
-            for key, meaning in keys:
-                for i, piece in enumerate(f.wrapped(meaning, max(10, width - 14))):
-                    lines.append(((f.fit(key if i == 0 else "", 14), "accent"), (piece, "text")))
-        return [*lines, EMPTY, plain("↑ ↓ scroll, Esc closes", "dim")]
+        column = max(14, *(cells(plain(key)) + 2 for key, _ in keys)) if keys else 14
+        column = min(column, width // 2)
+        for key, meaning in keys:
+            names = f.wrapped(key, column - 1)
+            words = f.wrapped(meaning, max(10, width - column))
+            for i in range(max(len(names), len(words))):
+                name, piece = (names[i : i + 1] or [""])[0], (words[i : i + 1] or [""])[0]
+                lines.append(((f.fit(name, column), "accent"), (piece, "text")))
+        return lines
 
 
 class HelpDialog(InfoDialog):
-    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "leave", show=False)]
+    BINDINGS: ClassVar[list[BindingType]] = [Binding("question_mark", "leave", show=False, id="help")]
 
-    def __init__(self, screen_name: str, keys: Keys, everywhere: Keys = EVERYWHERE) -> None:
+    def __init__(self, screen_name: str, keys: Keys, everywhere: Keys, briefly: Keys = ()) -> None:
         super().__init__(f"Keys of {screen_name}")
-        self._keys, self._everywhere = keys, everywhere
+        self._words = KeyWords(keys, everywhere, briefly)
 
     def body(self) -> ComposeResult:
-        yield KeyWords(self._keys, self._everywhere)
+        yield self._words
+
+    def on_mount(self) -> None:
+        self.query_one("#dialog").border_subtitle = "↑ ↓ scroll   esc closes"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar, cast
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -10,6 +11,7 @@ from textual.containers import VerticalScroll
 from textual.screen import Screen
 from textual.widget import Widget
 
+from app import keys
 from app.client import Client, EngineState, Link
 from app.widgets.status_strip import KeyLine, Notices, StatusStrip
 from app.widgets.table import Table
@@ -31,9 +33,15 @@ class ConsoleScreen(Screen[None]):
     KEYS: ClassVar[tuple[tuple[str, str], ...]] = ()
     AUTO_FOCUS = ""
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("pageup,ctrl+up", "scroll_body(-1)", show=False),
-        Binding("pagedown,ctrl+down", "scroll_body(1)", show=False),
+        Binding("pageup,ctrl+up", "scroll_body(-1)", "page up", show=False, id="scroll.up"),
+        Binding("pagedown,ctrl+down", "scroll_body(1)", "page down", show=False, id="scroll.down"),
     ]
+
+    def __init_subclass__(cls, **options: Any) -> None:
+        """Gives every binding of the screen its id, so that it can be remapped and listed."""
+        if "BINDINGS" in cls.__dict__:
+            cls.BINDINGS = keys.with_ids(cls.MODE, cls.__dict__["BINDINGS"])
+        super().__init_subclass__(**options)
 
     def __init__(self) -> None:
         super().__init__(id=self.MODE)
@@ -61,8 +69,18 @@ class ConsoleScreen(Screen[None]):
         for table in self.query(Table).results(Table):
             table.focus(scroll_visible=False)  # the top of the page stays in view
             break
+        remembered = self.console.remembered
+        if remembered is not None:
+            self.restore(remembered.screen(self.MODE))
         self.ready = True
         self.paint(self.console.client)
+
+    def layout_now(self) -> dict[str, Any]:
+        """What this screen wants remembered for the next console (JSON); nothing by default."""
+        return {}
+
+    def restore(self, remembered: Mapping[str, Any]) -> None:
+        """Takes back what ``layout_now`` said once; anything else in there is passed over."""
 
     def content(self) -> ComposeResult:
         raise NotImplementedError
@@ -94,5 +112,5 @@ class ConsoleScreen(Screen[None]):
         if self.ready and self.console.is_running:
             self.paint(self.console.client)
 
-    def on_key_line_pressed(self, event: KeyLine.Pressed) -> None:
-        self.console.press(event.key)
+    async def on_key_line_pressed(self, event: KeyLine.Pressed) -> None:
+        await self.console.press(event.command)

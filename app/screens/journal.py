@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import csv
 import json
-from collections.abc import Sequence
-from typing import ClassVar, Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -59,7 +58,7 @@ class JournalScreen(ConsoleScreen):
         ("l", "from which level on: all, info, notice, warning, alert"),
         ("s", "search: marks what you type; n and N go to the next and the one before"),
         ("f", "follow the newest, or stand still and read"),
-        ("e", "export the rows that are shown as CSV into the home folder"),
+        ("e", "export the rows that are shown as CSV into the home's exports"),
         ("enter", "the marked event with all its facts; Enter again closes"),
         ("↑ ↓", "walk (stands still)"),
     )
@@ -68,9 +67,8 @@ class JournalScreen(ConsoleScreen):
         Binding("l", "level", "level"),
         Binding("k", "kind", "this kind"),
         Binding("s", "search", "search"),
-        Binding("n", "hit(1)", "next hit"),
-        Binding("N", "hit(-1)", "hit before"),
-        Binding("e", "export", "export"),
+        Binding("n", "hit(1)", "next hit", id="journal.next_hit"),
+        Binding("N", "hit(-1)", "hit before", id="journal.hit_before"),
         Binding("escape", "clear", "clear the filter", show=False),
     ]
 
@@ -82,6 +80,7 @@ class JournalScreen(ConsoleScreen):
         self._sought = ""
         self._asking: Literal["filter", "search"] = "filter"
         self._frozen_at: int | None = None  # seq of the newest event that is shown; None: following
+        self._freezes = False  # as soon as there are events: it stood still when it was left
         self._rows: list[EventView] = []
         self._waiting: list[EventView] = []  # match, but came after the freeze
         self._scanned: tuple[EventFilter, int | None] | None = None  # what _rows and _waiting were made for
@@ -96,6 +95,18 @@ class JournalScreen(ConsoleScreen):
         self.query_one("#filter").display = False
         self.query_one("#event").display = False
 
+    def layout_now(self) -> dict[str, Any]:
+        follow = self._frozen_at is None and not self._freezes
+        return {"level": LEVELS[self._level], "follow": follow, "filter": self._typed.strip(), "kind": self._kind}
+
+    def restore(self, remembered: Mapping[str, Any]) -> None:
+        level, typed, kind = (remembered.get(name) for name in ("level", "filter", "kind"))
+        if level in LEVELS:
+            self._level = LEVELS.index(level)
+        self._typed = typed if isinstance(typed, str) else ""
+        self._kind = kind if isinstance(kind, str) else ""
+        self._freezes = remembered.get("follow") is False
+
     # --- what is shown --------------------------------------------------------------------
 
     @property
@@ -104,15 +115,18 @@ class JournalScreen(ConsoleScreen):
 
     def show(self, state: EngineState) -> None:
         self._scan(state)
+        if self._freezes and state.events:
+            self._freezes = False
+            self._freeze()
         table = self.query_one(JournalTable)
         rows = list(self._rows)
         table.note = self._summary(len(state.events))
         table.foot = joined(
             [
-                (("/", "accent"), (" filter", "dim")), (("s", "accent"), (" search", "dim")),
-                (("k", "accent"), (" kind", "dim")), (("l", "accent"), (" level", "dim")),
-                (("f", "accent"), (" follow/freeze", "dim")), (("e", "accent"), (" export", "dim")),
-                (("enter", "accent"), (" facts", "dim")),
+                (("/", "key:find"), (" filter", "dim")), (("s", "key:journal.search"), (" search", "dim")),
+                (("k", "key:journal.kind"), (" kind", "dim")), (("l", "key:journal.level"), (" level", "dim")),
+                (("f", "key:journal.follow"), (" follow/freeze", "dim")),
+                (("e", "key:export.table"), (" export", "dim")), (("enter", "key:table.open"), (" facts", "dim")),
             ],
         )  # fmt: skip
         table.empty = [
@@ -267,38 +281,3 @@ class JournalScreen(ConsoleScreen):
         else:
             self._typed, self._kind = "", ""
         self.show(self.state)
-
-    # --- export ---------------------------------------------------------------------------
-
-    def export_rows(self) -> tuple[list[str], list[list[str]]]:
-        """The rows that are shown, whole, as a table of texts: (names, rows)."""
-        names = ["no", "at", "market_at", "level", "kind", "text", "data"]
-        rows = [
-            [
-                str(row.seq),
-                row.at.isoformat(),
-                row.market_at.isoformat() if row.market_at else "",
-                row.level,
-                row.kind,
-                row.text,
-                json.dumps(row.data),
-            ]
-            for row in self._rows
-        ]
-        return names, rows
-
-    def action_export(self) -> None:
-        names, rows = self.export_rows()
-        if not rows:
-            self.console.say("nothing to export: no event is shown", wrong=True)
-            return
-        folder = self.console.client.home.folder / "exports"
-        path = folder / f"journal-{rows[0][0]}-{rows[-1][0]}.csv"
-        try:
-            folder.mkdir(parents=True, exist_ok=True)
-            with path.open("w", newline="", encoding="utf-8") as file:
-                csv.writer(file).writerows([names, *rows])
-        except OSError as error:
-            self.console.say(f"not exported: {error.strerror or error}; {folder} must be writable", wrong=True)
-            return
-        self.console.say(f"{len(rows):,} events in {path}")

@@ -129,7 +129,12 @@ class BoardPanel(Box):
         super().__init__("GO / NO-GO", id=id)
         self._view = BoardView()
         self._now: datetime | None = None
-        self.foot_note = (("4", "accent"), (" the list  ", "dim"), ("u", "accent"), (" unlatch", "dim"))
+        self.foot_note = (
+            ("4", "key:go.shortlist"),
+            (" the list  ", "dim"),
+            ("u", "key:unlatch"),
+            (" unlatch", "dim"),
+        )
 
     def show(self, view: BoardView, status: StatusView) -> None:
         self._view, self._now = view, status.market_time
@@ -144,6 +149,9 @@ class BoardPanel(Box):
         go = sum(gate.state == "go" for gate in view.gates)
         self.foot = plain(f"{go} of {len(view.gates)} gates GO", "dim") if view.gates else EMPTY
         self.repaint()
+
+    def rows_to_export(self) -> Sequence[GateView]:
+        return self._view.gates
 
     def draw(self, width: int) -> Sequence[Line]:
         view = self._view

@@ -26,7 +26,7 @@ EMPTY: Line = ()
 
 
 class Inked(Protocol):
-    """What a box needs of its app: the style of every ink (``themes.INKS``)."""
+    """What a box needs of its app: the style of every ink (``themes.ink_styles``)."""
 
     ink_styles: Mapping[str, Style]
 
@@ -119,6 +119,10 @@ class Box(Widget):
         """The content as lines of at most ``width`` cells (they are cut and padded here)."""
         raise NotImplementedError
 
+    def rows_to_export(self) -> Sequence[object]:
+        """The rows behind what is drawn, views or dataclasses of one kind; none for a panel without rows."""
+        return ()
+
     def repaint(self) -> None:
         """New data arrived: draws again, and sends to the terminal what differs."""
         self._stale = True
@@ -155,20 +159,28 @@ class Box(Widget):
 
     def _compose_lines(self, width: int) -> list[Line]:
         if not self.FRAMED:
-            return [fitted(line, width) for line in self.draw(width)]
+            return [fitted(self._keyed(line), width) for line in self.draw(width)]
         inside = max(0, width - 4)
-        body = [self._framed(fitted(line, inside)) for line in self.draw(inside)]
+        body = [self._framed(fitted(self._keyed(line), inside)) for line in self.draw(inside)]
         height = self.styles.height
         if (height is None or not height.is_auto) and self.size.height >= 2:  # the layout gave the height
             blank = self._framed(((" " * inside, "text"),))
             body = [*body, *([blank] * (self.size.height - 2 - len(body)))][: self.size.height - 2]
-        return [self._edge("╭", "╮", self.title, self.note, width), *body, self._bottom(width)]
+        return [self._edge("╭", "╮", self.title, self._keyed(self.note), width), *body, self._bottom(width)]
+
+    def _keyed(self, line: Line) -> Line:
+        """A hint that names a key: ``("p", "key:training.pause")`` is written with the key in force."""
+        if not any(ink.startswith("key:") for _, ink in line):
+            return line
+        return tuple(
+            (self.key_of(ink[4:], text), "accent") if ink.startswith("key:") else (text, ink) for text, ink in line
+        )
 
     def _framed(self, line: Line) -> Line:
         return (("│ ", "frame"), *line, (" │", "frame"))
 
     def _bottom(self, width: int) -> Line:
-        return self._edge("╰", "╯", self.foot, self.foot_note, width)
+        return self._edge("╰", "╯", self._keyed(self.foot), self._keyed(self.foot_note), width)
 
     @staticmethod
     def _edge(start: str, end: str, left: Line, right: Line, width: int) -> Line:
@@ -193,6 +205,11 @@ class Box(Widget):
             out += [(" ", "frame"), *right, (" ─", "frame")]
         out.append((end, "frame"))
         return tuple(out)
+
+    def key_of(self, command: str, default: str = "?") -> str:
+        """The key of a command as the operator has it, to be printed; ``default`` in an app without keys."""
+        keys: Mapping[str, str] = getattr(self.app, "shown_keys", {})
+        return keys.get(command, default)
 
     def ink(self, name: str) -> Style:
         return cast("Inked", self.app).ink_styles[name]

@@ -48,7 +48,7 @@ class VerdictPanel(Box):
         if not self._rows:
             return [
                 plain("no group is selected, so there is nothing to judge", "dim"),
-                (("w", "accent"), (" runs the weekend; its last step selects two groups", "dim")),
+                (("w", "key:weekend"), (" runs the weekend; its last step selects two groups", "dim")),
             ]
         columns = chosen_columns(self.COLUMNS, width)
         ends = [

@@ -52,6 +52,9 @@ class LanesPanel(Box):
         self._lanes, self._ledger, self._view = view.lanes, view.ledger, view
         self.repaint()
 
+    def rows_to_export(self) -> Sequence[LaneView]:
+        return self._lanes
+
     def draw(self, width: int) -> Sequence[Line]:
         if not self._lanes:
             return [plain("each search thread gets a lane here while it works", "dim")]

@@ -185,7 +185,7 @@ class NextPanel(Box):
             word, glyph, ink = STATES[board.verdict]
             day = f"{board.session:%a} " if board.session else ""
             self.foot = (
-                ("g", "accent"),
+                ("g", "key:go.board"),
                 (f" {day}", "dim"),
                 (f"{glyph} {word}", "loss" if ink == "alarm" else ink),
             )
@@ -195,7 +195,12 @@ class NextPanel(Box):
         if not self._view.next:
             return [
                 plain("nothing is planned", "dim"),
-                (("w", "accent"), (" runs the weekend, ", "dim"), ("d", "accent"), (" the market day", "dim")),
+                (
+                    ("w", "key:weekend"),
+                    (" runs the weekend, ", "dim"),
+                    ("d", "key:weekday"),
+                    (" the market day", "dim"),
+                ),
             ]
         lines: list[Line] = []
         for item in self._view.next:
@@ -254,7 +259,7 @@ class EvidencePanel(Box):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Evidence", id=id)
-        self.note = (("6", "accent"), (" more", "dim"))
+        self.note = (("6", "key:go.evidence"), (" more", "dim"))
         self._said: tuple[str, ...] = ()
 
     def show(self, view: OverviewView) -> None:
@@ -263,7 +268,7 @@ class EvidencePanel(Box):
 
     def draw(self, width: int) -> Sequence[Line]:
         if not self._said:
-            return [plain("no group is selected yet", "dim"), (("w", "accent"), (" runs the weekend", "dim"))]
+            return [plain("no group is selected yet", "dim"), (("w", "key:weekend"), (" runs the weekend", "dim"))]
         return [
             plain(piece, "strong" if index == 0 else "text")
             for index, text in enumerate(self._said)
@@ -289,7 +294,7 @@ class AlertsTable(Table[AlertView]):
         ordered = sorted(alerts, key=lambda a: (not a.waiting, -a.at.timestamp()))
         waiting = sum(1 for a in alerts if a.waiting)
         self.note = plain(f"{waiting} to acknowledge", "warn") if waiting else EMPTY
-        self.foot_note = (("k", "accent"), (" acknowledge", "dim")) if waiting else EMPTY
+        self.foot_note = (("k", "key:overview.acknowledge"), (" acknowledge", "dim")) if waiting else EMPTY
         self.show(ordered)
 
     def key(self, row: AlertView) -> str:
@@ -318,11 +323,14 @@ class StagesPanel(Box):
         self._stages = view.stages
         self.repaint()
 
+    def rows_to_export(self) -> Sequence[StageView]:
+        return self._stages
+
     def draw(self, width: int) -> Sequence[Line]:
         if not self._stages:
             return [
                 plain("no run since the engine started", "dim"),
-                (("w", "accent"), (" starts the weekend: data, training, pruning, groups", "dim")),
+                (("w", "key:weekend"), (" starts the weekend: data, training, pruning, groups", "dim")),
             ]
         name = max(len(stage.stage) for stage in self._stages)
         return [self._stage_line(stage, name, width) for stage in self._stages]
@@ -418,7 +426,7 @@ class RecentPanel(Box):
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Lately", id=id)
-        self.note = (("7", "accent"), (" journal", "dim"))
+        self.note = (("7", "key:go.journal"), (" journal", "dim"))
         self._events: list[EventView] = []
 
     def show(self, events: Sequence[EventView]) -> None:

@@ -78,7 +78,7 @@ class PositionsTable(Table[PositionRow]):
         super().__init__("Positions", id=id)
         self.empty = [
             plain("no position", "dim"),
-            (("4", "accent"), (" the shortlist: an approved list is entered at the open", "dim")),
+            (("4", "key:go.shortlist"), (" the shortlist: an approved list is entered at the open", "dim")),
         ]
 
     def show_view(self, view: PositionsView) -> None:
@@ -86,7 +86,7 @@ class PositionsTable(Table[PositionRow]):
         self.note = plain(session, "dim")
         self.foot = totals(view) if view.rows else EMPTY
         held = any(row.shares and row.state not in GONE for row in view.rows)
-        self.foot_note = (("x", "accent"), (" sell the marked one", "dim")) if held else EMPTY
+        self.foot_note = (("x", "key:positions.exit_one"), (" sell the marked one", "dim")) if held else EMPTY
         self.show(view.rows)
 
     def key(self, row: PositionRow) -> str:

@@ -39,9 +39,9 @@ class SearchPanel(Box):
         running = view.state in ("running", "paused", "stopping")
         self.foot = (
             (
-                ("p", "accent"),
+                ("p", "key:groups.pause"),
                 (" pause / resume   ", "dim"),
-                ("s", "accent"),
+                ("s", "key:groups.stop"),
                 (" stop with the best so far", "dim"),
             )
             if running
@@ -56,7 +56,7 @@ class SearchPanel(Box):
                 return [plain("no search yet; the run is on its way to it", "dim"), self._before]
             return [
                 plain("no search yet", "dim"),
-                (("w", "accent"), (" runs the weekend; the search follows the training", "dim")),
+                (("w", "key:weekend"), (" runs the weekend; the search follows the training", "dim")),
             ]
         state = state_line(view.state)
         full, rest = f.bar(view.elapsed_s / view.budget_s if view.budget_s else None, width - cells(state) - 2)

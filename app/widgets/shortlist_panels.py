@@ -66,12 +66,19 @@ class ShortlistTable(Table[ShortlistRow]):
         self.note = self._verdict(view, status, roomy)
         self.foot = self._against(view, roomy) if view.rows else EMPTY
         if view.state == "pending":
-            keys: Line = (("a", "accent"), (" approve  ", "dim"), ("r", "accent"), (" reject  ", "dim"))
+            keys: Line = (
+                ("a", "key:shortlist.approve"),
+                (" approve  ", "dim"),
+                ("r", "key:shortlist.reject"),
+                (" reject  ", "dim"),
+            )
         else:
             keys = EMPTY
         swap = f" swap {self.marked} with …" if self.marked else " swap"
         self.foot_note = (
-            (*keys, ("space", "accent"), (swap, "strong" if self.marked else "dim")) if view.rows else keys
+            (*keys, ("space", "key:shortlist.swap"), (swap, "strong" if self.marked else "dim"))
+            if view.rows
+            else keys
         )
         self.empty = self._nothing(view)
         self.show(view.rows)
@@ -116,7 +123,7 @@ class ShortlistTable(Table[ShortlistRow]):
             return [
                 plain("no shortlist yet", "dim"),
                 (
-                    ("d", "accent"),
+                    ("d", "key:weekday"),
                     (" runs the market day: snapshot, group, ranking, news (after a weekend, w)", "dim"),
                 ),
                 *([plain(view.detail, "dim")] if view.detail else []),

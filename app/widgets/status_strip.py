@@ -7,12 +7,14 @@ said shorter; the mode, the engine, the clock and the day's P&L are said at any 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from functools import partial
 from typing import Literal
 
 from textual import events
+from textual.geometry import Offset
 from textual.message import Message
 
 from app import formatting as f
@@ -264,13 +266,14 @@ def _engine_lost(client: Client) -> str:
 
 
 MODE_KEYS = (
-    ("1", "overview", "over"), ("2", "training", "train"), ("3", "groups", "grp"), ("4", "shortlist", "list"),
-    ("5", "positions", "pos"), ("6", "evidence", "ev"), ("7", "journal", "log"),
+    ("go.overview", "overview", "over"), ("go.training", "training", "train"), ("go.groups", "groups", "grp"),
+    ("go.shortlist", "shortlist", "list"), ("go.positions", "positions", "pos"), ("go.evidence", "evidence", "ev"),
+    ("go.journal", "journal", "log"),
 )  # fmt: skip
 GLOBAL_KEYS = (
-    ("g", "board", "go"), ("w", "weekend", "wk"), ("d", "day", "day"), ("?", "help", ""), ("q", "quit", ""),
+    ("go.board", "board", "go"), ("weekend", "weekend", "wk"), ("weekday", "day", "day"), ("help", "help", ""),
+    ("quit", "quit", ""),
 )  # fmt: skip
-FLATTEN = " F12 FLATTEN "
 
 
 class KeyLine(Box):
@@ -279,11 +282,11 @@ class KeyLine(Box):
     FRAMED = False
 
     class Pressed(Message):
-        """A key of the line was clicked."""
+        """A part of the line was clicked; ``command`` is the id of its key."""
 
-        def __init__(self, key: str) -> None:
+        def __init__(self, command: str) -> None:
             super().__init__()
-            self.key = key
+            self.command = command
 
     def __init__(self, mode: str, *, id: str | None = None) -> None:
         super().__init__(id=id)
@@ -291,21 +294,23 @@ class KeyLine(Box):
         self._targets: list[tuple[int, int, str]] = []
 
     def draw(self, width: int) -> Sequence[Line]:
-        room = width - cells(((FLATTEN, "alarm"),))
+        flatten: Line = ((f" {self.key_of('flatten', 'F12')} FLATTEN ", "alarm"),)
+        room = width - cells(flatten)
         line: Line = ()
         for modes, others, gap in ((False, False, 2), (False, False, 1), (False, True, 1), (True, True, 1)):
             line = self._keys(modes, others, gap)
             if cells(line) <= room:
                 break
-        self._targets.append((room, width, "f12"))
-        return [(*fitted(line, room), (FLATTEN, "alarm"))]
+        self._targets.append((room, width, "flatten"))
+        return [(*fitted(line, room), *flatten)]
 
     def _keys(self, short_modes: bool, short_others: bool, gap: int) -> Line:
         spans: list[Span] = []
         self._targets = []
         used = 0
         for group, short in ((MODE_KEYS, short_modes), (GLOBAL_KEYS, short_others)):
-            for key, long_name, short_name in group:
+            for command, long_name, short_name in group:
+                key = self.key_of(command)
                 name = short_name if short else long_name
                 text = f"{key} {name}".rstrip()
                 here = long_name == self._mode
@@ -316,11 +321,15 @@ class KeyLine(Box):
                     spans += [(before, "dim"), (key, "accent"), (text[len(key) :], "dim")]
                 start = used + len(before)
                 used = cells(tuple(spans))
-                self._targets.append((start, used, key))
+                self._targets.append((start, used, command))
         return tuple(spans)
 
+    def jump_targets(self) -> Iterator[tuple[Offset, Callable[[], object]]]:
+        for start, _, command in self._targets:
+            yield Offset(start, 0), partial(self.post_message, self.Pressed(command))
+
     def on_click(self, event: events.Click) -> None:
-        for start, end, key in self._targets:
+        for start, end, command in self._targets:
             if start <= event.x < end:
-                self.post_message(self.Pressed(key))
+                self.post_message(self.Pressed(command))
                 return

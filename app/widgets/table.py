@@ -6,13 +6,15 @@ when the rows change under it. Drawn as strips: a full repaint costs a fifth of 
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import ClassVar, Generic, TypeVar
 
 from textual import events
 from textual.actions import SkipAction
 from textual.binding import Binding, BindingType
+from textual.geometry import Offset
 from textual.message import Message
 from textual.strip import Strip
 
@@ -74,13 +76,13 @@ class Table(Box, Generic[T], can_focus=True):
     HEADER: ClassVar[bool] = True
     TIGHT: ClassVar[bool] = False  # rather columns close together than a column dropped
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("up", "move(-1)", "up", show=False),
-        Binding("down", "move(1)", "down", show=False),
-        Binding("pageup", "page(-1)", "page up", show=False),
-        Binding("pagedown", "page(1)", "page down", show=False),
-        Binding("home", "edge(0)", "first", show=False),
-        Binding("end", "edge(1)", "last", show=False),
-        Binding("enter", "choose", "open", show=False),
+        Binding("up", "move(-1)", "up", show=False, id="table.up"),
+        Binding("down", "move(1)", "down", show=False, id="table.down"),
+        Binding("pageup", "page(-1)", "page up", show=False, id="table.page_up"),
+        Binding("pagedown", "page(1)", "page down", show=False, id="table.page_down"),
+        Binding("home", "edge(0)", "first", show=False, id="table.first"),
+        Binding("end", "edge(1)", "last", show=False, id="table.last"),
+        Binding("enter", "choose", "open", show=False, id="table.open"),
     ]
 
     class Moved(Message):
@@ -129,6 +131,9 @@ class Table(Box, Generic[T], can_focus=True):
     def current(self) -> T | None:
         """The row under the cursor."""
         return self.rows[self.cursor] if 0 <= self.cursor < len(self.rows) else None
+
+    def rows_to_export(self) -> Sequence[object]:
+        return self.rows
 
     def _keep_cursor(self) -> None:
         if not self.rows:
@@ -213,6 +218,18 @@ class Table(Box, Generic[T], can_focus=True):
         self._stale = True
         self.refresh()
         self.post_message(self.Moved(self, self.cursor_key))  # type: ignore[arg-type]
+
+    def go_to(self, key: str) -> None:
+        """Takes the focus and stands on the row ``key``, if it is still there."""
+        self.focus()
+        index = next((i for i, row in enumerate(self.rows) if self.key(row) == key), None)
+        if index is not None:
+            self.move_to(index)
+
+    def jump_targets(self) -> Iterator[tuple[Offset, Callable[[], object]]]:
+        """Each row that is seen, by its place inside the table."""
+        for y, row in enumerate(self.rows[self._top : self._top + self._room()]):
+            yield Offset(0, 1 + self.HEADER + y), partial(self.go_to, self.key(row))
 
     def action_move(self, step: int) -> None:
         self.move_to(self.cursor + step)

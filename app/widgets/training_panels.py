@@ -50,7 +50,12 @@ class LoopPanel(Box):
         self.note = self._agreement() if view.cycles else plain(view.backend, "dim")
         running = view.state in ("running", "paused", "stopping")
         self.foot = (
-            (("p", "accent"), (" pause / resume   ", "dim"), ("s", "accent"), (" stop after this cycle", "dim"))
+            (
+                ("p", "key:training.pause"),
+                (" pause / resume   ", "dim"),
+                ("s", "key:training.stop"),
+                (" stop after this cycle", "dim"),
+            )
             if running
             else EMPTY
         )
@@ -75,7 +80,7 @@ class LoopPanel(Box):
                 return [plain("no training yet; the run is on its way to it", "dim"), self._before]
             return [
                 plain("no training yet", "dim"),
-                (("w", "accent"), (" runs the weekend: data, then these cycles, then the groups", "dim")),
+                (("w", "key:weekend"), (" runs the weekend: data, then these cycles, then the groups", "dim")),
             ]
         share = view.cycle / view.cycles if view.cycles else None
         head: Line = (

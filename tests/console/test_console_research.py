@@ -332,12 +332,12 @@ async def test_e_exports_exactly_the_rows_that_are_shown(app: TshConsole) -> Non
     async with app.run_test(size=LARGE) as pilot:
         await painted(pilot, app)
         await pilot.press("7", "slash", *"kind:fill", "enter", "e")
-        await until(lambda: "events in" in said(app))
+        await until(lambda: " rows in " in said(app))
         rows = journal(app).rows
         (path,) = (app.client.home.folder / "exports").iterdir()
         with path.open(newline="", encoding="utf-8") as file:
             written = list(csv.DictReader(file))
-        assert [int(row["no"]) for row in written] == [row.seq for row in rows]
+        assert [int(row["seq"]) for row in written] == [row.seq for row in rows]
         assert {row["kind"] for row in written} == {"fill_received"}
 
 
@@ -348,7 +348,7 @@ async def test_an_export_of_nothing_and_one_that_cannot_be_written_say_so(app: T
         await pilot.press("7", "e")
         await until(lambda: "not exported" in said(app))
         await pilot.press("slash", *"zebra", "enter", "e")
-        await until(lambda: "nothing to export" in said(app))
+        await until(lambda: "no row to export" in said(app))
 
 
 async def test_the_filter_line_keeps_what_was_typed_and_escape_leaves_the_search_first(app: TshConsole) -> None:
