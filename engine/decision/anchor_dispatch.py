@@ -122,7 +122,7 @@ class AnchorDispatch:
         if job is None:
             return None
         pool = self.ledger.pool
-        if job.stack is None:
+        if job.stack is None and job.cursor is None:
             self.ledger.grant(lane, self._policy.first_grant(pool, self.queue.visits_left + 1))
         else:
             self._help(lane, job)
