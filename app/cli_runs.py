@@ -54,7 +54,7 @@ async def weekday(options: Options, *, until_list: bool) -> int:
                 listed.set()
 
         look("")
-        following = asyncio.create_task(Follower(client, quiet=options.as_json).until(run, look))
+        following = asyncio.create_task(Follower(client, as_json=options.as_json).until(run, look))
         waiting = asyncio.create_task(listed.wait())
         await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
         waiting.cancel()
@@ -222,7 +222,7 @@ async def _running(client: EngineClient, kind: str) -> str:
 
 
 async def _to_the_end(client: EngineClient, options: Options, kind: str, run: str) -> int:
-    ended = await Follower(client, quiet=options.as_json).until(run)
+    ended = await Follower(client, as_json=options.as_json).until(run)
     return await _ended(client, options, kind, ended)
 
 

@@ -173,7 +173,7 @@ def _pnl(report: dict[str, Any]) -> str:
 
 
 async def _followed(client: EngineClient, options: Options, run: str) -> None:
-    ended = await Follower(client, quiet=options.as_json).until(run)
+    ended = await Follower(client, as_json=options.as_json).until(run)
     if ended["outcome"] == "failed":
         raise OperatorError(str(ended["summary"]))
 

@@ -1,12 +1,15 @@
 """The week without a screen: command the engine, follow a run to its end, say what happens.
 
 The same engine, commands and events as the console's; only the drawing is missing. On a
-terminal the present stage is a progress bar, elsewhere each event is one plain line.
+terminal the present stage is a progress bar, elsewhere each event is one plain line; with --json
+it is one JSON line on standard error, all its numbers included (a search tells the solver
+log's columns), and standard output holds the result alone.
 """
 
 from __future__ import annotations
 
 import asyncio
+import json
 import sys
 import time
 from collections.abc import AsyncIterator, Callable
@@ -60,9 +63,9 @@ async def command(client: EngineClient, name: str, arguments: dict[str, Any] | N
 class Follower:
     """Prints what a run does and returns how it ended."""
 
-    def __init__(self, client: EngineClient, *, quiet: bool) -> None:
-        self._client, self._quiet = client, quiet
-        self._bar = _StageBar() if sys.stderr.isatty() and not quiet else None
+    def __init__(self, client: EngineClient, *, as_json: bool) -> None:
+        self._client, self._as_json = client, as_json
+        self._bar = _StageBar() if sys.stderr.isatty() and not as_json else None
 
     async def until(self, run: str, on_view: Callable[[str], None] | None = None) -> dict[str, Any]:
         """Follows run ``run`` to its RunFinished event; its data. OperatorError when the engine is lost."""
@@ -87,7 +90,12 @@ class Follower:
         return finished
 
     def _show(self, event: EventView) -> None:
-        if self._quiet or event.level == "debug" or event.kind in QUIET_KINDS:
+        if event.kind in QUIET_KINDS:
+            return
+        if self._as_json:
+            say(event_line(event))
+            return
+        if event.level == "debug":
             return
         at = (event.market_at or event.at).astimezone(NEW_YORK)
         line = f"{at:%a %H:%M:%S} ET  {event.text}"
@@ -95,6 +103,11 @@ class Follower:
             self._bar.line(line)
         else:
             say(line)
+
+
+def event_line(event: EventView) -> str:
+    """An event as one line of JSON: when, what, in words, and its numbers."""
+    return json.dumps(event.model_dump(mode="json"), ensure_ascii=False)
 
 
 async def _with_deadline(client: EngineClient) -> AsyncIterator[EventView | str]:

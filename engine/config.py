@@ -144,6 +144,9 @@ class PrunerSettings(Section):
     near_duplicate: float = Field(0.9, gt=0, le=1)  # Jaccard of 5-day picks
 
 
+LEAST_SHUFFLES = 19  # p = (1 + those that reach the score) / (1 + all): with fewer it stays above 0.05
+
+
 class SearchSettings(Section):
     budget_s: Duration = 86_400.0
     min_picks: int = Field(8, ge=1)
@@ -155,10 +158,20 @@ class SearchSettings(Section):
     min_positive_days: int = Field(3, ge=0, le=5)
     tests: int | None = Field(None, ge=1)  # fixed quota of tests per anchor: reproducible, not exhaustive
     objective: Literal["mean_minus_deviation", "mean", "worst_day"] = "mean_minus_deviation"
-    permutations: int = Field(200, ge=0, le=100_000)  # shuffled searches behind a p-value; 0: none
+    permutations: int = Field(200, ge=0, le=100_000)  # shuffled searches behind a p-value, 19 or more; 0: none
     cluster: str = Field(
         "", pattern=r"^(|local:[1-9]\d{0,2}|(tcp|tls|ws|wss|ucx)://\S+)$"
     )  # dask; "": this machine
+
+    @field_validator("permutations")
+    @classmethod
+    def _enough_for_a_verdict(cls, shuffles: int) -> int:
+        if 0 < shuffles < LEAST_SHUFFLES:
+            raise ValueError(
+                f"of {shuffles} shuffled searches the least p is {1 / (1 + shuffles):.3f}, so no group could ever "
+                f"reach 0.05: at least {LEAST_SHUFFLES}, or 0 for no p-value"
+            )
+        return shuffles
 
     def thread_count(self) -> int:
         return self.threads or min(4, max(2, os.cpu_count() or 2))

@@ -11,15 +11,8 @@ from textual.containers import Horizontal
 from app.client import EngineState
 from app.dialogs.frame import InfoDialog
 from app.screens.base import ConsoleScreen, hidden
-from app.widgets.groups_panels import (
-    CurvePanel,
-    FlowsPanel,
-    GroupDetail,
-    GroupsTable,
-    LanesPanel,
-    SearchPanel,
-    group_lines,
-)
+from app.widgets.groups_panels import GroupDetail, GroupsTable, LanesPanel, group_lines
+from app.widgets.search_panels import CurvePanel, FlowsPanel, SearchPanel
 from app.widgets.table import Table
 
 

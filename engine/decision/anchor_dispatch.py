@@ -79,6 +79,7 @@ class AnchorDispatch:
         passes = (*(size for size in (3, 4) if size < max_size), max_size)
         jobs = [AnchorJob(a, int(single_best(problem.kernel, a))) for a in range(problem.count - 1)]
         self.queue = AnchorQueue(jobs, passes, rounds=quota is not None)
+        self._turns_ns = self._bounds_ns = 0  # spent on anchors whose turn it was, and on those of large bounds
         self._allowance = watchdog.pass_allowance(0, self._capacity, final=self.queue.last_pass)
         if earlier is not None:
             self._restore(earlier, passes)
@@ -142,7 +143,7 @@ class AnchorDispatch:
             self._set_allowance()
         level = self.queue.level
         threshold = self.top.threshold if self.quota is None else self._round_threshold
-        job = self.queue.take(self._problem.best_sum_limit(threshold))
+        job = self.queue.take(self._problem.best_sum_limit(threshold), in_turn=self._in_turn)
         if self.queue.level != level:
             self._set_allowance()
         if job is None:
@@ -151,10 +152,20 @@ class AnchorDispatch:
         if job.stack is None and job.cursor is None:
             self.ledger.grant(lane, self._policy.first_grant(pool, self.queue.visits_left + 1))
         else:
-            self.ledger.receive(lane, watchdog.donation(pool, self.threads))
+            self._help(lane, job)
         if self.quota is not None and job.top is None:
             job.top = TopGroups(self.top_k, self._round_threshold)
         return job
+
+    @property
+    def _in_turn(self) -> bool:
+        """Whether the next help goes round those that wait, or to the largest bound."""
+        return self._policy.rounds and self._turns_ns <= watchdog.TURNS * self._bounds_ns
+
+    def _help(self, lane: int, job: AnchorJob) -> None:
+        round_ = job.round if self._policy.rounds and job.its_turn else None
+        self.ledger.receive(lane, watchdog.donation(self.ledger.pool, self.threads, round_))
+        job.round += job.its_turn
 
     def _set_allowance(self) -> None:
         """A new pass begins: its share of the time, and under a quota the threshold it may know."""
@@ -179,6 +190,10 @@ class AnchorDispatch:
     def record(self, lane: SearchLane, job: AnchorJob, done: Slice) -> None:
         """Charges the slice and takes in what it has found."""
         self.ledger.use(lane.number, done.spent_ns)
+        if job.its_turn:
+            self._turns_ns += done.spent_ns
+        else:
+            self._bounds_ns += done.spent_ns
         if job.top is None and lane.hand_in(self.top):
             lane.progressed()
         job.bound = min(job.bound, done.bound)
@@ -199,8 +214,11 @@ class AnchorDispatch:
             self.queue.give_up(job)
         elif account.open > 0:
             return False
-        elif self.quota is not None or not (self.queue.someone_waits(job) or job.level < self.queue.level):
-            self.ledger.receive(lane.number, watchdog.donation(self.ledger.pool, self.threads))
+        elif self.quota is not None or not (
+            job.level < self.queue.level or self.queue.someone_waits(job, in_turn=self._in_turn)
+        ):
+            job.its_turn = self._in_turn
+            self._help(lane.number, job)
             return False
         else:
             self.queue.stall(job, lane.park())

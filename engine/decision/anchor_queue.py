@@ -3,9 +3,9 @@
 The search goes over the anchors in passes of rising group size (3, 4, the largest): good
 groups are found early, and a high threshold makes the deeper passes cheap. Within a pass
 every anchor is visited once with its first grant, best bound first; those that ran out of
-time are *stalled*: they keep their stack and are taken again in the order of their bounds,
-so that donated time flows to where the proof is still open. An anchor whose bound falls
-below the threshold is closed without a test. No clock, no lock: the search owns both.
+time are *stalled*: they keep their stack and are taken again in the order of their bounds, or
+in turn, as the watchdog decides. An anchor whose bound falls below the threshold is closed
+without a test. No clock, no lock: the search owns both.
 """
 
 from __future__ import annotations
@@ -87,6 +87,8 @@ class AnchorJob:
     level: int = 0  # index of its pass
     counted_size: int = 0  # its groups up to this size have been counted
     tests: int = 0  # over all passes
+    round: int = 0  # of the pass: how many times it was helped because it was its turn
+    its_turn: bool = True  # why it is worked on: its turn, or its bound
     stack: ParkedStack | None = None
     cursor: Cursor | None = None  # the walk as of the last slice; with no stack it is rebuilt from here
     pass_tests: int = 0  # of the present pass
@@ -105,7 +107,9 @@ class AnchorQueue:
         self._open: dict[int, AnchorJob] = {}
         self._running: set[int] = set()
         self._fresh: list[tuple[int, int]] = []  # heaps of (-bound, anchor)
-        self._stalled: list[tuple[int, int]] = []
+        self._stalled: set[int] = set()
+        self._by_bound: list[tuple[int, int]] = []  # heaps over the stalled; entries may be outdated
+        self._by_round: list[tuple[int, int, int]] = []  # (round, -bound, anchor)
         self._deeper: list[int] = []
         self.total = 0
         for job in jobs:
@@ -129,11 +133,10 @@ class AnchorQueue:
             if state.place == "fresh":
                 queue._fresh.append(entry)
             elif state.place == "stalled":
-                queue._stalled.append(entry)
+                queue._wait(job)
             elif state.place == "deeper":
                 queue._deeper.append(job.anchor)
         heapq.heapify(queue._fresh)
-        heapq.heapify(queue._stalled)
         return queue
 
     def states(self, *, whole_passes: bool) -> tuple[JobState, ...]:
@@ -143,7 +146,6 @@ class AnchorQueue:
         depend on where the walk was cut); else it goes on from its cursor.
         """
         fresh = {anchor for _, anchor in self._fresh}
-        stalled = {anchor for _, anchor in self._stalled}
         deeper = set(self._deeper)
         found = []
         for anchor, job in self._open.items():
@@ -155,7 +157,7 @@ class AnchorQueue:
                 place, level = "fresh", self.level
             elif anchor in self._running:
                 place, cursor = "stalled", job.cursor
-            elif anchor in stalled:
+            elif anchor in self._stalled:
                 place = "stalled"
                 cursor = job.cursor if job.stack is None else parked_cursor(job.stack)
             elif anchor in fresh:
@@ -202,20 +204,24 @@ class AnchorQueue:
         for anchor in [a for a, j in self._open.items() if j.bound < limit and a not in self._running]:
             self._open.pop(anchor)
 
-    def take(self, limit: int) -> AnchorJob | None:
-        """The next anchor to work on, with a bound of at least ``limit``; None when none is free now."""
+    def take(self, limit: int, *, in_turn: bool = False) -> AnchorJob | None:
+        """The next anchor to work on, with a bound of at least ``limit``; None when none is free now.
+
+        Among those that stalled, the one of the largest bound, or ``in_turn`` that of the lowest round.
+        """
         while True:
-            for heap in (self._fresh, self._stalled):
-                while heap:
-                    _, anchor = heapq.heappop(heap)
-                    job = self._open.get(anchor)
-                    if job is None:
-                        continue
-                    if job.bound < limit:
-                        self._open.pop(anchor)
-                        continue
-                    self._running.add(anchor)
-                    return job
+            while (anchor := self._next(in_turn=in_turn)) is not None:
+                fresh = anchor not in self._stalled
+                self._stalled.discard(anchor)
+                job = self._open.get(anchor)
+                if job is None:
+                    continue
+                if job.bound < limit:
+                    self._open.pop(anchor)
+                    continue
+                job.its_turn = fresh or in_turn
+                self._running.add(anchor)
+                return job
             if not self._deeper or (self._rounds and self._running):
                 return None
             self.deepen()
@@ -223,17 +229,21 @@ class AnchorQueue:
     def deepen(self) -> None:
         """Begins the next pass; what is stalled in the present one starts anew there, at its full depth."""
         self.level += 1
-        restarted = [anchor for _, anchor in (*self._fresh, *self._stalled) if anchor in self._open]
-        self._fresh, self._stalled = [], []
+        restarted = [a for a in (*(anchor for _, anchor in self._fresh), *self._stalled) if a in self._open]
+        self._fresh, self._by_bound, self._by_round = [], [], []
+        self._stalled.clear()
         for anchor in (*self._deeper, *restarted):
             self._enqueue_fresh(anchor)
         self._deeper = []
 
-    def someone_waits(self, job: AnchorJob) -> bool:
+    def someone_waits(self, job: AnchorJob, *, in_turn: bool = False) -> bool:
         """Whether another anchor should have the lane rather than this one, which ran out of time."""
         if self._fresh:
             return True
-        return bool(self._stalled) and -self._stalled[0][0] > job.bound
+        self._drop_outdated()
+        if in_turn:
+            return bool(self._by_round) and self._by_round[0][:2] < (job.round, -job.bound)
+        return bool(self._by_bound) and -self._by_bound[0][0] > job.bound
 
     def put_back(self, job: AnchorJob) -> None:
         """It was taken, and nobody has worked on it."""
@@ -243,7 +253,7 @@ class AnchorQueue:
         elif job.stack is None and job.cursor is None:
             heapq.heappush(self._fresh, (-job.bound, job.anchor))
         else:
-            heapq.heappush(self._stalled, (-job.bound, job.anchor))
+            self._wait(job)
 
     def stall(self, job: AnchorJob, stack: ParkedStack | None) -> None:
         """The anchor ran out of time: it waits with its stack or its cursor, unless its pass is over."""
@@ -252,7 +262,7 @@ class AnchorQueue:
             self._enqueue_fresh(job.anchor)
         else:
             job.stack = stack
-            heapq.heappush(self._stalled, (-job.bound, job.anchor))
+            self._wait(job)
 
     def finish_pass(self, job: AnchorJob) -> None:
         """Everything up to the pass's size has been seen; deeper groups are open if the bound says so."""
@@ -270,7 +280,34 @@ class AnchorQueue:
         """The anchor's quota of tests is used up: it stays open, and counts in the gap."""
         self._running.discard(job.anchor)
 
+    def _wait(self, job: AnchorJob) -> None:
+        self._stalled.add(job.anchor)
+        heapq.heappush(self._by_bound, (-job.bound, job.anchor))
+        heapq.heappush(self._by_round, (job.round, -job.bound, job.anchor))
+
+    def _drop_outdated(self) -> None:
+        """Takes what no longer waits as it says from the head of both heaps."""
+        while self._by_bound and not self._waits(*self._by_bound[0]):
+            heapq.heappop(self._by_bound)
+        while self._by_round and not self._waits(*self._by_round[0][1:], round_=self._by_round[0][0]):
+            heapq.heappop(self._by_round)
+
+    def _waits(self, negative_bound: int, anchor: int, *, round_: int | None = None) -> bool:
+        if anchor not in self._stalled or anchor not in self._open:
+            return False
+        job = self._open[anchor]
+        return -negative_bound == job.bound and round_ in (None, job.round)
+
+    def _next(self, *, in_turn: bool) -> int | None:
+        """The anchor at the head: fresh ones first, then the stalled by round or by bound."""
+        if self._fresh:
+            return heapq.heappop(self._fresh)[-1]
+        self._drop_outdated()
+        if in_turn and self._by_round:
+            return heapq.heappop(self._by_round)[-1]
+        return heapq.heappop(self._by_bound)[-1] if self._by_bound else None
+
     def _enqueue_fresh(self, anchor: int) -> None:
         job = self._open[anchor]
-        job.level, job.stack, job.cursor = self.level, None, None
+        job.level, job.stack, job.cursor, job.round = self.level, None, None, 0
         heapq.heappush(self._fresh, (-job.bound, anchor))

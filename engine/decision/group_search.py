@@ -1,10 +1,10 @@
 """The exact, threaded search for the best groups, under the watchdog.
 
-``search_groups`` and ``count_groups`` are the plain calls; ``GroupSearch`` is the same
-search with start, pause, resume, stop and live snapshots. Threads (lanes) take anchors
-from one queue and walk them in slices of about 50 ms inside a kernel that holds no GIL;
-between slices a lane hands in what it found, settles its time with the ledger and looks
-whether it should go on.
+``search_groups`` is the plain call; ``GroupSearch`` is the same search with start, pause,
+resume, stop and live snapshots. Threads (lanes, ``search_lane``) take anchors from what they
+share (``anchor_dispatch``) and walk them in slices of about 50 ms inside a kernel that holds
+no GIL; between slices a lane hands in what it found, settles its time with the ledger and
+looks whether it should go on. This file owns the threads, the lock and the clock.
 
 The one thing to know: the threshold (the K-th best score) only rises and is read without
 a lock. A stale one prunes less, never more, so the result does not depend on threads,

@@ -156,10 +156,18 @@ class GroupDiscovery:
         await self._stocks.replace_final_groups(outcome, groups)
         report = DiscoveryReport(outcome, groups, tickers)
         if self._plan.checkpoint is not None:
-            self._plan.checkpoint.unlink(missing_ok=True)
+            self._forget(self._plan.checkpoint)
         self._on_view(final_view(answer.view, groups, self._plan.spaces))
         self._publish(report)
         return report
+
+    @staticmethod
+    def _forget(checkpoint: Path) -> None:
+        """The groups are stored; a checkpoint that cannot be removed is only of no use any more."""
+        try:
+            checkpoint.unlink(missing_ok=True)
+        except OSError as error:
+            log.warning("%s was not removed: %s", checkpoint, error)
 
     async def _search(self, request: SearchRequest) -> SearchAnswer:
         def relay(message: dict[str, object]) -> None:

@@ -109,6 +109,8 @@ class Checkpoint:
             content = self.path.read_bytes()
         except FileNotFoundError:
             return None
+        except OSError as error:
+            raise CheckpointError(f"{self.path} cannot be read ({error}): the search begins anew") from error
         digest, body = content[:DIGEST_BYTES], content[DIGEST_BYTES:]
         if hashlib.sha256(body).digest() != digest:
             raise CheckpointError(f"{self.path} is damaged: the search begins anew")

@@ -1,7 +1,8 @@
 """The search's running commentary: one set of columns for the console, the events and the log file.
 
 The console draws them from ``GroupsView``; here the same view becomes a JSON line in the home's
-``logs/search.jsonl`` every few seconds and, less often, an event in the journal.
+``logs/search.jsonl`` every few seconds and, less often, an event in the journal, which ``--json``
+commands tell on standard error.
 """
 
 from __future__ import annotations
@@ -40,14 +41,22 @@ def columns(view: GroupsView) -> dict[str, Any]:
             {
                 "lane": lane.thread,
                 "state": lane.state,
+                "anchor": lane.anchor,
+                "depth": lane.depth,
+                "max_depth": lane.max_depth,
                 "tests_per_s": round(lane.tests_per_s),
                 "granted_s": round(lane.granted, 3),
                 "used_s": round(lane.used, 3),
                 "donated_s": round(lane.donated, 3),
                 "received_s": round(lane.received, 3),
+                "stall_s": round(lane.stall_s, 1),
             }
             for lane in view.lanes
         ],
+        "used_s": round(view.ledger.used, 3),
+        "open_grants_s": round(view.ledger.open_grants, 3),
+        "pool_s": round(view.ledger.pool, 3),
+        "capacity_s": round(view.ledger.capacity, 3),
         "flows": [
             {
                 "from": flow.giver,
@@ -64,7 +73,10 @@ def columns(view: GroupsView) -> dict[str, Any]:
 
 
 class SolverLog:
-    """Takes every view, tells some: the first, one every few seconds, and each change of state."""
+    """Takes every view, tells some: the first, one every few seconds, and each change of state.
+
+    An event is always a line of the file too.
+    """
 
     def __init__(self, path: Path | None, events: EventSink | None) -> None:
         """``path``: a file that lines are appended to; its folder is made. OSError when it cannot be."""
@@ -80,10 +92,12 @@ class SolverLog:
         now, changed = time.monotonic(), view.state != self._state
         self._state = view.state
         said = columns(view)
-        if self._path is not None and (changed or now - self._line_at >= LINE_EVERY_S):
+        tells_event = changed or now - self._event_at >= EVENT_EVERY_S
+        if self._path is not None and (tells_event or now - self._line_at >= LINE_EVERY_S):
             self._line_at = now
             with self._path.open("a", encoding="utf-8") as file:
                 file.write(json.dumps({"at": utc_text(datetime.now(UTC)), **said}) + "\n")
-        if self._events is not None and (changed or now - self._event_at >= EVENT_EVERY_S):
+        if tells_event:
             self._event_at = now
+        if self._events is not None and tells_event:
             self._events.publish(SearchProgressed(columns=said))

@@ -19,8 +19,8 @@ from app.journal_filter import EventFilter
 from app.screens.journal import JournalScreen
 from app.widgets import plot
 from app.widgets.box import cells
-from app.widgets.groups_panels import flow_totals_line, gaps_of
 from app.widgets.journal_table import JournalTable
+from app.widgets.search_panels import flow_totals_line, gaps_of
 from app.widgets.table import Table
 from engine.views import ForwardRow, GapPoint, GroupsView, StageView
 

@@ -61,6 +61,8 @@ def test_home_and_foreign_variables_are_not_settings(home: Home) -> None:
         ({"data.price_low": 300}, "price_low must be below price_high"),
         ({"search.score_lambda": float("nan")}, "finite"),
         ({"execution.brackets": [["x"]]}, "execution.brackets"),
+        ({"search.permutations": 18}, "no group could ever reach 0.05: at least 19, or 0"),
+        ({"search.permutations": 1}, "the least p is 0.500"),
     ],
 )
 def test_a_wrong_value_is_refused_in_plain_words(home: Home, overrides: dict[str, object], says: str) -> None:

@@ -12,11 +12,15 @@ from group_cases import Case, all_groups, brute_force, case, spread
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from engine.decision import search_clock, search_lane
 from engine.decision.group_count import count_groups
+from engine.decision.group_kernel import open_anchor
 from engine.decision.group_problem import rank_problem
 from engine.decision.group_search import GroupSearch, search_groups
-from engine.decision.kernel_bounds import single_best
+from engine.decision.kernel_arrays import NEVER, Limits, new_hits, new_workspace
+from engine.decision.kernel_bounds import open_best, single_best
 from engine.decision.search_snapshot import SearchResult
+from engine.decision.watchdog import SECOND, SLICE_NS
 from engine.model import DAYS, MICRO, TICKERS, pack_picks, unpack_picks
 
 
@@ -69,6 +73,44 @@ def test_no_group_beats_the_bound_of_any_item_in_it(seed: int, min_picks: int, o
     bounds = {int(item): ranked.bound(int(single_best(ranked.kernel, i))) for i, item in enumerate(ranked.items)}
     groups = brute_force(problem, min_picks=min_picks, max_size=3, top_k=10_000, **objective)
     assert all(group.score <= bounds[item] + 1e-9 for group in groups for item in group.members)
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    seed=st.integers(0, 10_000),
+    min_picks=st.integers(1, 10),
+    objective=st.sampled_from([{"score_lambda": 0.0}, {"score_lambda": 0.7}, {"worst_day": True}]),
+    day_floor=st.sampled_from([None, -0.5, 0.2]),
+    positive=st.integers(0, 5),
+    max_size=st.integers(2, 4),
+)
+def test_no_group_beats_the_bound_of_any_node_above_it_and_none_lies_below_a_dropped_one(
+    seed: int, min_picks: int, objective: dict[str, Any], day_floor: float | None, positive: int, max_size: int
+) -> None:
+    """Nodes of two items as the kernel opens them, their subtree cut or walked: for each objective and floor."""
+    problem = case(seed)
+    floors: dict[str, Any] = {"day_floor": day_floor, "min_positive_days": positive}
+    groups = brute_force(problem, min_picks=min_picks, max_size=4, top_k=10_000, **objective, **floors)
+    ranked = rank_problem(*problem, min_picks=min_picks, max_size=max_size, **objective, **floors)
+    rank = {int(item): i for i, item in enumerate(ranked.items)}
+    limits = Limits(max_size=max_size, final_size=4, counted_size=0, best_sum=NEVER, score=np.inf)
+    hits = new_hits(100)
+    for anchor in range(ranked.count):
+        work = new_workspace(ranked.count)
+        open_anchor(ranked.kernel, limits, work, hits, anchor)
+        below = [g for g in groups if g.size > 2 and min(rank[m] for m in g.members) == anchor]
+        if not below:
+            continue
+        subtree = ranked.bound(int(open_best(ranked.kernel, work)))  # larger groups than pairs are still open
+        width = int(work.width[0])
+        nodes = {
+            int(ranked.items[work.items[work.candidates[0, i]]]): ranked.bound(int(work.best[0, i]))
+            for i in range(width)
+        }
+        own = int(ranked.items[anchor])
+        for group in below:
+            assert group.score <= subtree + 1e-9
+            assert all(group.score <= nodes[m] + 1e-9 for m in group.members if m != own)
 
 
 @pytest.mark.parametrize("tickers", [40, 150, 400])
@@ -211,6 +253,49 @@ def test_the_budget_ends_the_search_with_a_gap_and_in_time() -> None:
     assert not result.proven
     assert result.gap > 0
     assert len(result.groups) == 100
+
+
+class ProcessorClock:
+    """Stands in for ``time``: what one lane has worked, so that a busy machine cannot make it late."""
+
+    @staticmethod
+    def monotonic() -> float:
+        return time.process_time()
+
+    @staticmethod
+    def monotonic_ns() -> int:
+        return time.process_time_ns()
+
+
+def test_the_search_ends_within_its_budget_and_one_slice(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (search_clock, search_lane):
+        monkeypatch.setattr(module, "time", ProcessorClock)
+    search = GroupSearch(*spread(1, each=80), min_picks=3, max_size=10, top_k=100, threads=1, budget_s=0.5)
+    search.start()
+    assert search.wait(120)
+    end = search.snapshot()
+    assert not end.proven
+    assert 0.5 <= end.elapsed_s <= 0.5 + SLICE_NS / SECOND
+    assert end.ledger.overrun <= SLICE_NS / SECOND
+
+
+def test_a_wall_clock_that_jumps_while_the_search_runs_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    problem = spread(1, each=35)
+    options: dict[str, Any] = {"min_picks": 6, "max_size": 6, "top_k": 50}
+    expected = run(problem, **options)
+    hours = iter(range(10**6))
+    monkeypatch.setattr(time, "time", lambda: (-1) ** next(hours) * 1e9)
+    monkeypatch.setattr(time, "time_ns", lambda: (-1) ** next(hours) * 10**18)
+    search = GroupSearch(*problem, **options, threads=2, slice_s=0.001, budget_s=600)
+    search.start()
+    elapsed = [search.snapshot().elapsed_s]
+    while not search.wait(0.002):
+        elapsed.append(search.snapshot().elapsed_s)
+    assert elapsed == sorted(elapsed)
+    assert elapsed[-1] < 600
+    assert search.result().groups == expected.groups
+    assert search.result().proven
+    assert search.snapshot().ledger_holds
 
 
 def test_the_bound_holds_at_every_moment() -> None:

@@ -69,7 +69,7 @@ def test_stalled_anchors_go_on_where_they_stalled(tmp_path: Path) -> None:
 
 def test_time_and_ledger_go_on_and_the_wall_clock_plays_no_part(tmp_path: Path, monkeypatch: Any) -> None:
     problem = spread(1, each=80)
-    options = {"min_picks": 3, "max_size": 10, "top_k": 20, "threads": 2, "budget_s": 1.0}
+    options = {"min_picks": 3, "max_size": 10, "top_k": 20, "threads": 2, "budget_s": 4.0}
     search = GroupSearch(*problem, **options)
     search.start()
     time.sleep(0.5)
@@ -85,8 +85,8 @@ def test_time_and_ledger_go_on_and_the_wall_clock_plays_no_part(tmp_path: Path, 
     assert before.ledger.used > 0.3
     began = time.monotonic()
     again.start()
-    assert again.wait(10)
-    assert time.monotonic() - began < 1.0
+    assert again.wait(30)
+    assert time.monotonic() - began < 4.0 - state.elapsed_s + 2.0  # a busy machine ends a slice late
     after = again.snapshot()
     assert after.ledger_holds
     assert after.tests > before.tests > 0

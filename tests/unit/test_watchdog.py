@@ -133,6 +133,17 @@ def test_grants_and_donations_never_exceed_the_pool_and_a_donation_is_never_noth
     assert min(pool, 1) <= donation(pool, lanes) <= min(pool, DONATION_NS)
 
 
+@given(pool=st.integers(0, 10**15), lanes=st.integers(1, 64), helped=st.integers(0, 1000))
+def test_every_round_helps_with_more_than_the_last_until_a_quarter_second(
+    pool: int, lanes: int, helped: int
+) -> None:
+    now, then = donation(pool, lanes, helped), donation(pool, lanes, helped + 1)
+    assert min(pool, 1) <= now <= then <= donation(pool, lanes) <= min(pool, DONATION_NS)
+    if pool > lanes * DONATION_NS:
+        assert now > FIRST_GRANT_NS
+        assert then > now or now == DONATION_NS
+
+
 @given(capacity=st.integers(1, 10**15), share=st.floats(0, 1))
 def test_an_early_pass_leaves_most_of_the_time_to_the_deeper_ones(capacity: int, share: float) -> None:
     used = int(capacity * share)

@@ -29,6 +29,7 @@ class Tshc:
     home: Home
     overrides: Mapping[str, str] = field(default_factory=lambda: dict(SMALL_MARKET))
     environ: Mapping[str, str] = field(default_factory=dict)
+    told: list[dict[str, Any]] = field(default_factory=list)  # the events of the last ``json`` command
 
     def run(self, *arguments: str, timeout_s: float = 300) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -54,6 +55,7 @@ class Tshc:
     def json(self, *arguments: str, timeout_s: float = 300) -> dict[str, Any]:
         done = self.run(*arguments, "--json", timeout_s=timeout_s)
         assert done.returncode == 0, f"{done.stdout}\n{done.stderr}\n{self.log()}"
+        self.told = [json.loads(line) for line in done.stderr.splitlines() if line.startswith("{")]
         answer: dict[str, Any] = json.loads(done.stdout)
         return answer
 

@@ -65,6 +65,19 @@ def test_every_stage_is_reported_with_its_result_and_duration(demo: tuple[Tshc, 
             assert stage["seconds"] >= 0
 
 
+def test_the_search_is_told_in_the_same_columns_as_events_and_in_its_log(
+    demo: tuple[Tshc, dict[str, Any]],
+) -> None:
+    tshc, report = demo
+    told = [event["data"]["columns"] for event in tshc.told if event["kind"] == "search_progressed"]
+    log = [json.loads(line) for line in (tshc.home.logs / "search.jsonl").read_text("utf-8").splitlines()]
+    logged = [{name: value for name, value in line.items() if name != "at"} for line in log]
+    assert told
+    assert all(columns in logged for columns in told)
+    assert told[-1]["tests"] == stages(report["weekend"])["mp2_p2_group_discovery"]["counts"]["tests"]
+    assert told[-1]["lanes"]
+
+
 def test_the_tables_hold_what_the_contract_says(demo: tuple[Tshc, dict[str, Any]]) -> None:
     tshc, _ = demo
     stocks, results = tshc.home.stocks_data, tshc.home.variation_results
