@@ -26,6 +26,7 @@ from app import (
     cli_qual,
     cli_replay,
     cli_runs,
+    cli_verify,
     cli_web,
     cli_workbook,
 )
@@ -33,6 +34,7 @@ from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, OperatorError, UsageError
+from engine.redaction import StrikingFormatter, strike_tracebacks
 
 app = typer.Typer(
     name="tshc",
@@ -320,6 +322,17 @@ def sim(
     raise typer.Exit(cli_engine.run_simulator(options, speed))
 
 
+@app.command("verify-day")
+def verify_day(
+    context: typer.Context,
+    day: Annotated[str | None, typer.Argument(help="Session (YYYY-MM-DD); without it, the last recorded.")] = None,
+    home: HomeOption = None,
+    as_json: Json = False,
+) -> None:
+    """Decides a recorded day's exits again, from the journal alone. Exit code 1 when one differs."""
+    _run(cli_verify.verify_day(_options(context, home, as_json, None), day))
+
+
 @app.command()
 def doctor(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
     """Checks the home, the databases, the keys and the kernels; prints every setting with its origin."""
@@ -443,7 +456,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def run(arguments: Sequence[str]) -> int:
     """The exit code of one call."""
-    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    handler = logging.StreamHandler()
+    handler.setFormatter(StrikingFormatter("%(levelname)s %(name)s: %(message)s"))
+    logging.basicConfig(level=logging.ERROR, handlers=[handler])
+    strike_tracebacks()
     as_json = "--json" in arguments
     try:
         code = app(args=list(arguments), prog_name="tshc", standalone_mode=False)

@@ -19,8 +19,10 @@ from app.cli_alerts import alert_checks
 from app.engine_process import engine_record, engine_runs, start_engine, stop_engine_by_force, wait_until_stopped
 from app.headless import attached, command
 from app.options import Options, print_json, say
+from engine.broker.account_kind import check_addresses, check_keys
 from engine.broker.credentials import load_credentials
-from engine.config import QualSettings
+from engine.broker.endpoints import Endpoints
+from engine.config import BrokerSettings, QualSettings
 from engine.errors import EXIT_DONE, EXIT_FAILED, OperatorError
 from engine.home import Home
 from engine.journal import JournalDb
@@ -128,7 +130,7 @@ async def doctor(options: Options) -> int:
     running = engine_record(options.home)
     checks.append(("engine", True, f"pid {running['pid']}" if running else "not running"))
     if effective.settings.broker.mode is not Mode.SIM:
-        checks.append(_checked("alpaca keys", lambda: load_credentials().masked))
+        checks.append(_checked("alpaca keys", lambda: _keys_text(effective.settings.broker)))
     checks += _news_checks(effective.settings.qual)
     checks += alert_checks(effective.settings)
     rows = list(effective.rows())
@@ -158,6 +160,13 @@ def _news_checks(settings: QualSettings) -> list[tuple[str, bool, str]]:
         _checked("news prompts", lambda: ", ".join(p.version for p in load_prompts(settings.prompts))),
         _checked("news sectors", lambda: f"{len(read_sectors(settings.sectors)):,} tickers"),
     ]
+
+
+def _keys_text(settings: BrokerSettings) -> str:
+    keys = load_credentials()
+    check_keys(settings.mode, keys.key)
+    check_addresses(settings.mode, Endpoints.of_settings(settings))
+    return keys.masked
 
 
 def _databases(options: Options) -> list[tuple[str, Any, Path]]:

@@ -14,6 +14,7 @@ from app.engine_process import engine_runs
 from app.headless import Follower, attached, command
 from app.options import Options, print_json, say
 from app.reporting import print_report
+from engine.broker.account_kind import check_addresses, check_keys
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.credentials import load_credentials
 from engine.broker.endpoints import Endpoints
@@ -143,6 +144,13 @@ async def _flatten_directly(options: Options, include_foreign: bool) -> int:
         endpoints, keys = known[0], known[1]
     else:
         endpoints, keys = Endpoints.of_settings(settings.broker), load_credentials()
+        try:
+            check_addresses(settings.broker.mode, endpoints)
+            check_keys(settings.broker.mode, keys.key)
+        except RefusedError as doubt:
+            if include_foreign:
+                raise  # what is not ours may be somebody's real money
+            say(f"going on all the same, exits are never blocked: {doubt}")
     rest = AlpacaRest(settings.broker, endpoints, keys)
     shown = ""
 

@@ -24,6 +24,7 @@ from typing import Any
 from engine.alerts.desk import AlertDesk
 from engine.alerts.in_force import open_sinks
 from engine.alerts.sink import Scrubber, secrets_of
+from engine.broker.account_kind import check_account
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import Account
 from engine.broker.clock import MarketClock
@@ -45,6 +46,7 @@ from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.market_pace import MarketPace, RealPace, SimulatedPace
 from engine.reactions import stay_quick
 from engine.recording.recorder import Recorder
+from engine.redaction import StrikingFormatter, strike_tracebacks
 from engine.status_views import StatusViews
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.venue import Venue, open_venue
@@ -89,14 +91,21 @@ class Engine:
         await self._assemble(journal, stocks, venue, rest, clock, account)
 
     async def _first_contact(self, rest: AlpacaRest, clock: MarketClock) -> Account:
-        """The account and the clock. Wrong keys and a silent broker end the start with what to do."""
+        """The account and the clock. Wrong keys, an account of another mode and a silent broker end the start."""
+        mode = self.settings.broker.mode
         try:
             account = await rest.account()
             await clock.refresh()
-        except AuthRefused:
-            raise
+        except AuthRefused as error:
+            if mode is Mode.SIM:
+                raise
+            other = Mode.PAPER if mode is Mode.LIVE else Mode.LIVE
+            raise AuthRefused(
+                f"{error}; broker.mode is {mode}: keys of a {other} account do not open it"
+            ) from error
         except BrokerError as error:
             raise OperatorError(f"the broker cannot be reached: {error}") from error
+        check_account(mode, account.number)
         return account
 
     async def _assemble(
@@ -237,6 +246,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 "live trading needs a typed confirmation: start the engine with 'tshc engine start'"
             )
         _log_to(home)
+        strike_tracebacks()
         return asyncio.run(_run(home, effective))
     except OperatorError as error:
         _say({"error": str(error), "exit_code": error.exit_code})
@@ -287,7 +297,7 @@ def _log_to(home: Home) -> None:
     handler = logging.handlers.RotatingFileHandler(
         home.logs / "engine.log", maxBytes=LOG_BYTES, backupCount=LOG_FILES, encoding="utf-8"
     )
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
+    handler.setFormatter(StrikingFormatter("%(asctime)s %(levelname)s %(name)s: %(message)s"))
     root = logging.getLogger()
     root.setLevel(logging.INFO)
     root.addHandler(handler)

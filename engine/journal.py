@@ -25,6 +25,7 @@ from engine.model import utc_text
 from engine.orders_model import Approval, Fill, OrderIntent, OrderState
 from engine.qual_log import QUAL_LOG_MIGRATION, QualLog
 from engine.run_log import RUN_LOG_MIGRATION, RunLog, now_text, time_or_none
+from engine.tsh_log import TSH_LOG_MIGRATION, TshLog
 from engine.views import EventView
 
 SELECTION_LIFE = timedelta(days=7)  # a selection is traded until a week after its day5
@@ -136,13 +137,13 @@ def _order_row(order: OrderState) -> Row:
     )  # fmt: skip
 
 
-class JournalDb(RunLog, QualLog):
+class JournalDb(RunLog, QualLog, TshLog):
     """The journal of one home. The engine writes it; anybody may read it."""
 
     SCHEMA = Schema(
         title="journal",
         application_id=0x5453484A,  # "TSHJ"
-        migrations=(_VERSION_1, QUAL_LOG_MIGRATION),
+        migrations=(_VERSION_1, QUAL_LOG_MIGRATION, TSH_LOG_MIGRATION),
         synchronous="FULL",
         remedy=(
             "look at the account's orders and positions at the broker before anything else "

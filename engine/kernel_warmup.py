@@ -9,8 +9,11 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import sys
 import time
+
+from engine.redaction import without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +60,7 @@ class KernelWarmup:
                 "engine.compute.warm_kernels",
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
+                env=without_secrets(os.environ),
             )
             assert self._process.stdout is not None
             assert self._process.stderr is not None

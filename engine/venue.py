@@ -18,6 +18,7 @@ from urllib.parse import urlsplit
 
 import psutil
 
+from engine.broker.account_kind import check_addresses, check_keys
 from engine.broker.broker_types import ClockReading
 from engine.broker.credentials import Credentials, load_credentials
 from engine.broker.endpoints import Endpoints
@@ -86,12 +87,22 @@ class Venue:
 
 
 async def open_venue(home: Home, settings: Settings) -> Venue:
-    """Finds or starts the venue. Raises AuthRefused without keys, DataError for a bad market file."""
-    if settings.broker.mode is not Mode.SIM:
-        return Venue(Endpoints.of_settings(settings.broker), load_credentials(), settings.broker)
+    """Finds or starts the venue.
+
+    Raises AuthRefused without keys, RefusedError for keys or addresses of another mode's account, DataError for
+    a bad market file.
+    """
+    mode = settings.broker.mode
+    if mode is not Mode.SIM:
+        endpoints, keys = Endpoints.of_settings(settings.broker), load_credentials()
+        check_addresses(mode, endpoints)
+        check_keys(mode, keys.key)
+        return Venue(endpoints, keys, settings.broker)
     broker = settings.broker.model_copy(update={"requests_per_minute": SIM_REQUESTS_A_MINUTE})
     if settings.broker.trading_url:  # a simulator that somebody else started ('tshc sim')
-        endpoints, keys = Endpoints.of_settings(settings.broker), load_credentials()
+        endpoints = Endpoints.of_settings(settings.broker)
+        check_addresses(mode, endpoints)
+        keys = load_credentials()
         return Venue(endpoints, keys, broker, SimulatorControl(endpoints.trading_url, keys))
     sim = settings.sim
     running = await _running_simulator(home)

@@ -26,6 +26,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from typing import Any
 
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, EXIT_USAGE, OperatorError, RefusedError, UsageError
+from engine.redaction import without_secrets
 
 log = logging.getLogger(__name__)
 
@@ -35,11 +36,6 @@ COMMANDS = ("pause", "resume", "stop")
 KEEP_STDERR = 50  # lines of a worker's log that its owner remembers
 
 _ERROR_CLASSES: dict[int, type[OperatorError]] = {EXIT_REFUSED: RefusedError, EXIT_USAGE: UsageError}
-
-
-def _without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """A worker computes; it never talks to a broker, so it is not given the keys."""
-    return {name: value for name, value in environ.items() if not name.startswith(("APCA_", "ALPACA_"))}
 
 
 class WorkerClient:
@@ -88,7 +84,7 @@ class WorkerClient:
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
             limit=LINE_LIMIT,
-            env=_without_secrets(os.environ),
+            env=without_secrets(os.environ),  # it never talks to a broker
             # Ctrl-C in a terminal is the engine's to answer. Not a session of its own: Linux shares processors out
             # by session first, and niceness counts within one (sched_autogroup): a worker would be our equal.
             process_group=0 if os.name == "posix" else None,

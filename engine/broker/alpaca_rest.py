@@ -102,11 +102,12 @@ class AlpacaRest:
 
     # --- account, calendar ---------------------------------------------------------------------
 
-    async def account(self) -> Account:
-        return await self._read("the account", self._trading_client.get_account, Account.parse)
+    async def account(self, *, is_exit: bool = False) -> Account:
+        return await self._read("the account", self._trading_client.get_account, Account.parse, is_exit=is_exit)
 
     async def clock(self) -> ClockReading:
-        return await self._read("the clock", self._trading_client.get_clock, ClockReading.parse)
+        """May use the exits' reserve: exits and flatten ask whether the market is open before they sell."""
+        return await self._read("the clock", self._trading_client.get_clock, ClockReading.parse, is_exit=True)
 
     async def calendar(self, start: date, end: date) -> list[Session]:
         """Sessions from ``start`` to ``end`` inclusive, ascending; the broker's New York times as UTC."""
@@ -187,14 +188,17 @@ class AlpacaRest:
         )
         return await self.trading.call(call)
 
-    async def order_by_client_id(self, client_order_id: str, *, is_exit: bool = False) -> BrokerOrder | None:
-        """The order, or None when the broker has none with this id."""
+    async def order_by_client_id(self, client_order_id: str) -> BrokerOrder | None:
+        """The order, or None when the broker has none with this id.
+
+        May use the exits' reserve, for a buy too: nothing is flat while an order is in doubt.
+        """
         try:
             return await self._read(
                 "an order",
                 lambda: self._trading_client.get_order_by_client_id(client_order_id),
                 BrokerOrder.parse,
-                is_exit=is_exit,
+                is_exit=True,
             )
         except NotFound:
             return None

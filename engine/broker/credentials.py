@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from engine.broker.errors import AuthRefused
+from engine.redaction import keep_out
 
 SERVICE = "tsh-console"
 KEY_NAME, SECRET_NAME = "APCA_API_KEY_ID", "APCA_API_SECRET_KEY"
@@ -23,6 +24,9 @@ class Credentials:
     key: str = field(repr=False)
     secret: str = field(repr=False)
     origin: str = "given"
+
+    def __post_init__(self) -> None:
+        keep_out(self.key, self.secret)
 
     @property
     def masked(self) -> str:

@@ -24,6 +24,7 @@ from engine.broker import answers, wire
 from engine.broker.credentials import Credentials
 from engine.broker.stream_link import SLOT_BACKOFF_S, LinkState, StreamBroken, StreamLink, StreamRefused
 from engine.model import Quote, Tick
+from engine.redaction import struck
 
 log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ class PriceStream(StreamLink):
 
     def _on_error(self, item: Mapping[str, Any]) -> None:
         """Error classes of ALPACA, section 5: what a repeat can heal, and what only a person can."""
-        code, words = item.get("code"), str(item.get("msg", ""))[:200]
+        code, words = item.get("code"), struck(str(item.get("msg", "")))[:200]
         match code:
             case 402:
                 raise self._keys_refused()

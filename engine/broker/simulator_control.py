@@ -13,6 +13,7 @@ from engine.broker.credentials import Credentials
 from engine.broker.errors import BrokerUnavailable, RequestRefused
 from engine.broker.wire import MalformedAnswer, record
 from engine.model import utc_text
+from engine.redaction import struck
 
 
 class SimulatorControl:
@@ -59,7 +60,7 @@ class SimulatorControl:
         def send() -> Any:
             response = self._session.request(method, self._url + path, json=body, timeout=self._timeout_s)
             if 400 <= response.status_code < 500:
-                raise RequestRefused(response.status_code, None, response.text[:300])
+                raise RequestRefused(response.status_code, None, struck(response.text)[:300])
             response.raise_for_status()
             return response.json()
 

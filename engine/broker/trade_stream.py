@@ -18,6 +18,7 @@ from engine.broker import wire
 from engine.broker.broker_types import TradeUpdate
 from engine.broker.credentials import Credentials
 from engine.broker.stream_link import LinkState, StreamBroken, StreamLink
+from engine.redaction import struck
 
 log = logging.getLogger(__name__)
 
@@ -87,4 +88,4 @@ def _message(message: str | bytes) -> Mapping[str, Any]:
 
 def _error(message: Mapping[str, Any]) -> str:
     data = message.get("data")
-    return str(data.get("error_message", "an error"))[:200] if isinstance(data, dict) else "an error"
+    return struck(str(data.get("error_message", "an error")))[:200] if isinstance(data, dict) else "an error"

@@ -37,6 +37,7 @@ from engine.broker.errors import (
 )
 from engine.broker.rate_limit import RequestBudget
 from engine.broker.wire import MalformedAnswer
+from engine.redaction import struck
 
 READ_ATTEMPTS = 4
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 5.0
@@ -189,4 +190,4 @@ def _body(body: str) -> tuple[int | None, str]:
         return None, "no readable reason"
     code = parsed.get("code")
     numeric = code if isinstance(code, int) and not isinstance(code, bool) else None
-    return numeric, str(parsed.get("message", "no reason given"))[:300]
+    return numeric, struck(str(parsed.get("message", "no reason given")))[:300]

@@ -13,6 +13,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 
 from engine.model import UTC
+from engine.redaction import struck
 
 _LONGEST_NUMBER = 40  # characters
 _LARGEST = Decimal(10) ** 15  # dollars or shares
@@ -74,5 +75,5 @@ def records(value: Any, name: str) -> list[Mapping[str, Any]]:
 
 
 def _shown(value: Any) -> str:
-    shown = repr(value)
+    shown = struck(repr(value))
     return shown if len(shown) <= 60 else shown[:57] + "..."

@@ -3,9 +3,10 @@
 The search goes over the anchors in passes of rising group size (3, 4, the largest): good
 groups are found early, and a high threshold makes the deeper passes cheap. Within a pass
 every anchor is visited once with its first grant, best bound first; those that ran out of
-time are *stalled*: they keep their stack and are taken again in the order of their bounds, or
-in turn, as the watchdog decides. An anchor whose bound falls below the threshold is closed
-without a test. No clock, no lock: the search owns both.
+time are *stalled*: they keep their stack (or their cursor, where stacks would take too much
+memory) and are taken again in the order of their bounds, or in turn, as the watchdog decides.
+An anchor whose bound falls below the threshold is closed without a test. No clock, no lock: the
+search owns both.
 """
 
 from __future__ import annotations
@@ -19,6 +20,8 @@ from engine.decision.search_state import Cursor, JobState, Place
 from engine.decision.top_groups import TopGroups
 from engine.model import Ints
 
+STACK_BYTES = 64 * 2**20  # of all stacks that wait; beyond it an anchor keeps its cursor alone, and is replayed
+
 
 @dataclass(frozen=True, slots=True)
 class ParkedStack:
@@ -31,6 +34,12 @@ class ParkedStack:
     width: Ints
     candidates: tuple[Ints, ...]
     best: tuple[Ints, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes."""
+        arrays = (self.meta, self.items, self.path, self.position, self.width, *self.candidates, *self.best)
+        return sum(array.nbytes for array in arrays)
 
 
 def park(work: Workspace) -> ParkedStack:
@@ -108,6 +117,7 @@ class AnchorQueue:
         self._running: set[int] = set()
         self._fresh: list[tuple[int, int]] = []  # heaps of (-bound, anchor)
         self._stalled: set[int] = set()
+        self._stack_bytes = 0  # of those that wait with a stack
         self._by_bound: list[tuple[int, int]] = []  # heaps over the stalled; entries may be outdated
         self._by_round: list[tuple[int, int, int]] = []  # (round, -bound, anchor)
         self._deeper: list[int] = []
@@ -199,11 +209,6 @@ class AnchorQueue:
         """The best sum that the search can still find; NEVER when all is closed."""
         return max((job.bound for job in self._open.values()), default=NEVER)
 
-    def close_below(self, limit: int) -> None:
-        """Closes every waiting anchor whose bound lies strictly below ``limit``."""
-        for anchor in [a for a, j in self._open.items() if j.bound < limit and a not in self._running]:
-            self._open.pop(anchor)
-
     def take(self, limit: int, *, in_turn: bool = False) -> AnchorJob | None:
         """The next anchor to work on, with a bound of at least ``limit``; None when none is free now.
 
@@ -216,6 +221,7 @@ class AnchorQueue:
                 job = self._open.get(anchor)
                 if job is None:
                     continue
+                self._stack_bytes -= 0 if job.stack is None else job.stack.size
                 if job.bound < limit:
                     self._open.pop(anchor)
                     continue
@@ -232,6 +238,7 @@ class AnchorQueue:
         restarted = [a for a in (*(anchor for _, anchor in self._fresh), *self._stalled) if a in self._open]
         self._fresh, self._by_bound, self._by_round = [], [], []
         self._stalled.clear()
+        self._stack_bytes = 0
         for anchor in (*self._deeper, *restarted):
             self._enqueue_fresh(anchor)
         self._deeper = []
@@ -261,7 +268,9 @@ class AnchorQueue:
         if job.level < self.level:
             self._enqueue_fresh(job.anchor)
         else:
-            job.stack = stack
+            if self._stack_bytes + stack.size <= STACK_BYTES:
+                job.stack = stack
+                self._stack_bytes += stack.size
             self._wait(job)
 
     def finish_pass(self, job: AnchorJob) -> None:

@@ -48,6 +48,7 @@ from engine.execution.protective_stops import ProtectiveStops
 from engine.execution.real_trader import account_board
 from engine.execution.reconcile import Reconciler, ReconcileReport
 from engine.execution.trading_calendar import TradingCalendar
+from engine.execution.tsh_record import TshRecorder
 from engine.execution.tsh_trade_management import ExitReason, Phase, TshRules
 from engine.home import Home
 from engine.journal import JournalDb
@@ -60,6 +61,7 @@ log = logging.getLogger(__name__)
 BEAT_S = 0.1  # the heartbeat, wall seconds
 FAST_CLOCK_READ_S = 1.0  # how often the broker's clock is read while market time runs fast
 CLOCK_READ_S = 30.0
+DECISIONS_S = 0.25  # how often new highs and decisions are stored; intents do not wait for it
 REST_PRICE_S = 1.0  # how often REST stands in for a silent stream
 UNCLEAN_RECONCILE_S = 2.0
 WARM_S = 20.0  # how often connections are used so that they stay open; hosts close them after a minute or so
@@ -91,8 +93,10 @@ class ExecutionDesk:
         rules, broker = settings.execution, settings.broker
         self.clock, self.events = clock, events
         self.account: Account | None = None
+        self._record = TshRecorder()
         self.book = PositionsBook(
-            TshRules(rules.bracket_table(), rules.target == "ride", rules.exit_minutes, rules.exit_wall_s)
+            TshRules(rules.bracket_table(), rules.target == "ride", rules.exit_minutes, rules.exit_wall_s),
+            self._record,
         )
         self.desk = OrderDesk(rest, journal, home, events, self._on_fill)
         self.prices = PriceStream(
@@ -111,7 +115,7 @@ class ExecutionDesk:
             on_state=self._on_link,
             on_connected=self._after_connect,
         )
-        self._rest, self._rules, self._broker = rest, rules, broker
+        self._rest, self._rules, self._broker, self._journal = rest, rules, broker, journal
         self._calendar = TradingCalendar(rest, clock)
         self._live = LivePrices(rest, self.prices, clock, broker, rules)
         self._stops = ProtectiveStops(
@@ -190,6 +194,7 @@ class ExecutionDesk:
         leaving = self.book.restore_levels(await self._levels.read())
         for session in self._calendar.sessions:
             self.book.close_moved(session)
+        self._record.begin([(h.session, h.tsh) for h in self.book.open_holdings()])
         await self._entries.restore(today)
         await self.drift.restore()
         self._started = True
@@ -203,6 +208,7 @@ class ExecutionDesk:
         self._duties.repeat("heartbeat", self._beat, BEAT_S)
         self._duties.repeat("clock", self._watch_clock, BEAT_S)
         self._duties.repeat("levels", self._levels.watch, BEAT_S)
+        self._duties.repeat("decisions", self._keep_decisions, DECISIONS_S)
         self._duties.repeat("prices from REST", self._watch.stand_in, REST_PRICE_S)
         self._duties.repeat("warm connections", self._keep_warm, WARM_S)
         self._duties.repeat("reconcile", self._watch_reconcile, BEAT_S)
@@ -217,6 +223,7 @@ class ExecutionDesk:
         await self._exits.halt()
         if self._started:
             await self._levels.save()
+            await self._keep_decisions()
         await self.prices.stop()
         await self.trades.stop()
         await self.desk.lanes.drained()
@@ -270,7 +277,7 @@ class ExecutionDesk:
             traded = self.drift.traded(session)
             account = None
             with suppress(BrokerError):
-                account = self.account = await self._rest.account()
+                account = self.account = await self._rest.account(is_exit=True)  # exits may wait for this pass
             self._reconciled = report
             await self.desk.records.written()  # who is told "clean" finds it in the journal too
             await self.drift.look(report, account, session, traded)
@@ -457,6 +464,16 @@ class ExecutionDesk:
         if self.book.open_holdings() and not self._entries.loss_gate().passed:
             self._day_loss()
         self._flatten.market_opened()
+
+    async def _keep_decisions(self) -> None:
+        """Stores what TSH has decided since the last time, if anything: never a row a print.
+
+        The levels go first: after a kill no position may come back with a lower stop than its record tells of.
+        """
+        rows = self._record.take()
+        if rows:
+            await self._levels.save()
+            await self.desk.keep("TSH decisions", self._journal.append_tsh(rows))
 
     def _day_loss(self) -> None:
         if not self.latched:

@@ -314,7 +314,7 @@ class _DirectSender:
                 return refusal.reason
             except OrderUnknown:
                 await asyncio.sleep(0.5)
-                found = await self._rest.order_by_client_id(intent.client_order_id, is_exit=True)
+                found = await self._rest.order_by_client_id(intent.client_order_id)
                 return "" if found is not None else "the order got lost; trying again"
             return ""
         return "no free order id; cancel by hand"

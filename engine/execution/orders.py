@@ -266,9 +266,7 @@ class OrderDesk(OurOrders):
             if order.state is not None:  # the stream told first
                 return
             try:
-                found = await self._rest.order_by_client_id(
-                    order.intent.client_order_id, is_exit=order.intent.side == "sell"
-                )
+                found = await self._rest.order_by_client_id(order.intent.client_order_id)
             except BrokerError as error:
                 log.warning("%s: the look-up failed: %s", order.intent.client_order_id, error)
                 continue
@@ -365,9 +363,7 @@ class OrderDesk(OurOrders):
     async def look(self, order: DeskOrder) -> None:
         """Asks REST for one order and applies the answer; a failed look changes nothing."""
         try:
-            found = await self._rest.order_by_client_id(
-                order.intent.client_order_id, is_exit=order.intent.side == "sell"
-            )
+            found = await self._rest.order_by_client_id(order.intent.client_order_id)
         except BrokerError as error:
             log.warning("%s: the look-up failed: %s", order.intent.client_order_id, error)
             return

@@ -13,6 +13,7 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Any
 
+from engine.execution.tsh_record import TshRecorder
 from engine.execution.tsh_trade_management import (
     Bought,
     ClockAdvanced,
@@ -85,8 +86,9 @@ class Change:
 class PositionsBook:
     """One engine's positions by symbol; closed ones stay visible until the symbol is bought again."""
 
-    def __init__(self, rules: TshRules) -> None:
+    def __init__(self, rules: TshRules, recorder: TshRecorder | None = None) -> None:
         self.rules = rules
+        self._recorder = recorder or TshRecorder()
         self.holdings: dict[str, Holding] = {}
         self.closed: list[ClosedTrade] = []
 
@@ -117,6 +119,7 @@ class PositionsBook:
                 tsh = opened(fill.symbol, fill.shares, fill.price, fill.at, session_close, self.rules)
                 fresh = Holding(tsh, session, priced_at=seen)
                 self.holdings[fill.symbol] = fresh
+                self._recorder.opened(session, tsh)
                 return Change(fresh, None, True)
             return self._step(holding, Bought(fill.shares, fill.price, fill.at))
         if holding is None or holding.tsh.closed:
@@ -186,9 +189,12 @@ class PositionsBook:
     def close_moved(self, session: Session) -> None:
         """The broker's calendar has a new close for ``session`` (an early close)."""
         for holding in self.open_holdings():
+            if holding.tsh.session_close == session.close:
+                continue
             if holding.session == session.day and holding.tsh.phase is not Phase.CARRIED:
                 tsh = replace(holding.tsh, session_close=session.close)
                 self.holdings[holding.symbol] = replace(holding, tsh=tsh)
+                self._recorder.close_moved(holding.session, tsh)
 
     def request_exit(self, symbol: str, reason: ExitReason) -> Change | None:
         holding = self.holdings.get(symbol)
@@ -202,11 +208,12 @@ class PositionsBook:
             self.holdings[symbol] = replace(holding, trouble=trouble)
 
     def _step(self, holding: Holding, event: TshEvent) -> Change:
-        before = holding.tsh.phase
-        tsh, exit_ = step(holding.tsh, event)
+        before = holding.tsh
+        tsh, exit_ = step(before, event)
+        self._recorder.stepped(holding.session, before, event, tsh, exit_)
         holding = replace(holding, tsh=tsh)
         self.holdings[holding.symbol] = holding
-        return Change(holding, exit_, tsh.phase is not before)
+        return Change(holding, exit_, tsh.phase is not before.phase)
 
     # --- money ---------------------------------------------------------------------------------
 

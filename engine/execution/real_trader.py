@@ -148,6 +148,10 @@ class RealTrader:
                     "broker", False, "the protective stop does not make way for a re-price", "wait"
                 )
                 break
+            # Asked again with nothing awaited until the order counts: names that enter at once share the caps.
+            refusal = gates.first_refusal(self._account_gates(plan.symbol, prices_tried == 0))
+            if refusal is not None:
+                break
             prices_tried += 1
             order = await self._desk.send(
                 day.session.day,

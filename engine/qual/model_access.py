@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 
 from engine.config import QualSettings, is_private_host
 from engine.errors import UsageError
+from engine.redaction import keep_out
 
 SERVICE = "tsh-console"  # in the OS keyring
 OPENAI_URL = "https://api.openai.com/v1"
@@ -28,6 +29,9 @@ class ModelAccess:
     private: bool  # this machine or a private network: no key and no price needed
     key: str = field(repr=False)
     origin: str = ""  # of the key: "environment", "keyring", "none needed"
+
+    def __post_init__(self) -> None:
+        keep_out(self.key)
 
     @property
     def masked_key(self) -> str:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from engine.config import QualSettings
 from engine.qual.chat import ChatReply, ChatRequest, Failure, ProviderError
 from engine.qual.model_access import ModelAccess
+from engine.redaction import struck
 
 if TYPE_CHECKING:
     import httpx
@@ -158,8 +159,8 @@ def _reply(answer: Any) -> ChatReply:
     if finish == "content_filter" and not refusal:
         refusal = "stopped by the server's content filter"
     return ChatReply(
-        text=text[:MOST_TEXT] if isinstance(text, str) else "",
-        refusal=refusal[:500] if isinstance(refusal, str) else "",
+        text=struck(text)[:MOST_TEXT] if isinstance(text, str) else "",
+        refusal=struck(refusal)[:500] if isinstance(refusal, str) else "",
         tokens_in=_count(getattr(usage, "prompt_tokens", None)),
         tokens_out=_count(getattr(usage, "completion_tokens", None)),
         cut_off=finish == "length",

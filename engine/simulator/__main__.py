@@ -58,6 +58,7 @@ def build(request: dict[str, Any]) -> Venue:
         folder=Path(request["folder"]),
         key=request["key"],
         secret=request["secret"],
+        account=request.get("account", "sim"),
         trading_limit=int(request["trading_limit"]),
         data_limit=int(request["data_limit"]),
         partial_fills=float(request["partial_fills"]),

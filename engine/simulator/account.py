@@ -86,6 +86,14 @@ class Account:
         }
 
 
+def account_number(kind: str, seed: int) -> str:
+    """As the venue numbers its accounts: PA... for paper, digits for live; SIM... is ours. ValueError: others."""
+    digits = f"{seed % 10**9:09d}"
+    if kind not in ("sim", "paper", "live"):
+        raise ValueError(f"an account is sim, paper or live, not {kind!r}")
+    return {"sim": f"SIM{digits}", "paper": f"PA3{digits}", "live": digits}[kind]
+
+
 def position_json(
     position: Position,
     *,

@@ -18,7 +18,7 @@ from decimal import ROUND_DOWN, Decimal
 
 from engine.model import Session
 from engine.simulator import admission
-from engine.simulator.account import Account, position_json
+from engine.simulator.account import Account, account_number, position_json
 from engine.simulator.books import Kept
 from engine.simulator.faults import Faults
 from engine.simulator.market import Listing, Market
@@ -68,6 +68,7 @@ class Exchange:
         faults: Faults,
         tell: Callable[[Update], None],
         partial_fills: float = 0.0,
+        number: str = "",
     ) -> None:
         self.tape = tape
         market: Market = tape.market
@@ -82,7 +83,9 @@ class Exchange:
         self._leaving: list[Order] = []
         self._faults, self._tell, self._partial = faults, tell, partial_fills
         self._seed, self._made, self._opened_at = seed, 0, opened_at
-        self.account = Account(self._uuid("account"), f"SIM{seed % 10**9:09d}", cash, last_equity=cash)
+        self.account = Account(
+            self._uuid("account"), number or account_number("sim", seed), cash, last_equity=cash
+        )
 
     def go_on(self, kept: Kept) -> None:
         """Takes up the orders and the account of an earlier life."""
@@ -218,7 +221,7 @@ class Exchange:
             self._publish(order, "pending_cancel", now)
 
     def cancel_all(self, now: datetime) -> list[Json]:
-        """One entry an open order: 200 requested, 500 not; a fault can make it 500."""
+        """One entry an open order: 200 requested, 500 not (then with the error); a fault can make it 500."""
         entries: list[Json] = []
         for order in self.open_orders:
             if self._faults.take_order("refuse_cancel", order.request.symbol):
@@ -226,7 +229,7 @@ class Exchange:
                 entries.append({"id": order.id, "status": 500, "body": failed})
                 continue
             self.cancel(order.id, now)
-            entries.append({"id": order.id, "status": 200, "body": order.json()})
+            entries.append({"id": order.id, "status": 200})
         return entries
 
     def close_position(

@@ -4,7 +4,9 @@ Kinds and their arguments (``POST /sim/faults``, a fault or a list of them):
 
 - ``answer``: ``method``, ``path`` (a prefix), ``status`` (401, 429, 500, 504 ...), ``times``:
   the request is answered so and never reaches the venue.
-- ``answer_after_accept``: the same, but the request takes effect first (the ambiguous POST).
+- ``echo``: the same, by a careless gateway: the message repeats the headers that it was sent, keys and all
+  (status 200: a page instead of JSON).
+- ``answer_after_accept``: the same as ``answer``, but the request takes effect first (the ambiguous POST).
 - ``slow``, ``slow_after_accept``: ``method``, ``path``, ``seconds`` (wall), ``times``: the answer comes late;
   the request takes effect after the wait, or before it.
 - ``hang_up``, ``hang_up_after_accept``: the same without ``seconds``: the connection ends instead of an answer.
@@ -37,7 +39,7 @@ from typing import Any
 from engine.simulator.orders import FORBIDDEN, UNPROCESSABLE, VenueError
 
 KINDS = (
-    "answer", "answer_after_accept", "slow", "slow_after_accept", "hang_up", "hang_up_after_accept",
+    "answer", "echo", "answer_after_accept", "slow", "slow_after_accept", "hang_up", "hang_up_after_accept",
     "refuse_order", "reject_order", "partial_fill", "refuse_cancel", "lose_cancel",
     "lose_update", "duplicate_update", "swap_updates",
     "mute", "drop", "socket_error", "halt", "early_close", "clock_skew",

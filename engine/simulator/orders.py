@@ -197,7 +197,7 @@ class Order:
         """The order as the venue sends it: money and quantities as strings."""
         r = self.request
         average = self.average
-        return {
+        content: Json = {
             "id": self.id,
             "client_order_id": r.client_order_id,
             "created_at": rfc3339(self.created_at),
@@ -205,7 +205,6 @@ class Order:
             "submitted_at": rfc3339(self.created_at),
             "filled_at": rfc3339(self.filled_at),
             "expired_at": rfc3339(self.expired_at),
-            "expires_at": rfc3339(self.expires_at),
             "canceled_at": rfc3339(self.canceled_at),
             "failed_at": rfc3339(self.failed_at),
             "replaced_at": rfc3339(self.replaced_at),
@@ -237,6 +236,9 @@ class Order:
             "subtag": None,
             "source": None,
         }
+        if self.expires_at is not None:  # as published: a time or no such field
+            content["expires_at"] = rfc3339(self.expires_at)
+        return content
 
 
 def stop_limit_of(stop_price: Decimal) -> Decimal:

@@ -26,6 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.errors import DataError, OperatorError, UsageError
+from engine.redaction import without_secrets
 
 READY_WITHIN_S = 90.0  # building a 6,000-symbol market takes seconds, on a loaded machine more
 STOP_WITHIN_S = 5.0
@@ -133,6 +134,7 @@ def start_process(
     linger_s: float = 0.0,
     faults: str | Path = "",
     resume: bool = False,
+    account: str = "sim",
 ) -> Simulator:
     """Starts a simulator whose market stands at 16:30 New York after the session of ``date``.
 
@@ -140,7 +142,8 @@ def start_process(
     ``speed`` market seconds per wall second (at most 1000); limits are requests a minute;
     ``partial_fills`` is the share of orders that fill in two parts; ``linger_s`` wall seconds without a
     request until the child ends after its owner's death (0: at once); ``faults`` is a TOML script of
-    what goes wrong (see ``fault_script``). Logs and books go to ``folder``; ``resume`` goes on with the
+    what goes wrong (see ``fault_script``); ``account`` is whose account number it shows (sim, paper,
+    live), for tests of what a mode refuses. Logs and books go to ``folder``; ``resume`` goes on with the
     books of a simulator that was killed there (give it that one's ``port``, ``key`` and ``secret`` too).
     Raises OperatorError (DataError for a bad file, UsageError for a bad choice) when the
     child cannot serve.
@@ -165,6 +168,7 @@ def start_process(
         "linger_s": linger_s,
         "faults": script,
         "resume": resume,
+        "account": account,
     }
     errors = place / "simulator.err"
     with errors.open("ab") as stderr:
@@ -173,7 +177,7 @@ def start_process(
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=stderr,
-            env={**os.environ, "PYTHONUNBUFFERED": "1"},
+            env={**without_secrets(os.environ), "PYTHONUNBUFFERED": "1"},
         )
     answer = _first_answer(process, request, errors)
     if "error" in answer:

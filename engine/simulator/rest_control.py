@@ -27,6 +27,7 @@ class ControlRoutes:
         return [
             web.post("/sim/clock", self.steer),
             web.get("/sim/state", self.state),
+            web.get("/sim/requests", self.requests),
             web.get("/sim/faults", self.faults),
             web.post("/sim/faults", self.order_faults),
             web.delete("/sim/faults", self.clear_faults),
@@ -60,6 +61,9 @@ class ControlRoutes:
 
     async def state(self, request: web.Request) -> web.Response:
         return answer(self._venue.state_json())
+
+    async def requests(self, request: web.Request) -> web.Response:
+        return answer(self._venue.asked.json())
 
     async def faults(self, request: web.Request) -> web.Response:
         return answer([f.json() for f in self._venue.faults.waiting])

@@ -64,11 +64,9 @@ class TradingRoutes:
     async def configurations(self, request: web.Request) -> web.Response:
         return answer(
             {
-                "dtbp_check": "entry",
                 "fractional_trading": True,
                 "max_margin_multiplier": "1",
                 "no_shorting": True,
-                "pdt_check": "entry",
                 "suspend_trade": False,
                 "trade_confirm_email": "none",
                 "ptp_no_exception_entry": False,
@@ -240,7 +238,7 @@ def asset_json(listing: Listing) -> Json:
         "margin_requirement_short": "100",
         "shortable": False,
         "easy_to_borrow": False,
-        "borrow_status": "not_available",
+        "borrow_status": "hard_to_borrow",
         "fractionable": listing.fractionable,
         "attributes": list(listing.attributes),
     }

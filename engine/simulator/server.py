@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hmac
 import logging
+import re
 import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
@@ -18,6 +19,7 @@ from aiohttp import web
 from engine.simulator.faults import Fault
 from engine.simulator.orders import VenueError
 from engine.simulator.price_socket import PriceSocket
+from engine.simulator.request_book import SWITCHED
 from engine.simulator.rest_control import ControlRoutes
 from engine.simulator.rest_market_data import MarketDataRoutes
 from engine.simulator.rest_trading import TradingRoutes
@@ -72,11 +74,14 @@ class Border:
             or path == "/stream"
             or request.headers.get("Upgrade", "").lower() == "websocket"
         ):
+            if not path.startswith("/sim/"):
+                self._venue.asked.note(request.method, _route(request), SWITCHED)
             return await self._handled(request, handler)
         limit = self._data if path.startswith(("/v2/stocks", "/v1beta1")) else self._trading
         fits = limit.take()
         response = await self._guarded(request, handler) if fits else _failure(429)
         response.headers.update(limit.headers())
+        self._venue.asked.note(request.method, _route(request), response.status)
         return response
 
     async def _guarded(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -89,6 +94,9 @@ class Border:
         wrong = faults.take_answer("answer", *asked)
         if wrong is not None:
             return _failure(wrong.status)
+        echoed = faults.take_answer("echo", *asked)
+        if echoed is not None:
+            return _echo(request, echoed.status)
         if faults.take_answer("hang_up", *asked) is not None:
             return _hung_up(request)
         lost = faults.take_answer("answer_after_accept", *asked)
@@ -121,11 +129,25 @@ class Border:
             return _failure(500)
 
 
+def _route(request: web.Request) -> str:
+    """The path that was asked, with ``{}`` for what varies in it."""
+    resource = request.match_info.route.resource
+    return request.path if resource is None else re.sub(r"\{[^}]*\}", "{}", resource.canonical)
+
+
 def _hung_up(request: web.Request) -> web.Response:
     """Ends the connection; what is returned reaches nobody."""
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
+
+
+def _echo(request: web.Request, status: int) -> web.Response:
+    """What no gateway should say, and some do."""
+    sent = "; ".join(f"{name}: {value}" for name, value in request.headers.items())
+    if status == 200:
+        return web.Response(text=f"<html><body>you sent {sent}</body></html>", content_type="text/html")
+    return answer({"code": 40010000, "message": f"cannot be processed, you sent {sent}"}, status)
 
 
 def _failure(status: int) -> web.Response:

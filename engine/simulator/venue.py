@@ -17,6 +17,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Protocol
 
+from engine.simulator.account import account_number
 from engine.simulator.books import CLOCK_S, Books, KeptClock
 from engine.simulator.clock import BUSY_RATE, TOP_RATE, SimulatedClock
 from engine.simulator.exchange import Exchange, Update
@@ -26,6 +27,8 @@ from engine.simulator.market import Market
 from engine.simulator.news import NewsDesk
 from engine.simulator.order_log import OrderLog, wall_now
 from engine.simulator.orders import Json
+from engine.simulator.request_book import FILE as REQUESTS_FILE
+from engine.simulator.request_book import RequestBook
 from engine.simulator.sessions import Moment, Phase, new_york_time
 from engine.simulator.tape import Tape
 from engine.simulator.wire import new_york
@@ -47,6 +50,7 @@ class VenueOptions:
     folder: Path
     key: str
     secret: str
+    account: str = "sim"  # what its account number looks like: sim, paper or live
     trading_limit: int = 200
     data_limit: int = 10_000
     partial_fills: float = 0.0
@@ -93,6 +97,7 @@ class Venue:
         last = market.sessions.all[-1]
         self.clock = SimulatedClock(self.at, last.close, options.speed)
         self.log = OrderLog(options.folder / "simulator.log.jsonl")
+        self.asked = RequestBook(options.folder / REQUESTS_FILE)
         self.exchange = Exchange(
             self.tape,
             cash=options.cash,
@@ -101,6 +106,7 @@ class Venue:
             faults=self.faults,
             tell=self._heard,
             partial_fills=options.partial_fills,
+            number=account_number(options.account, options.seed),
         )
         identity = {
             "name": market.name,
@@ -324,3 +330,4 @@ class Venue:
     def close(self) -> None:
         self.log.close()
         self.books.close()
+        self.asked.close()

@@ -66,11 +66,12 @@ def _panel(panel: Panel, offset: float) -> list[str]:
         drawn.append(_text(at_x(point.x), bottom + 17, f"{point.x:g}"))
     path = " ".join(f"{at_x(p.x):.1f},{at_y(p.y):.1f}" for p in panel.points)
     drawn.append(f'<polyline points="{path}" fill="none" stroke="{LINE}" stroke-width="2"/>')
-    for point in panel.points:
+    for number, point in enumerate(panel.points):
         x, y = at_x(point.x), at_y(point.y)
         fill = "#ffffff" if point.open else LINE
         drawn.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="4.5" fill="{fill}" stroke="{LINE}" stroke-width="2"/>')
-        drawn.append(_text(x, y - 10, point.note, size=11))
+        below = number % 2 == 1 and y < bottom - 24  # neighbours' notes must not touch
+        drawn.append(_text(x, y + 20 if below else y - 10, point.note, size=11))
     drawn.append(_text((LEFT + right) / 2, HEIGHT - 12, panel.x_label))
     middle = (TOP + bottom) / 2
     drawn.append(_text(16, middle, panel.y_label, turn=f' transform="rotate(-90 16 {middle:.1f})"'))

@@ -137,7 +137,9 @@ async def venue_that_says(*frames: str) -> AsyncIterator[str]:
         (402, "refused", "APCA_API_KEY_ID"),
         (409, "refused", "set broker.feed to iex"),
         (406, "down", "406"),
+        (401, "down", "401"),
         (404, "down", "404"),
+        (407, "down", "407"),
         (500, "down", "500"),
     ],
 )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -27,7 +26,6 @@ from alpaca.trading.requests import GetAssetsRequest, GetCalendarRequest
 
 from engine.simulator import Simulator, start
 
-SPECS = Path(__file__).parents[2].parent / "shared" / "specs"
 HISTORY = datetime(2026, 8, 3, tzinfo=UTC)
 
 
@@ -272,46 +270,3 @@ def test_an_unknown_path_is_404_in_json(sim: Simulator) -> None:
 def test_a_thousand_symbols_fit_one_request(sim: Simulator) -> None:
     names = ",".join(f"Q{i:04d}" for i in range(5000))
     assert raw(sim, "/v2/stocks/bars", symbols=names, timeframe="1Day").status_code == 200
-
-
-def published(document: str, schema: str) -> tuple[set[str], set[str]]:
-    """(properties, required) of a schema in the venue's OpenAPI document, read by its indentation."""
-    lines = (SPECS / f"{document}-openapi.yaml").read_text(encoding="utf-8").splitlines()
-    begin = lines.index(f"    {schema}:") + 1
-    block = list(itertools.takewhile(lambda line: not line[:5].strip() or line.startswith("     "), lines[begin:]))
-    found: dict[str, set[str]] = {"properties:": set(), "required:": set()}
-    section = ""
-    for line in block:
-        if line.startswith("      ") and line[6:7].strip():
-            section = line.strip()
-        elif section in found and line.startswith("        ") and line[8:9].strip():
-            found[section].add(line.strip().lstrip("- ").rstrip(":").strip("'\""))
-    return found["properties:"], found["required:"]
-
-
-# The venue's documents lag behind its answers, and the clients need a field that it is retiring.
-BEYOND_THE_DOCUMENTS = {"easy_to_borrow", "borrow_status", "margin_requirement_long", "margin_requirement_short"}
-
-
-@pytest.mark.skipif(not SPECS.exists(), reason="the venue's OpenAPI documents are not on this machine")
-@pytest.mark.parametrize(
-    ("document", "schema", "path", "pick"),
-    [
-        ("trading", "Account", "/v2/account", lambda b: b),
-        ("trading", "Assets", "/v2/assets", lambda b: b[0]),
-        ("market-data", "stock_trade", "/v2/stocks/trades/latest", lambda b: next(iter(b["trades"].values()))),
-        ("market-data", "stock_quote", "/v2/stocks/quotes/latest", lambda b: next(iter(b["quotes"].values()))),
-        ("market-data", "stock_bar", "/v2/stocks/bars/latest", lambda b: next(iter(b["bars"].values()))),
-        ("market-data", "stock_snapshot", "/v2/stocks/snapshots", lambda b: next(iter(b.values()))),
-        ("market-data", "news", "/v1beta1/news", lambda b: b["news"][0]),
-    ],
-)
-def test_the_fields_sent_are_those_of_the_published_schema(
-    sim: Simulator, symbols: list[str], document: str, schema: str, path: str, pick: Any
-) -> None:
-    properties, required = published(document, schema)
-    assert len(properties) >= 5
-    query = {"symbols": symbols[0]} if "stocks" in path else {}
-    sent = set(pick(raw(sim, path, **query).json()))
-    assert required <= sent
-    assert sent - BEYOND_THE_DOCUMENTS <= properties

@@ -13,19 +13,24 @@ import tempfile
 import time
 from contextlib import suppress
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
 from engine.brackets import Bracket
 from engine.broker.errors import BrokerError
 from engine.errors import OperatorError, RefusedError
+from engine.execution.order_ids import ENTRY
+from engine.execution.tsh_replay import against_the_journal, replay
 from engine.execution.tsh_trade_management import Phase
+from engine.orders_model import TERMINAL_STATUSES
 from tests.contract.execution_rig import Rig, rig
 
 from .audit import differences
 
 NEVER = Bracket(0.0, 45.0, 40.0, 40.0, 40.0)
 ORDERS = {"method": "POST", "path": "/v2/orders"}
+PENDING_BUY = {"kind": "an order of ours that rests"}  # made here, before the other faults of its row
 TIMEOUT_S = 1.0  # of every request, so that slow answers time out within a test
 RECOVERED_S = 90.0  # wall seconds; a hung cell, not a measurement
 
@@ -47,6 +52,12 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
         {"kind": "answer", "method": "GET", "path": "/v2/orders", "status": 500, "times": 8},
     ],
     "429 storm": [{"kind": "answer", "path": "/v2/", "status": 429, "times": 6}],
+    "mute, 429 storm, pending buy": [
+        PENDING_BUY,
+        {"kind": "mute", "socket": "trade", "seconds": 8},
+        {"kind": "mute", "socket": "price", "seconds": 8},
+        {"kind": "answer", "path": "/v2/", "status": 429, "times": 12},
+    ],
     "401 for a moment": [{"kind": "answer", "path": "/v2/orders", "status": 401, "times": 2}],
     "slow answers": [{"kind": "slow", "path": "/v2/", "seconds": 0.4, "times": 8}],
     "answer after the timeout": [{"kind": "slow_after_accept", **ORDERS, "seconds": 2.5, "times": 2}],
@@ -80,6 +91,7 @@ SAMPLE = (
     ("held quantity", "exiting"),
     ("cancel lost", "flattening"),
     ("429 storm", "flattening"),
+    ("mute, 429 storm, pending buy", "flattening"),
     ("connection cut after", "flattening"),
 )
 
@@ -91,13 +103,14 @@ async def cell(fault: str, situation: str, folder: Path) -> list[str]:
         names = r.names[:2]
         if situation == "entering":
             await r.go_to(r.session.open - timedelta(seconds=10))
-            _order(r, fault)
-            with suppress(BrokerError):  # away at the very open: no entries, and nothing else may be wrong
+            await _order(r, fault)
+            # Away at the very open, or answering only after the window: no entries, and nothing else may be wrong.
+            with suppress(BrokerError, RefusedError):
                 await r.enter(names)
         else:
             await r.enter(names)
             await r.protected()
-            _order(r, fault)
+            await _order(r, fault)
             if situation == "holding":
                 await _take_a_stop_away(r, names[0])
                 await asyncio.sleep(3.0)
@@ -109,14 +122,17 @@ async def cell(fault: str, situation: str, folder: Path) -> list[str]:
                 view = await r.desk.flatten("anna")
                 if view.state != "flat":
                     return [f"flatten ended {view.state}: {view.step}"]
-                if r.sim.state()["positions"]:
-                    return ["flatten said FLAT before it was"]
+                truth = r.sim.state()
+                working = [o["client_order_id"] for o in truth["orders"] if o["status"] not in TERMINAL_STATUSES]
+                if truth["positions"] or working:
+                    return [f"flatten said FLAT before it was: {truth['positions']} {working}"]
         found = await _recover(r, must_be_flat=situation in ("exiting", "flattening"))
         found += [f"recovered: {text}" for text in await _audit(r)]
         r.sim.clear_faults()
         await r.desk.flatten("the end of the cell")
         found += await _recover(r, must_be_flat=True)
-        return found + [f"at the end: {text}" for text in await _audit(r)]
+        found += [f"at the end: {text}" for text in await _audit(r)]
+        return found + [f"decided again: {text}" for text in await _decided_again(r)]
 
 
 async def _take_a_stop_away(r: Rig, symbol: str) -> None:
@@ -128,9 +144,22 @@ async def _take_a_stop_away(r: Rig, symbol: str) -> None:
         await asyncio.to_thread(r.sim.request, "DELETE", f"/v2/orders/{stop['id']}")
 
 
-def _order(r: Rig, fault: str) -> None:
+async def _order(r: Rig, fault: str) -> None:
     for how in FAULTS[fault]:
-        r.sim.fault(**how)
+        if how is PENDING_BUY:
+            await _buy_that_rests(r, r.names[2])
+        else:
+            r.sim.fault(**how)
+
+
+async def _buy_that_rests(r: Rig, symbol: str) -> None:
+    """An entry of ours far below the market, open at the venue; whoever flattens has to get it out of the way."""
+    limit = Decimal(str(round(r.closes[symbol] * 0.6, 2)))
+    order = await r.desk.desk.send(
+        r.session.day, symbol, "buy", 5, "limit", limit, leg=ENTRY, why="the matrix: a buy that rests"
+    )
+    if order.problem:
+        raise AssertionError(f"the pending buy was not taken: {order.problem}")
 
 
 async def _recover(r: Rig, *, must_be_flat: bool) -> list[str]:
@@ -169,6 +198,15 @@ async def _audit(r: Rig) -> list[str]:
         r.journal, r.session.day, r.sim.state(), r.sim.log(), managed=managed, home8=r.home.id8
     )
     return found + [f"{symbol} is leaving and nobody sells it" for symbol in idle]
+
+
+async def _decided_again(r: Rig) -> list[str]:
+    """Where the day's TSH decisions, repeated from the journal alone, are not the recorded ones."""
+    await r.desk._keep_decisions()
+    session = r.session.day
+    rows, fills = await r.journal.tsh_rows(session), await r.journal.fills(session)
+    found = [f"{d.symbol} {d.event}: {d.finding}" for d in replay(rows) if not d.same]
+    return found + against_the_journal(rows, fills, await r.journal.intents(session))
 
 
 async def run(cells: list[tuple[str, str]], at_once: int) -> dict[tuple[str, str], list[str]]:

@@ -185,7 +185,9 @@ async def test_a_search_on_a_cluster_of_this_machine_stores_the_same_groups(week
     try:
         await GroupDiscovery(stocks, plan(week), native().evaluate).run()
         _, here = await stocks.final_groups()
-        stage = GroupDiscovery(stocks, plan(week, cluster="local:2", budget_s=300.0), native().evaluate, on_view=views.append)
+        stage = GroupDiscovery(
+            stocks, plan(week, cluster="local:2", budget_s=300.0), native().evaluate, on_view=views.append
+        )
         report = await stage.run()
         _, there = await stocks.final_groups()
     finally:

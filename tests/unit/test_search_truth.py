@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 from group_cases import spread
 
+from engine.decision import anchor_queue
 from engine.decision.group_search import GroupSearch, search_groups
 from engine.decision.search_snapshot import SearchResult
 from engine.decision.search_state import Checkpoint
@@ -81,6 +82,13 @@ def split(options: dict[str, Any], file: Path, **more: Any) -> SearchResult:
     return whole(options, file, policy=EQUAL_SPLIT, budget_s=600, **more)
 
 
+def donated_without_memory(options: dict[str, Any], file: Path, **more: Any) -> SearchResult:
+    """No stalled anchor may keep its stack: each is replayed from its cursor."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(anchor_queue, "STACK_BYTES", 0)
+        return donated(options, file, **more)
+
+
 def resumed_and_donated(options: dict[str, Any], file: Path, **more: Any) -> SearchResult:
     return resumed(options, file, policy=NOTHING, budget_s=600, **more)
 
@@ -88,7 +96,9 @@ def resumed_and_donated(options: dict[str, Any], file: Path, **more: Any) -> Sea
 @pytest.mark.parametrize("threads", [1, 2, 4])
 @pytest.mark.parametrize("mode", MODES)
 @pytest.mark.parametrize(
-    "treatment", [short, long, paused, resumed, donated, split, resumed_and_donated], ids=lambda t: t.__name__
+    "treatment",
+    [short, long, paused, resumed, donated, donated_without_memory, split, resumed_and_donated],
+    ids=lambda t: t.__name__,
 )
 def test_the_result_is_the_same(
     treatment: Callable[..., SearchResult], mode: str, threads: int, tmp_path: Path

@@ -22,6 +22,7 @@ from app.replay_console import ReplayConsole
 from engine.compute.algorithms import ALGORITHMS
 from engine.home import Home
 from engine.recording.day_file import recorded_days
+from tests.contract.wire_surface import ENGINE_USES, STREAMS
 
 from .conftest import Tshc
 from .onlooker import Onlooker, Stood
@@ -196,6 +197,27 @@ def test_a_second_weekend_inside_the_live_week_is_refused(demo: tuple[Tshc, dict
         assert "Traceback" not in done.stderr
     finally:
         again.stop()
+
+
+def test_the_week_asks_the_venue_nothing_that_is_not_judged_against_its_documents(
+    demo: tuple[Tshc, dict[str, Any]],
+) -> None:
+    tshc, _ = demo
+    path = tshc.home.folder / "simulator" / "simulator.requests.jsonl"
+    lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+    asked = {(line["method"], line["route"]) for line in lines}
+    assert asked <= ENGINE_USES | STREAMS
+    assert {("GET", "/v2/stocks/bars"), ("GET", "/v1beta1/news"), ("POST", "/v2/orders")} <= asked
+
+
+def test_both_days_are_decided_again_from_the_journal_alone(demo: tuple[Tshc, dict[str, Any]]) -> None:
+    tshc, _ = demo
+    sessions = tshc.rows(tshc.home.journal, "SELECT DISTINCT session FROM intents WHERE leg = 'entry'")
+    assert sessions
+    for (session,) in sessions:
+        answer = tshc.json("verify-day", session)
+        assert (answer["same"], answer["contradictions"]) == (True, [])
+        assert {d["event"] for d in answer["decisions"]} >= {"opened", "Sold"}
 
 
 def _traded(report: dict[str, Any]) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ import psutil
 from engine.compute.workbook import libreoffice_server as wire
 from engine.compute.workbook.private_folder import PrivateFolder, sweep
 from engine.errors import OperatorError
+from engine.redaction import without_secrets
 
 SERVER = Path(wire.__file__)
 SYSTEM_PYTHONS = ("/usr/bin/python3", "/usr/local/bin/python3")
@@ -226,8 +227,8 @@ def _runs(pid: int) -> bool:
 
 def _environment() -> dict[str, str]:
     """Without our interpreter's settings: the server runs under another one. And without any secret."""
-    hidden = ("PYTHON", "VIRTUAL_ENV", "APCA_", "ALPACA_")
-    kept = {name: value for name, value in os.environ.items() if not name.startswith(hidden)}
+    hidden = ("PYTHON", "VIRTUAL_ENV")
+    kept = {n: value for n, value in without_secrets(os.environ).items() if not n.startswith(hidden)}
     return {**kept, "SAL_USE_VCLPLUGIN": "svp"}
 
 
