@@ -29,7 +29,7 @@ UNITS: Mapping[str, Mapping[str, str]] = {
     "ForwardRow": {"pp_excess": DAY, "pp_error": DAY, "tsh_excess": DAY, "tsh_error": DAY},
     "GroupRow": {
         "score": POINTS, "selection_score": POINTS, "mean_day": DAY, "worst_day": "%", "picks_day": "1/day",
-        "overlap": SHARE, "p_value": SHARE,
+        "overlap": SHARE, "p_value": SHARE, "holdout_mean": DAY, "holdout_error": DAY,
     },
     "LaneView": {
         "tests_per_s": "1/s", "granted": "thread s", "used": "thread s", "donated": "thread s",
