@@ -122,7 +122,7 @@ def web(
 def keys(
     context: typer.Context,
     defaults: Annotated[bool, typer.Option("--defaults", help="As they are without a console.toml.")] = False,
-    card: Annotated[bool, typer.Option("--card", help="The key card (KEYS.md).")] = False,
+    card: Annotated[bool, typer.Option("--card", help="The key card (app/KEYS.md).")] = False,
     home: HomeOption = None,
     as_json: Json = False,
 ) -> None:

@@ -103,7 +103,7 @@ def plain_table(commands: Sequence[Command]) -> str:
 
 
 def key_card(commands: Sequence[Command]) -> str:
-    """KEYS.md: one page, the default keys."""
+    """app/KEYS.md: one page, the default keys."""
     out = [
         "# Keys",
         "",

@@ -22,7 +22,7 @@ time can lower it.
 An equal split reaches the large bounds late and cannot narrow the gap before; without donation
 what anchors leave is lost as well (``tests/benchmarks/bench_watchdog.py`` measures all three).
 The weakness: where the whole proof fits into the budget, cutting anchors off and going on with
-them later costs up to a tenth of the time that an equal split would take.
+them later costs up to a fifth of the time that an equal split would take.
 
 Nothing here reads a clock: a lane reports what it used, so a pause, in which nobody reports,
 consumes nothing.

@@ -75,8 +75,8 @@ def test_no_letter_does_two_things_on_one_screen() -> None:
 
 
 def test_the_key_card_is_current() -> None:
-    assert (ROOT / "KEYS.md").read_text(encoding="utf-8") == key_card(COMMANDS), (
-        "make it anew: tshc keys --card > KEYS.md"
+    assert (ROOT / "app" / "KEYS.md").read_text(encoding="utf-8") == key_card(COMMANDS), (
+        "make it anew: tshc keys --card > app/KEYS.md"
     )
 
 
