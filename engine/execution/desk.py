@@ -170,6 +170,7 @@ class ExecutionDesk:
         self._reconciled: ReconcileReport | None = None
         self._reconciling = asyncio.Lock()
         self._reconciled_at = 0.0
+        self._held_then: frozenset[str] = frozenset()  # when the last reconcile began
         self._levels = LevelsKeeper(journal, self.desk, self.book)
         self._duties = Duties()
         self._watch = PositionWatch(
@@ -270,6 +271,7 @@ class ExecutionDesk:
         """One pass now (also done after each reconnect and every ``broker.reconcile_s``)."""
         async with self._reconciling:
             self._reconciled_at = time.monotonic()
+            self._held_then = self._held_symbols()
             report = await self._reconciler.run()
             for change in report.lost:
                 self._watch.tell(change)
@@ -510,8 +512,13 @@ class ExecutionDesk:
     async def _watch_reconcile(self) -> None:
         age = time.monotonic() - self._reconciled_at
         sure = self.is_clean and not self.drift.suspects
-        if age > (self._broker.reconcile_s if sure else UNCLEAN_RECONCILE_S):
+        # What the account holds and what it is worth must be true of now, not of before the last sale.
+        settled = self._held_symbols() == self._held_then or bool(self.desk.open_orders())
+        if age > (self._broker.reconcile_s if sure and settled else UNCLEAN_RECONCILE_S):
             await self.reconcile()
+
+    def _held_symbols(self) -> frozenset[str]:
+        return frozenset(holding.symbol for holding in self.book.open_holdings())
 
 
 def _told_by(intent: OrderIntent) -> ExitReason | None:
