@@ -268,7 +268,7 @@ class AnchorQueue:
         if job.level < self.level:
             self._enqueue_fresh(job.anchor)
         else:
-            if self._stack_bytes + stack.size <= STACK_BYTES:
+            if stack is not None and self._stack_bytes + stack.size <= STACK_BYTES:
                 job.stack = stack
                 self._stack_bytes += stack.size
             self._wait(job)
