@@ -72,7 +72,7 @@ async def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> No
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
     before = path.read_bytes()
-    with pytest.raises(StorageError, match=r"newer TSH Console \(version 99, this one knows 2\)"):
+    with pytest.raises(StorageError, match=r"newer TSH Console \(version 99, this one knows 3\)"):
         await JournalDb.open(path)
     assert path.read_bytes() == before
 

@@ -38,6 +38,9 @@ class Terminal:
         environ = {k: v for k, v in os.environ.items() if k not in ("TMUX", "NO_COLOR")}
         self._environ = {**environ, "LANG": "C.UTF-8", "PYTHONPATH": str(PROJECT)}
         self._tmux("-f", os.devnull, "new-session", "-d", "-x", str(columns), "-y", str(lines), "sh")
+        self._tmux(
+            "resize-window", "-x", str(columns), "-y", str(lines)
+        )  # without a terminal of its own it is 80 x 24
 
     def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(
