@@ -215,7 +215,11 @@ class StatusViews:
                     present_lines(session, board.shortlist, board.positions),
                 ),
                 "track": day_track(
-                    now, self._sessions, room.settings.execution, room.settings.data.settle_minutes
+                    now,
+                    self._sessions,
+                    room.settings.execution,
+                    room.settings.data.settle_minutes,
+                    room.clock.rate,
                 ),
                 "next": next_items(
                     now,
@@ -225,6 +229,7 @@ class StatusViews:
                     board.shortlist,
                     stages if self._commands.running else (),
                     positions,
+                    room.clock.rate,
                 ),
                 "cash": account.cash if account else None,
                 "buying_power": account.buying_power if account else None,

@@ -52,6 +52,14 @@ class ExitReason(StrEnum):
     OUTSIDE = "OUTSIDE"  # sold by somebody else: seen by reconcile, never asked for by TSH
 
 
+def exit_start(session_close: datetime, exit_minutes: float, exit_wall_s: float, rate: float) -> datetime:
+    """End-of-day exits start max(exit_minutes, exit_wall_s x rate) before the close (CONTRACTS, *Time*).
+
+    ``rate``: market seconds a wall second.
+    """
+    return session_close - max(timedelta(minutes=exit_minutes), timedelta(seconds=exit_wall_s * max(rate, 0.0)))
+
+
 @dataclass(frozen=True, slots=True)
 class TshRules:
     """What is the same for every position of a session."""
@@ -62,10 +70,8 @@ class TshRules:
     exit_wall_s: float = 10.0  # wall seconds before the close, whichever is earlier
 
     def exit_starts(self, session_close: datetime, rate: float) -> datetime:
-        """End-of-day exits start max(exit_minutes, exit_wall_s x rate) before the close (CONTRACTS, *Time*)."""
-        return session_close - max(
-            timedelta(minutes=self.exit_minutes), timedelta(seconds=self.exit_wall_s * max(rate, 0.0))
-        )
+        """When the end-of-day exits of the session begin."""
+        return exit_start(session_close, self.exit_minutes, self.exit_wall_s, rate)
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Literal
 
 from engine.config import ExecutionSettings
+from engine.execution.tsh_trade_management import exit_start
 from engine.model import NEW_YORK, UTC, Session
 from engine.views import DayTile, NextItem, PositionsView, ShortlistView, StageView, TrackMark
 
@@ -131,9 +132,16 @@ def present_lines(session: date | None, shortlist: ShortlistView, positions: Pos
 
 
 def day_track(
-    now: datetime, sessions: Sequence[Session], execution: ExecutionSettings, settle_minutes: int
+    now: datetime,
+    sessions: Sequence[Session],
+    execution: ExecutionSettings,
+    settle_minutes: int,
+    rate: float = 1.0,
 ) -> tuple[TrackMark, ...]:
-    """The moments of the trading day that is under way or comes next, from its list to its close."""
+    """The moments of the trading day that is under way or comes next, from its list to its close.
+
+    ``rate``: market seconds a wall second now; a hurried clock needs its end-of-day exits earlier.
+    """
     known = list(sessions)
     index = next((i for i, s in enumerate(known) if now < s.close), None)
     if index is None:
@@ -143,7 +151,7 @@ def day_track(
     moments = [
         (deadline, "approval"),
         (session.open, "open"),
-        (session.close - timedelta(minutes=execution.exit_minutes), "exits"),
+        (exit_start(session.close, execution.exit_minutes, execution.exit_wall_s, rate), "exits"),
         (session.close, "close"),
     ]
     if index:
@@ -164,6 +172,7 @@ def next_items(
     shortlist: ShortlistView,
     stages: Sequence[StageView],
     open_positions: int,
+    rate: float = 1.0,
 ) -> tuple[NextItem, ...]:
     """What runs now and what the clock brings, soonest first; at most six lines."""
     items = [
@@ -180,7 +189,7 @@ def next_items(
         if session.close <= now - timedelta(minutes=settle_minutes):
             continue
         coming.append(NextItem(at=session.open, text="market opens"))
-        exits = session.close - timedelta(minutes=execution.exit_minutes)
+        exits = exit_start(session.close, execution.exit_minutes, execution.exit_wall_s, rate)
         if open_positions:
             coming.append(NextItem(at=exits, text="end-of-day exits"))
         coming.append(NextItem(at=session.close, text="market closes" + _half_day(session)))

@@ -135,3 +135,13 @@ def test_the_days_curve_keeps_its_shape_in_few_points_and_begins_anew_each_day()
     assert list(points) == sorted(points)
     assert track.add(day, None) == points
     assert track.add(date(2026, 11, 25), 1.0) == (1.0,)
+
+
+def test_a_hurried_clock_brings_the_end_of_day_exits_forward_on_every_line() -> None:
+    noon = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
+    for rate, hour, minute in ((1.0, 15, 50), (300.0, 15, 10)):
+        track = day_track(noon, WEEK, ExecutionSettings(), 20, rate)
+        items = next_items(noon, WEEK, ExecutionSettings(), 20, ShortlistView(), [], 2, rate)
+        marks = [mark.at for mark in track if mark.text == "exits"]
+        coming = [item.at for item in items if item.text == "end-of-day exits"]
+        assert marks[0] == coming[0] == datetime(2026, 11, 23, hour, minute, tzinfo=NEW_YORK)
