@@ -34,13 +34,11 @@ class Terminal:
     """A tmux server of its own with one window; what is typed and what is seen."""
 
     def __init__(self, folder: Path, columns: int = 120, lines: int = 40) -> None:
+        # COLUMNS and LINES would overrule the terminal's own size
         self._socket = folder / "tmux"
-        environ = {k: v for k, v in os.environ.items() if k not in ("TMUX", "NO_COLOR")}
+        environ = {k: v for k, v in os.environ.items() if k not in ("TMUX", "NO_COLOR", "COLUMNS", "LINES")}
         self._environ = {**environ, "LANG": "C.UTF-8", "PYTHONPATH": str(PROJECT)}
         self._tmux("-f", os.devnull, "new-session", "-d", "-x", str(columns), "-y", str(lines), "sh")
-        self._tmux(
-            "resize-window", "-x", str(columns), "-y", str(lines)
-        )  # without a terminal of its own it is 80 x 24
 
     def _tmux(self, *arguments: str) -> str:
         done = subprocess.run(
@@ -112,6 +110,7 @@ def test_an_operator_runs_the_week_with_keys_alone(terminal: Terminal, operator:
     terminal.press("w")
     terminal.wait_for("training cycles")
     terminal.press("Enter")
+    terminal.wait_for(lambda picture: "training cycles" not in picture)
     terminal.press("3")
     terminal.wait_for(r"(?m)^.*\bA\b.*p = 0\.\d+|better than \d+ of \d+", 120)
     terminal.press("1")

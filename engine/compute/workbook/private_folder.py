@@ -41,8 +41,11 @@ class PrivateFolder:
                 self.path.mkdir(mode=0o700)
             except FileExistsError:
                 continue  # left by an earlier process with our pid: for a sweep to take
-            if self._lock.acquire():
+            # A sweep that came between making the folder and locking it has taken both away: the lock
+            # is then on a file that no longer stands there.
+            if self._lock.acquire() and (self.path / "owner.lock").exists():
                 break
+            self._lock.release()
 
     def remove(self) -> None:
         """Deletes it with everything inside; a missing one is fine."""
