@@ -24,7 +24,7 @@ from recorded_views import NOW, recorded_board
 
 from engine.control import VIEW_PERIOD_S, Answer, Caller, ControlServer
 from engine.home import Home
-from engine.views import EventView, PositionRow
+from engine.views import EventView, GapPoint, PositionRow
 
 SYMBOLS = 8
 BATCH_S = 0.01  # ticks arrive in bursts of this length
@@ -101,6 +101,11 @@ class Feed:
             }
         )
 
+    def _point(self) -> GapPoint:
+        """The bound comes down to what is known a little with every paint."""
+        at_s = self.paints * VIEW_PERIOD_S
+        return GapPoint(at_s=at_s, bound=1.2 + 1.0 / self.paints, incumbent=1.2, threshold=1.0)
+
     def _research(self) -> None:
         board = self.board
         training, groups = board.training, board.groups
@@ -117,7 +122,7 @@ class Feed:
                 "elapsed_s": self.paints * VIEW_PERIOD_S,
                 "visited": groups.visited + 5_000_000 * self.paints,
                 "tests_per_s": 6e7 + 1e6 * self.random.random(),
-                "gap_history": (*groups.gap_history, 1.0 / self.paints)[-200:],
+                "curve": (*groups.curve, self._point())[-160:],
                 "lanes": tuple(
                     lane.model_copy(update={"used": lane.used + self.paints, "depth": self.paints % 10})
                     for lane in groups.lanes
@@ -135,6 +140,8 @@ async def main(folder: Path, ticks_per_s: int) -> None:
     print("ready", flush=True)
     await asyncio.to_thread(sys.stdin.read)  # until the benchmark closes it
     for task in work:
+        if task.done():  # it runs until it is cancelled
+            task.result()
         task.cancel()
     await asyncio.gather(*work, return_exceptions=True)
     await feed.server.stop()

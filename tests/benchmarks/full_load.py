@@ -41,7 +41,7 @@ def train(stop: threading.Event) -> None:
 
 
 def search(stop: threading.Event) -> None:
-    from engine.decision.group_search import count_groups
+    from engine.decision.group_count import count_groups
 
     rng = np.random.default_rng(3)
     algorithm = np.repeat(np.arange(10), 60)
