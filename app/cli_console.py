@@ -6,6 +6,7 @@ from app.client import EngineClient
 from app.engine_process import start_engine
 from app.options import Options, print_json, say
 from engine.errors import EXIT_DONE, OperatorError
+from engine.reactions import stay_quick
 
 
 def open_console(options: Options) -> int:
@@ -34,7 +35,9 @@ def open_console(options: Options) -> int:
     client = EngineClient(home, read_only=options.read_only)
     layout = LayoutFile.of(home, read_only=options.read_only)
     osc = settings.alerts.osc
-    TshConsole(client, read_only=options.read_only, wishes=wishes, layout=layout, osc=osc).run()
+    console = TshConsole(client, read_only=options.read_only, wishes=wishes, layout=layout, osc=osc)
+    stay_quick()  # a full collection of what was imported would hold a paint and a key up for 50 ms
+    console.run()
     return EXIT_DONE
 
 

@@ -24,6 +24,7 @@ from app.console import TshConsole
 from app.widgets.box import Box
 from app.widgets.table import Table
 from engine.home import Home
+from engine.reactions import stay_quick
 
 OUT = Path(sys.argv[2]).open("w", buffering=1, encoding="utf-8")  # noqa: SIM115 - open for the whole life
 
@@ -99,4 +100,6 @@ plain_move = Table.action_move
 Table.action_move = move_and_tell  # type: ignore[method-assign]
 
 if __name__ == "__main__":
-    ProbedConsole(EngineClient(Home(Path(sys.argv[1])))).run()
+    console = ProbedConsole(EngineClient(Home(Path(sys.argv[1]))))
+    stay_quick()  # as the command does
+    console.run()
