@@ -21,7 +21,7 @@ from urllib.parse import quote
 
 MARK = "[key]"
 SHORTEST = 8  # what is shorter is no key, and striking it would eat ordinary words
-_SECRET_NAME = re.compile(r"^(APCA|ALPACA|OPENAI)_|_(KEY|KEY_ID|SECRET|SECRET_KEY|TOKEN|PASSWORD)$")
+_SECRET_NAME = re.compile(r"^(APCA|ALPACA|OPENAI)_|KEY(?!BOARD|MAP)|SECRET|TOKEN|PASSWORD|CREDENTIAL", re.IGNORECASE)
 
 _forms: set[str] = set()
 _pattern: re.Pattern[str] | None = None
@@ -53,8 +53,8 @@ def struck(text: str) -> str:
 
 
 def without_secrets(environ: Mapping[str, str]) -> dict[str, str]:
-    """An environment for a child that computes and never talks to a broker or a model."""
-    return {name: value for name, value in environ.items() if not _SECRET_NAME.search(name.upper())}
+    """An environment for a child that needs no key: a worker, a notifier, a player of sounds."""
+    return {name: value for name, value in environ.items() if not _SECRET_NAME.search(name)}
 
 
 class StrikingFormatter(logging.Formatter):

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 
-from engine.alerts.sink import environment_without_secrets
+from engine.redaction import without_secrets
 
 TIMEOUT_S = 10.0
 
@@ -21,7 +22,7 @@ async def run_program(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.DEVNULL,
             stderr=asyncio.subprocess.PIPE,
-            env={**environment_without_secrets(), **(extra or {})},
+            env={**without_secrets(os.environ), **(extra or {})},
             start_new_session=True,
         )
     except (OSError, ValueError) as error:

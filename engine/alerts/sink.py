@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -82,12 +81,6 @@ class Scrubber:
 def secrets_of(environ: Mapping[str, str]) -> tuple[str, ...]:
     """Values of environment variables whose names say that they are secret."""
     return tuple(value for name, value in environ.items() if _SECRET_NAME.search(name) and value)
-
-
-def environment_without_secrets(environ: Mapping[str, str] | None = None) -> dict[str, str]:
-    """What a notifier or player may see."""
-    values = os.environ if environ is None else environ
-    return {name: value for name, value in values.items() if not _SECRET_NAME.search(name)}
 
 
 def note_of(telling: Telling, *, mode: str, home: str, at: datetime, scrub: Scrubber) -> Note:

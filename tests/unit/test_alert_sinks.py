@@ -20,11 +20,12 @@ from engine.alerts.delivery import Delivery
 from engine.alerts.desktop import DesktopSink, Notifier, find_notifier
 from engine.alerts.in_force import open_sinks
 from engine.alerts.program import run_program
-from engine.alerts.sink import Note, Outcome, Scrubber, environment_without_secrets, note_of, secrets_of
+from engine.alerts.sink import Note, Outcome, Scrubber, note_of, secrets_of
 from engine.alerts.sound import SoundSink
 from engine.alerts.webhook import WebhookSink
 from engine.config import AlertSettings, Settings
 from engine.model import Mode
+from engine.redaction import without_secrets
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 ALERT = Alert("exit-ABC", Severity.CRITICAL, Topic.EXITS, "ABC: the exit was refused", False, NOW, NOW, rings=3)
@@ -200,7 +201,7 @@ async def test_a_program_sees_none_of_our_keys(tmp_path: Path, monkeypatch: pyte
     assert "PATH" in seen
     assert "abcdef123456" not in seen
     assert "sk-1234567890" not in seen
-    assert "APCA_API_SECRET_KEY" not in environment_without_secrets()
+    assert "APCA_API_SECRET_KEY" not in without_secrets(os.environ)
 
 
 # --- programs --------------------------------------------------------------------------------
