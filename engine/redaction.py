@@ -21,7 +21,9 @@ from urllib.parse import quote
 
 MARK = "[key]"
 SHORTEST = 8  # what is shorter is no key, and striking it would eat ordinary words
-_SECRET_NAME = re.compile(r"^(APCA|ALPACA|OPENAI)_|KEY(?!BOARD|MAP)|SECRET|TOKEN|PASSWORD|CREDENTIAL", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"^(APCA|ALPACA|OPENAI)_|KEY(?!BOARD|MAP)|SECRET|TOKEN|PASSWORD|CREDENTIAL", re.IGNORECASE
+)
 
 _forms: set[str] = set()
 _pattern: re.Pattern[str] | None = None
