@@ -112,8 +112,8 @@ async def test_a_budget_too_small_to_look_ends_clearly_with_groups_or_with_what_
     except NoGroupError as error:
         sentence = str(error)
     else:
-        assert report.groups
-        assert not report.outcome.proven
+        assert report.groups  # what the least budget could find: a fast machine proves this week in it
+        assert report.outcome.proven == (report.outcome.gap == 0.0)
         return
     assert "give it more time (search.budget_s)" in sentence
     assert await tables(week) == before
