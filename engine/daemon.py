@@ -183,7 +183,7 @@ class Engine:
         await status.start()
         self._cleanup.push_async_callback(status.stop)
         bus.publish(EngineStarted(mode=self.settings.broker.mode.value, account=account.number, pid=os.getpid()))
-        self._bus, self.desk = bus, desk
+        self._bus, self.desk, self.board = bus, desk, board
         if await journal.unfinished_run("weekday") is not None:
             commands.resume_weekday()
         interrupted = await journal.unfinished_run("weekend")

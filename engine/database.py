@@ -17,7 +17,7 @@ import sys
 import threading
 import weakref
 from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import asynccontextmanager, closing, contextmanager
+from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Self, TypeVar
@@ -417,6 +417,20 @@ def _verify_copy(path: Path, counts: Mapping[str, int]) -> None:
             f"the copy {path} is not complete ({problem}); nothing was wiped. "
             "Move it away, look at the space left on that disk, and run the stage again"
         )
+
+
+def file_parts(path: Path) -> tuple[Path, ...]:
+    """The database file and its companions while it is open."""
+    return (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm"))
+
+
+def file_bytes(path: Path) -> int:
+    """What a database takes on the disk, its companion files included."""
+    total = 0
+    for part in file_parts(path):
+        with suppress(FileNotFoundError):
+            total += part.stat().st_size
+    return total
 
 
 def marks(count: int) -> str:

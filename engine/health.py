@@ -16,6 +16,7 @@ from typing import Literal
 
 import psutil
 
+from engine.database import file_bytes
 from engine.model import Mode
 from engine.pipeline.engine_room import EngineRoom
 from engine.views import HealthRow, LinkView
@@ -163,11 +164,7 @@ class Health:
             return HealthRow(name="journal", state="bad", value="FAILED", detail=bus.failed)
         if bus.commit_ms is None:
             return None
-        size = sum(
-            path.stat().st_size
-            for path in self._room.home.folder.glob("journal.db*")
-            if path.suffix in (".db", ".db-wal")
-        )
+        size = file_bytes(self._room.home.journal)
         return HealthRow(
             name="journal",
             state=graded(bus.commit_ms, COMMIT_WATCH_MS, COMMIT_BAD_MS),

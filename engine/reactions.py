@@ -11,7 +11,7 @@ import gc
 import sys
 
 SWITCH_S = 0.0005  # how long a thread that wants the interpreter lock waits before it is given (default 5 ms)
-YOUNG, MIDDLE, OLD = 10_000, 20, 20  # net allocations, then collections of the younger generation
+YOUNG, MIDDLE, OLD = 1_000, 20, 50  # net allocations, then collections of the younger generation
 
 
 def stay_quick() -> None:

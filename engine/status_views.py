@@ -159,6 +159,9 @@ class StatusViews:
     async def _paint(self) -> None:
         room, board = self._room, self._room.board
         board.positions = room.desk.views()
+        await asyncio.sleep(
+            0
+        )  # prices that came meanwhile are handled first
         board.flatten = room.desk.flatten_view()
         now = room.clock.now()
         account = self._account
@@ -198,7 +201,10 @@ class StatusViews:
         now = room.clock.now()
         today = now.astimezone(NEW_YORK).date()
         session = next((s.day for s in self._sessions if now < s.close), None)
+        health = self._health.rows(self._broker)
+        await asyncio.sleep(0)  # as above
         board.board = await self._board_feed.view(self._sessions, self._broker)
+        await asyncio.sleep(0)
         positions = board.status.positions_open
         account = self._account
         if board.refresh_stages is not None:
@@ -237,7 +243,7 @@ class StatusViews:
                 "day_track": self._day_track.add(today, self._day_pct() if room.clock.is_open else None),
                 "evidence": self._evidence,
                 "forward": self._forward,
-                "health": self._health.rows(self._broker),
+                "health": health,
             }
         )
 

@@ -382,6 +382,7 @@ class PositionsView(View):
     session: date | None = None
     rows: tuple[PositionRow, ...] = ()
     orders: tuple[OrderRow, ...] = ()
+    older_orders: int = 0  # ended ones of this session that are not among them: the journal has them
     foreign: tuple[str, ...] = ()
     realised: Decimal = Decimal(0)
     unrealised: Decimal = Decimal(0)

@@ -224,6 +224,8 @@ class OrdersTable(Table[OrderRow]):
 
     def show_view(self, view: PositionsView) -> None:
         self.note = plain("foreign: " + " ".join(view.foreign), "warn") if view.foreign else EMPTY
+        if view.older_orders and not view.foreign:
+            self.note = plain(f"{view.older_orders:,} older: journal", "dim")
         self.show(sorted(view.orders, key=lambda o: o.at, reverse=True))
 
     def key(self, row: OrderRow) -> str:

@@ -64,6 +64,7 @@ CLOCK_READ_S = 30.0
 DECISIONS_S = 0.25  # how often new highs and decisions are stored; intents do not wait for it
 REST_PRICE_S = 1.0  # how often REST stands in for a silent stream
 UNCLEAN_RECONCILE_S = 2.0
+MOST_ORDERS_SHOWN = 100  # and all that may still trade: the screen is made four times a second
 WARM_S = 20.0  # how often connections are used so that they stay open; hosts close them after a minute or so
 
 
@@ -391,9 +392,10 @@ class ExecutionDesk:
     def views(self) -> PositionsView:
         """The positions screen, now."""
         session = self._calendar.session_day()
+        orders, older = self.desk.newest_of_session(session, MOST_ORDERS_SHOWN)
         return positions_view(
             self.book,
-            self.desk.of_session(session),
+            orders,
             self.desk.foreign.values(),
             self._foreign(),
             session=session,
@@ -405,6 +407,7 @@ class ExecutionDesk:
             market_open=self.clock.is_open,
             resting_stop=self._stops.resting,
             rate=self.clock.rate,
+            older_orders=older,
         )
 
     def flatten_view(self) -> FlattenView:

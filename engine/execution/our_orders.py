@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import Counter
 from datetime import date, timedelta
 
 from engine.broker.broker_types import BrokerOrder
@@ -21,6 +23,7 @@ class OurOrders:
         self.foreign: dict[str, BrokerOrder] = {}
         self._of_symbol: dict[str, dict[str, DeskOrder]] = {}
         self._alive: dict[str, DeskOrder] = {}  # those that had not ended when last looked at
+        self._count: Counter[date] = Counter()  # orders of each session
 
     async def _restore(self, journal: JournalDb, today: date) -> list[tuple[Fill, OrderIntent]]:
         """Rebuilds the orders of the last days; their fills, oldest first."""
@@ -42,6 +45,7 @@ class OurOrders:
     def _add(self, order: DeskOrder) -> DeskOrder:
         """Keeps an order, or brings one back that counted as absent and has turned up."""
         name = order.intent.client_order_id
+        self._count[order.intent.session] += name not in self.orders
         self.orders[name] = self._alive[name] = order
         self._of_symbol.setdefault(order.intent.symbol, {})[name] = order
         return order
@@ -52,6 +56,17 @@ class OurOrders:
 
     def of_session(self, session: date) -> list[DeskOrder]:
         return [order for order in self.orders.values() if order.intent.session == session]
+
+    def newest_of_session(self, session: date, most: int) -> tuple[list[DeskOrder], int]:
+        """For a screen: the ``most`` newest and all that may still trade, newest first; how many are older.
+
+        It costs the same on a day of ten orders and on one of thousands.
+        """
+        ours = (order for order in reversed(self.orders.values()) if order.intent.session == session)
+        chosen = {order.intent.client_order_id: order for order in itertools.islice(ours, most)}
+        alive = [order for order in self.open_orders() if order.intent.session == session]
+        chosen |= {order.intent.client_order_id: order for order in reversed(alive)}
+        return list(chosen.values()), self._count[session] - len(chosen)
 
     def open_orders(self, symbol: str | None = None) -> list[DeskOrder]:
         for ended in [name for name, order in self._alive.items() if order.ended]:

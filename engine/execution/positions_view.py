@@ -144,6 +144,7 @@ def positions_view(
     market_open: bool,
     resting_stop: Callable[[str], Decimal | None] = lambda symbol: None,
     rate: float = 1.0,
+    older_orders: int = 0,
 ) -> PositionsView:
     """Open positions first, then names on their way in, refused ones, and what was closed this session."""
     shown = [
@@ -181,6 +182,7 @@ def positions_view(
             [order_row(o) for o in sorted(orders, key=lambda o: o.intent.at, reverse=True)]
             + [foreign_row(o) for o in foreign_orders]
         ),
+        older_orders=older_orders,
         foreign=tuple(foreign),
         realised=book.realised(session).quantize(CENT),
         unrealised=book.unrealised().quantize(CENT),

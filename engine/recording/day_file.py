@@ -13,13 +13,12 @@ import contextlib
 import logging
 import re
 import sqlite3
-from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from pathlib import Path
 
-from engine.database import Schema, connect
+from engine.database import Schema, connect, file_bytes, file_parts
 from engine.errors import OperatorError, StorageError
 from engine.model import UTC
 
@@ -87,22 +86,9 @@ def day_files(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if _NAME.fullmatch(path.name))
 
 
-def file_bytes(path: Path) -> int:
-    """What a recording takes on the disk, its companion files included."""
-    total = 0
-    for part in _parts(path):
-        with contextlib.suppress(FileNotFoundError):
-            total += part.stat().st_size
-    return total
-
-
-def _parts(path: Path) -> Iterable[Path]:
-    return (path, path.with_name(path.name + "-wal"), path.with_name(path.name + "-shm"))
-
-
 def delete(path: Path) -> None:
     """A recording with its companion files, as far as they are there."""
-    for part in _parts(path):
+    for part in file_parts(path):
         part.unlink(missing_ok=True)
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from engine.config import RecordingSettings
-from engine.database import connect
+from engine.database import connect, file_bytes
 from engine.errors import OperatorError
 from engine.events import EventSink, RecordingStopped
 from engine.model import NEW_YORK, UTC
@@ -219,7 +219,7 @@ class Recorder:
         )
         if gone:
             log.info("old recordings deleted: %s", ", ".join(path.name for path in gone))
-        if day_file.file_bytes(self._writer.path) > most:
+        if file_bytes(self._writer.path) > most:
             raise OperatorError(
                 f"{self._writer.path.name} alone has reached recording.max_mb ({self._settings.max_mb} MB)"
             )

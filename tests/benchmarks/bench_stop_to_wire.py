@@ -51,13 +51,15 @@ from engine.brackets import Bracket
 from engine.config import Settings, load_settings
 from engine.daemon import Engine
 from engine.decision import search_request
-from engine.decision.search_request import SearchRequest
+from engine.decision.search_request import SearchProgress, SearchRequest
 from engine.execution.desk import ExecutionDesk
 from engine.home import Home
 from engine.model import ExitModel
 from engine.reactions import stay_quick
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.training.launch import TrainingProcess, TrainingRequest
+from engine.view_board import ViewBoard
+from engine.views import TrainingView
 from engine.worker_pipe import WorkerClient
 
 ROOT = Path(__file__).parents[2]
@@ -316,8 +318,8 @@ def show_prints(watch: Stopwatch, report: dict[str, float], began: float, rate: 
 class Load:
     """Training and search on every core, as the engine starts them, until stopped."""
 
-    def __init__(self, home: Home, settings: Settings) -> None:
-        self._home, self._settings = home, settings
+    def __init__(self, home: Home, settings: Settings, board: ViewBoard) -> None:
+        self._home, self._settings, self._board = home, settings, board
         self._tasks: list[asyncio.Task[None]] = []
         self.told = {"training": 0, "search": 0}
 
@@ -333,7 +335,8 @@ class Load:
     async def _train(self) -> None:
         request = TrainingRequest.of(self._home, self._settings).model_copy(update={"cycles": 1_000_000})
 
-        def told(view: Any) -> None:
+        def told(view: TrainingView) -> None:
+            self._board.training = view
             self.told["training"] += view.cycle > 0
 
         await TrainingProcess().run(request, told)
@@ -350,7 +353,8 @@ class Load:
             self._home.stocks_data, week, SPACES, chosen, brackets, ExitModel.TARGET_OR_CLOSE, None
         )
 
-        def told(progress: dict[str, Any]) -> None:
+        def told(message: dict[str, Any]) -> None:
+            self._board.groups = SearchProgress.model_validate(message).view
             self.told["search"] += 1
 
         while True:  # a search that is proven begins again
@@ -434,7 +438,7 @@ async def measure(options: argparse.Namespace, folder: Path) -> bool:
     engine = Engine(home, effective)
     await engine.start(lambda step: None)
     stay_quick()  # as the daemon does once it is ready
-    load = Load(home, effective.settings)
+    load = Load(home, effective.settings, engine.board)
     good = True
     try:
         desk = engine.desk
