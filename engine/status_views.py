@@ -159,9 +159,7 @@ class StatusViews:
     async def _paint(self) -> None:
         room, board = self._room, self._room.board
         board.positions = room.desk.views()
-        await asyncio.sleep(
-            0
-        )  # prices that came meanwhile are handled first
+        await asyncio.sleep(0)  # prices that came meanwhile are handled first
         board.flatten = room.desk.flatten_view()
         now = room.clock.now()
         account = self._account

@@ -20,6 +20,7 @@ import numpy as np
 from engine.decision.bit_intrinsics import LANES, count_ones, lowest_one, shared_total, shares_enough
 from engine.decision.kernel_arrays import (
     ANCHOR,
+    BLOCK,
     CLOSED,
     CUT,
     DEPTH,
@@ -33,6 +34,7 @@ from engine.decision.kernel_arrays import (
     LIMITS,
     LOCALS,
     NEVER,
+    PP_STEP,
     PROBLEM,
     SLICE_OVER,
     SPAN,
@@ -45,7 +47,7 @@ from engine.decision.kernel_arrays import (
     inlined,
     kernel,
 )
-from engine.decision.kernel_bounds import best_sum, open_best, open_best_of, score_of, single_best
+from engine.decision.kernel_bounds import best_sum, open_best, open_best_of, part_block, score_of, single_best
 from engine.model import DAYS, WORDS, Ints
 
 
@@ -73,7 +75,7 @@ def _project(problem: Problem, work: Workspace, anchor: int, locals_: int) -> No
                 bit = lowest_one(left)
                 left &= left - np.uint64(1)
                 at = slot >> 6
-                work.pp[(at * DAYS + day) * 64 + (slot & 63)] = problem.pp[day, word * 64 + bit]
+                work.pp[(at * DAYS + day) * PP_STEP + (slot & 63)] = problem.pp[day, word * 64 + bit]
                 work.masks[at * LANES + day] |= np.uint64(1) << np.uint64(slot & 63)
                 slot += 1
             if own_word == 0:
@@ -112,21 +114,22 @@ def _settle(problem: Problem, limits: Limits, work: Workspace, hits: Hits, frame
         work.counters[FREQUENT] += found
     kept = found
     if problem.scored:
-        stride = work.meta[SPAN] * LANES
-        mask_at = frame * WORDS * LANES
         kept = 0
-        for i in range(found):
-            local = work.candidates[frame, i]
-            best = best_sum(problem, work, mask_at, local * stride)
-            if best < limits.best_sum or best == NEVER:
-                continue
-            if new:
-                score = score_of(problem, work, limits.score)
-                if score > -np.inf:
-                    _report(work, hits, frame, local, score)
-            work.candidates[frame, kept] = local
-            work.best[frame, kept] = best
-            kept += 1
+        for first in range(0, found, BLOCK):
+            last = min(first + BLOCK, found)
+            part_block(problem, work, frame, first, last)
+            for i in range(first, last):
+                local = work.candidates[frame, i]
+                best = best_sum(problem, work, i - first)
+                if best < limits.best_sum or best == NEVER:
+                    continue
+                if new:
+                    score = score_of(problem, work, i - first, limits.score)
+                    if score > -np.inf:
+                        _report(work, hits, frame, local, score)
+                work.candidates[frame, kept] = local
+                work.best[frame, kept] = best
+                kept += 1
     if kept < 2:
         return
     work.position[frame] = 0
@@ -284,8 +287,9 @@ def count_all(problem: Problem, limits: Limits, work: Workspace, hits: Hits) -> 
 # What a search compiles on first use, callees first: (name, function, argument types).
 KERNELS = (
     ("project", _project, (PROBLEM, WORKSPACE, INT, INT)),
-    ("best sum", best_sum, (PROBLEM, WORKSPACE, INT, INT)),
-    ("score", score_of, (PROBLEM, WORKSPACE, FLOAT)),
+    ("parts", part_block, (PROBLEM, WORKSPACE, INT, INT, INT)),
+    ("best sum", best_sum, (PROBLEM, WORKSPACE, INT)),
+    ("score", score_of, (PROBLEM, WORKSPACE, INT, FLOAT)),
     ("single", single_best, (PROBLEM, INT)),
     ("open bound", open_best, (PROBLEM, WORKSPACE)),
     ("open anchor", open_anchor, (PROBLEM, LIMITS, WORKSPACE, HITS, INT)),

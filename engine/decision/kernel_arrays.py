@@ -27,6 +27,9 @@ NEVER = -(2**62)  # below every best sum: a dead node, or no limit
 NO_LIMIT = 2**58  # above every best sum of a day, five of them still fit int64
 NO_FLOOR = -(2**40)  # micro-percent; a floor that is off (times 1,000 picks it still fits int64)
 
+BLOCK = 8  # candidates that are parted together, before the first of them is judged
+PP_STEP = 72  # from one word's PP to the next: 64, and one more that stays zero, in whole rows
+
 CLOSED, SLICE_OVER, HITS_FULL = 0, 1, 2  # how ``advance`` ended
 DEPTH, SPAN, LOCALS, ANCHOR, CUT = 0, 1, 2, 3, 4  # Workspace.meta
 TESTS, FREQUENT, HELD = 0, 1, 2  # Workspace.counters; HELD: hits in the buffer
@@ -72,16 +75,17 @@ class Workspace(NamedTuple):
     items: Ints  # [n] local -> item
     algorithm: Ints  # [n] of local items
     rows: Words  # [n * 16 * 8] projected bit sets
-    pp: Ints  # [16 * 5 * 64] PP of the projected tickers
+    pp: Ints  # [16 * 5 * PP_STEP] PP of the projected tickers; 0 at the place of "no bit"
     path: Ints  # [FRAMES]
     position: Ints
     width: Ints  # candidates of the frame
     candidates: Ints  # [FRAMES, n]
     best: Ints  # [FRAMES, n] best sums of the candidates
     masks: Words  # [FRAMES * 16 * 8]
-    rest: Words  # [5 * 16] scratch
+    low: Words  # [BLOCK * 16 * 8] scratch, SPAN rows a candidate: the m best shared picks of each day
+    rest: Words  # [BLOCK * 16 * 8] scratch: the shared picks beyond them
+    marks: Words  # [BLOCK * 3 * 8] scratch, 3 rows a candidate: see take_lowest
     sums: Ints  # [2 * 5] scratch: day sums, day counts
-    worst: Ints  # [5] scratch: the m-th best PP of each day
     means: NDArray[np.float64]  # [5] scratch: day means, percentage points
 
 
@@ -103,16 +107,17 @@ def new_workspace(items: int) -> Workspace:
         items=np.zeros(n, np.int64),
         algorithm=np.zeros(n, np.int64),
         rows=np.zeros(n * WORDS * LANES, np.uint64),
-        pp=np.zeros(WORDS * DAYS * 64, np.int64),
+        pp=np.zeros(WORDS * DAYS * PP_STEP, np.int64),
         path=np.zeros(FRAMES, np.int64),
         position=np.zeros(FRAMES, np.int64),
         width=np.zeros(FRAMES, np.int64),
         candidates=np.zeros((FRAMES, n), np.int64),
         best=np.zeros((FRAMES, n), np.int64),
         masks=np.zeros(FRAMES * WORDS * LANES, np.uint64),
-        rest=np.zeros(DAYS * WORDS, np.uint64),
+        low=np.zeros(BLOCK * WORDS * LANES, np.uint64),
+        rest=np.zeros(BLOCK * WORDS * LANES, np.uint64),
+        marks=np.zeros(BLOCK * 3 * LANES, np.uint64),
         sums=np.zeros(2 * DAYS, np.int64),
-        worst=np.zeros(DAYS, np.int64),
         means=np.zeros(DAYS, np.float64),
     )
 

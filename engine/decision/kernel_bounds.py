@@ -24,44 +24,60 @@ from __future__ import annotations
 
 import numpy as np
 
-from engine.decision.bit_intrinsics import LANES, count_ones, lowest_one, masked_sum
-from engine.decision.kernel_arrays import CUT, DEPTH, NEVER, NO_LIMIT, SPAN, Problem, Workspace, inlined, kernel
+from engine.decision.bit_intrinsics import (
+    LANES,
+    lowest_one,
+    masked_sum,
+    take_lowest,
+    trailing_zeros,
+)
+from engine.decision.kernel_arrays import (
+    CUT,
+    DEPTH,
+    NEVER,
+    NO_LIMIT,
+    PP_STEP,
+    SPAN,
+    Problem,
+    Workspace,
+    inlined,
+    kernel,
+)
 from engine.model import DAYS, MICRO, WORDS
 
+TWO, THREE, FOUR, STEP = np.uint64(2), np.uint64(3), np.uint64(4), np.uint64(PP_STEP)
 ROUNDING = 1e-6  # percentage points; far above the rounding of a score, far below any difference that counts
 
 
 @inlined
-def best_sum(problem: Problem, work: Workspace, mask_at: int, row_at: int) -> int:
-    """Best sum of mask AND row; NEVER when no group below can pass the floors of a day.
+def part_block(problem: Problem, work: Workspace, frame: int, first: int, last: int) -> None:
+    """Parts the picks of candidates ``first`` up to ``last`` of a frame for ``best_sum`` and ``score_of``.
 
-    Leaves the best sums of the days and the picks beyond them in ``sums`` and ``rest``
-    for ``score_of``.
+    Many in a row, because finding the m best of one is a long chain: the next ones fill its waits.
     """
     span = work.meta[SPAN]
+    stride = span * LANES
+    for i in range(first, last):
+        slot = i - first
+        take_lowest(
+            work.masks, frame * WORDS * LANES, work.rows, work.candidates[frame, i] * stride, span,
+            problem.floors, work.low, work.rest, slot * stride, work.marks, slot * 3 * LANES,
+        )  # fmt: skip
+
+
+@inlined
+def best_sum(problem: Problem, work: Workspace, slot: int) -> int:
+    """Best sum of a parted candidate; NEVER when no group below can pass the floors of a day.
+
+    Leaves the best sums of the days in ``sums`` for ``score_of``.
+    """
+    _sum_best(work, slot)
     total = 0
     lowest = NO_LIMIT
     positive = 0
     dead = False
     for day in range(DAYS):
-        missing = problem.min_picks
-        best = 0
-        value = 0
-        for word in range(span):
-            lane = word * LANES + day
-            beyond = work.masks[mask_at + lane] & work.rows[row_at + lane]
-            base = np.uint64((word * DAYS + day) * 64)
-            taken = missing  # a single word holds at least min_picks: the node is frequent
-            if span > 1:
-                taken = min(missing, count_ones(beyond))
-                missing -= taken
-            for _ in range(taken):
-                value = work.pp[base + np.uint64(lowest_one(beyond))]
-                best += value
-                beyond &= beyond - np.uint64(1)
-            work.rest[day * WORDS + word] = beyond
-        work.sums[day] = best
-        work.worst[day] = value
+        best = work.sums[day]
         total += best
         lowest = min(lowest, best)
         positive += best > 0
@@ -72,20 +88,52 @@ def best_sum(problem: Problem, work: Workspace, mask_at: int, row_at: int) -> in
 
 
 @inlined
-def score_of(problem: Problem, work: Workspace, least: float) -> float:
-    """Score of the node that ``best_sum`` has just read; -inf when below ``least`` or the floors of a day.
+def _sum_best(work: Workspace, slot: int) -> None:
+    """``sums``: the PP of ``low`` by day. A scored search spends most of its time here.
+
+    How many bits a day has in a word is a matter of chance, and a processor that guesses wrong
+    loses more than the work itself takes. So the five days are walked side by side, and a day that
+    has ended reads the zero at the place of "no bit" until the longest has.
+    """
+    span = work.meta[SPAN]
+    low, pp, one = work.low, work.pp, np.uint64(1)
+    sum0 = sum1 = sum2 = sum3 = sum4 = 0
+    for word in range(span):
+        at = np.uint64((slot * span + word) * LANES)
+        day0, day1, day2, day3, day4 = low[at], low[at + one], low[at + TWO], low[at + THREE], low[at + FOUR]
+        at0 = np.uint64(word * DAYS * PP_STEP)
+        at1, at2, at3, at4 = at0 + STEP, at0 + TWO * STEP, at0 + THREE * STEP, at0 + FOUR * STEP
+        while day0 | day1 | day2 | day3 | day4:
+            for _ in range(2):
+                sum0 += pp[at0 + trailing_zeros(day0)]
+                sum1 += pp[at1 + trailing_zeros(day1)]
+                sum2 += pp[at2 + trailing_zeros(day2)]
+                sum3 += pp[at3 + trailing_zeros(day3)]
+                sum4 += pp[at4 + trailing_zeros(day4)]
+                day0 &= day0 - one
+                day1 &= day1 - one
+                day2 &= day2 - one
+                day3 &= day3 - one
+                day4 &= day4 - one
+    work.sums[0], work.sums[1], work.sums[2], work.sums[3], work.sums[4] = sum0, sum1, sum2, sum3, sum4
+
+
+@inlined
+def score_of(problem: Problem, work: Workspace, slot: int, least: float) -> float:
+    """Score of the candidate that ``best_sum`` has just read; -inf when below ``least`` or the floors of a day.
 
     The picks beyond the best m are no better than the m-th: mostly that alone shows that
     the mean stays below ``least``, and their PP need not be read.
     """
     span = work.meta[SPAN]
+    marks = slot * 3 * LANES
     at_most = 0.0
     for day in range(DAYS):
-        picks = problem.min_picks
-        for word in range(span):
-            picks += count_ones(work.rest[day * WORDS + word])
+        picks = np.int64(work.marks[marks + day])
+        row, place = work.marks[marks + LANES + day], work.marks[marks + 2 * LANES + day]
+        last = work.pp[(row * np.uint64(DAYS) + np.uint64(day)) * STEP + place]  # the m-th best
         work.sums[DAYS + day] = picks
-        at_most += (work.sums[day] + (picks - problem.min_picks) * work.worst[day]) / picks
+        at_most += (work.sums[day] + (picks - problem.min_picks) * last) / picks
     if at_most / (DAYS * MICRO) < least - ROUNDING:
         return -np.inf
     mean = 0.0
@@ -96,7 +144,9 @@ def score_of(problem: Problem, work: Workspace, least: float) -> float:
         picks = work.sums[DAYS + day]
         total = work.sums[day]
         for word in range(span):
-            total += masked_sum(work.pp, (word * DAYS + day) * 64, work.rest[day * WORDS + word])
+            total += masked_sum(
+                work.pp, (word * DAYS + day) * PP_STEP, work.rest[(slot * span + word) * LANES + day]
+            )
         work.sums[day] = total
         positive += total > 0
         failed |= total < problem.day_floor * picks
