@@ -392,7 +392,7 @@ class LedgerDayJudged(Event):
         if self.pp_excess is None or self.tsh_excess is None:
             return f"forward ledger {self.session}: the {role} group had no candidate"
         return (
-            f"forward ledger {self.session}: {self.candidates} candidates of the {role} group, net excess "
+            f"forward ledger {self.session}: candidates of the {role} group: {self.candidates}, net excess "
             f"{self.pp_excess:+.2f} % by PP, {self.tsh_excess:+.2f} % by TSH's pessimistic path"
         )
 

@@ -350,6 +350,8 @@ def forward_row(entry: LedgerEntry) -> ForwardRow:
         pp_error=entry.pp_error,
         tsh_excess=entry.tsh_excess,
         tsh_error=entry.tsh_error,
+        traded=entry.traded,
+        traded_live_excess=entry.traded_live_excess,
     )
 
 

@@ -29,8 +29,9 @@ from engine.ledger_log import LedgerCandidates, LedgerDay
 from engine.model import CLOSE, VOLUME, Panel
 from engine.pipeline.engine_room import EngineRoom
 
-LIMIT_S = 120.0  # wall seconds for either step
-BEFORE_OPEN = timedelta(minutes=15)  # market time before the open from which on neither begins
+# Until when either step may begin (market time before the open), and how long it may take (wall seconds).
+KEEPS_BEFORE_OPEN, KEEP_LIMIT_S = timedelta(minutes=5), 20.0
+JUDGES_BEFORE_OPEN, JUDGE_LIMIT_S = timedelta(minutes=15), 120.0
 MISSED = timedelta(days=45)  # how far back a session is still judged
 SYMBOLS_A_REQUEST = 200  # one bar each; the limit is the length of the address
 
@@ -40,7 +41,7 @@ log = logging.getLogger(__name__)
 async def keep_candidates(room: EngineRoom, day: ExecutorOutcome, session: date, opens: datetime) -> None:
     """Records what both groups would buy at the open (``opens``) of ``session``, once; never raises."""
     what = f"has not taken the candidates for {session}"
-    await _beside_trading(room, opens, what, lambda: _keep(room, day, session))
+    await _beside_trading(room, opens - KEEPS_BEFORE_OPEN, KEEP_LIMIT_S, what, lambda: _keep(room, day, session))
 
 
 async def judge_sessions(room: EngineRoom, last: date, opens: datetime) -> None:
@@ -49,22 +50,22 @@ async def judge_sessions(room: EngineRoom, last: date, opens: datetime) -> None:
     ``opens``: the next open, near which it does not begin.
     """
     what = f"has not judged the sessions up to {last}"
-    await _beside_trading(room, opens, what, lambda: _judge(room, last))
+    await _beside_trading(room, opens - JUDGES_BEFORE_OPEN, JUDGE_LIMIT_S, what, lambda: _judge(room, last))
 
 
 async def _beside_trading(
-    room: EngineRoom, opens: datetime, what: str, work: Callable[[], Awaitable[None]]
+    room: EngineRoom, latest: datetime, limit_s: float, what: str, work: Callable[[], Awaitable[None]]
 ) -> None:
-    if room.clock.now() >= opens - BEFORE_OPEN:
-        log.info("the forward ledger %s: the open is near", what)
-        return
     try:
-        async with asyncio.timeout(LIMIT_S):
+        if room.clock.now() >= latest:
+            log.info("the forward ledger %s: the open is near or over", what)
+            return
+        async with asyncio.timeout(limit_s):
             await work()
     except OperatorError as error:
         room.bus.publish(LedgerNotWritten(what=what, reason=str(error)))
     except TimeoutError:
-        room.bus.publish(LedgerNotWritten(what=what, reason=f"it took more than {LIMIT_S:.0f} s"))
+        room.bus.publish(LedgerNotWritten(what=what, reason=f"it took more than {limit_s:.0f} s"))
     except Exception as error:  # whatever it is, a ledger must not stop a trading run
         log.exception("the forward ledger %s", what)
         room.bus.publish(LedgerNotWritten(what=what, reason=f"internal error: {error!r}"))

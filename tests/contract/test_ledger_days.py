@@ -199,6 +199,18 @@ async def test_at_most_a_hundred_candidates_are_kept(room: Any) -> None:
     assert Settings().ledger.candidates == 100
 
 
+async def test_a_list_made_minutes_before_its_deadline_is_still_kept_but_nothing_after_it(room: Any) -> None:
+    await daily_snapshot(room.rest, room.stocks, room.settings.data, MARKET_DATE, room.clock.at, room.bus)
+    _, panel = await room.stocks.dictionary()
+    await room.journal.freeze_selection(MARKET_DATE, {})
+    room.clock.at = room.opens - timedelta(minutes=5)
+    await keep_candidates(room, outcome(panel.symbols[:3]), NEXT, room.opens)
+    assert await room.journal.ledger_groups_recorded(NEXT, "sim") == set()
+    room.clock.at -= timedelta(minutes=2)
+    await keep_candidates(room, outcome(panel.symbols[:3]), NEXT, room.opens)
+    assert await room.journal.ledger_groups_recorded(NEXT, "sim") == {1, 2}
+
+
 async def test_a_group_that_was_trained_on_the_session_is_not_judged_on_it(room: Any) -> None:
     await room.journal.freeze_selection(NEXT, {})
     await keep_candidates(room, outcome(SYMBOLS[:3]), NEXT, room.opens)

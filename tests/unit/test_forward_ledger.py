@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
@@ -243,3 +244,21 @@ async def test_neither_candidates_nor_days_can_be_rewritten(journal: JournalDb) 
         with pytest.raises(sqlite3.IntegrityError, match="append-only"):
             async with journal.transaction() as connection:
                 await connection.execute(statement)
+
+
+async def test_a_journal_without_a_ledger_is_brought_up_to_date_with_its_content(tmp_path: Path) -> None:
+    path = tmp_path / "journal.db"
+    schema = JournalDb.SCHEMA
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute(f"PRAGMA application_id = {schema.application_id}")
+        for statements in schema.migrations[:3]:
+            for statement in statements:
+                connection.execute(statement)
+        connection.execute("INSERT INTO settings_kv VALUES ('latch', '\"kept\"', '2026-11-20T00:00:00.000000Z')")
+        connection.execute("PRAGMA user_version = 3")
+        connection.commit()
+    journal = await JournalDb.open(path)
+    assert await journal.latch() == "kept"
+    assert await journal.ledger_days() == []
+    assert await journal.record_ledger_candidates(record(()))
+    await journal.close()
