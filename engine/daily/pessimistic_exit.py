@@ -20,7 +20,7 @@ def tsh_pessimistic(bars: Floats, brackets: BracketTable) -> Ints:
     protective stop (else the path that falls first sells at the stop, and nothing is worse):
 
     - the high stays below A: never armed, sold at the close;
-    - the trail can be hit, low <= high x (1 - r): the worst is a fall right after arming, sold at
+    - the trail can be hit, low <= min(high, target) x (1 - r): the worst is a fall right after arming, sold at
       A x (1 - r), or at the low where the price never came down so far;
     - armed and the trail cannot be hit: sold at the target where the high reached it, else at the close.
 
