@@ -36,7 +36,10 @@ def tsh_pessimistic(bars: Floats, brackets: BracketTable) -> Ints:
     most = np.minimum(high, aim)  # the highest price that TSH can have seen while it held: it leaves at the target
     trailed = np.maximum(_level(armed_at * (1.0 - trail)), low)
     held = np.where(high >= aim, aim, close)
-    exits = np.where(low <= _level(most * (1.0 - trail)), trailed, held)
+    trails = (armed_at < aim) & (
+        low <= _level(most * (1.0 - trail))
+    )  # armed at the target it is sold, not trailed
+    exits = np.where(trails, trailed, held)
     exits = np.where(high < armed_at, close, exits)
     exits = np.where(low <= stop, stop, exits)
     return micro_percent(100.0 * (exits / opened - 1.0))

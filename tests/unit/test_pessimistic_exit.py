@@ -22,7 +22,8 @@ GRID_PCT = 0.05  # of the open: how finely a path is walked
 NEAR_PCT = 0.12  # two steps of the grid and the rounding of levels
 # Here a trailing stop lies below the entry, so a quiet bar may never touch it.
 TIGHT = BracketTable([Bracket(0.0, 3.0, 1.0, 1.0, 6.0)])
-TABLES = st.sampled_from([DEFAULT_BRACKETS, TIGHT])
+TIGHTEST = BracketTable([Bracket(0.0, 1.0, 1.0, 1.0, 6.0)])  # arming is the target: the trail never comes to bear
+TABLES = st.sampled_from([DEFAULT_BRACKETS, TIGHT, TIGHTEST])
 PRICES = st.sampled_from([3.0, 8.0, 20.0, 60.0, 150.0])
 CORNERS = st.lists(st.floats(-7.0, 4.0), min_size=1, max_size=5)  # percent of the open
 
@@ -92,6 +93,9 @@ def test_a_stop_that_was_never_touched_leaves_the_target_or_the_close() -> None:
     """Armed at 101 with 1 % trail the stop stands at 99.99; a low of 100 never hit it below 101.01."""
     assert worst(100.0, 101.005, 100.0, 101.0, TIGHT) == pytest.approx(1.0)
     assert worst(100.0, 105.0, 100.0, 104.0, TIGHT) == pytest.approx(0.0)  # risen to 101.01, fallen to the low
+    assert worst(100.0, 105.0, 100.0, 104.0, TIGHTEST) == pytest.approx(1.0)  # sold at 101, whatever came later
+    close_by = BracketTable([Bracket(0.0, 1.005, 1.0, 1.0, 6.0)])  # the highest stop, 99.995, is below the low
+    assert worst(100.0, 105.0, 100.0, 104.0, close_by) == pytest.approx(1.005)
 
 
 def test_the_bars_of_a_universe_are_judged_each_for_itself() -> None:
