@@ -54,7 +54,7 @@ def walked(entry: float, corners: list[float], table: BracketTable, *, ride: boo
 def test_no_path_through_the_bar_earns_less(
     entry: float, moves: list[float], table: BracketTable, ride: bool
 ) -> None:
-    corners = [entry * (1 + move / 100) for move in moves]
+    corners = [round(entry * (1 + move / 100), 4) for move in moves]
     floor = worst(entry, max(entry, *corners), min(entry, *corners), corners[-1], table)
     assert walked(entry, corners, table, ride=ride) >= floor - NEAR_PCT
 
@@ -64,7 +64,7 @@ def test_no_path_through_the_bar_earns_less(
 def test_some_path_through_the_bar_earns_no_more(
     entry: float, moves: list[float], table: BracketTable, ride: bool
 ) -> None:
-    prices = [entry * (1 + move / 100) for move in moves]
+    prices = [round(entry * (1 + move / 100), 4) for move in moves]
     high, low, close = max(entry, *prices), min(entry, *prices), prices[-1]
     own = table.at(entry)
     just_armed = entry * (1 + own.arm_pct / 100)
