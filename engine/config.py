@@ -37,6 +37,7 @@ from engine.brackets import DEFAULT_BRACKETS, Bracket, BracketTable
 from engine.errors import UsageError
 from engine.home import Home
 from engine.model import ExitModel, Mode
+from engine.trade_costs import CostModel
 
 _UNITS = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 
@@ -388,6 +389,22 @@ class RecordingSettings(Section):
     max_mb: int = Field(2000, ge=1)  # of all files together; the oldest go first
 
 
+class LedgerSettings(Section):
+    """How the forward ledger judges a day: on how many candidates, and what trading them is taken to cost."""
+
+    candidates: int = Field(100, ge=1, le=1000)  # of each group, best first
+    cost_by_volume: tuple[tuple[float, float], ...] = CostModel().by_volume  # from dollars a day: percent a side
+    cost_by_price: tuple[tuple[float, float], ...] = CostModel().by_price  # below dollars: percent more a side
+
+    def cost_model(self) -> CostModel:
+        return CostModel(self.cost_by_volume, self.cost_by_price)
+
+    @model_validator(mode="after")
+    def _costs_hold(self) -> LedgerSettings:
+        self.cost_model()
+        return self
+
+
 class Settings(Section):
     """All settings of one home folder. Build it with ``load_settings``."""
 
@@ -403,6 +420,7 @@ class Settings(Section):
     execution: ExecutionSettings = ExecutionSettings()
     alerts: AlertSettings = AlertSettings()
     recording: RecordingSettings = RecordingSettings()
+    ledger: LedgerSettings = LedgerSettings()
 
 
 @dataclass(frozen=True)

@@ -377,6 +377,40 @@ class CandidatesRecorded(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LedgerDayJudged(Event):
+    """A day of a selected group entered the forward ledger; excess in percent, net of costs."""
+
+    session: date
+    selected: int
+    candidates: int
+    pp_excess: float | None  # None: no candidate
+    tsh_excess: float | None
+
+    @property
+    def text(self) -> str:
+        role = "traded" if self.selected == 1 else "shadow"
+        if self.pp_excess is None or self.tsh_excess is None:
+            return f"forward ledger {self.session}: the {role} group had no candidate"
+        return (
+            f"forward ledger {self.session}: candidates of the {role} group: {self.candidates}, net excess "
+            f"{self.pp_excess:+.2f} % by PP, {self.tsh_excess:+.2f} % by TSH's pessimistic path"
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerNotWritten(Event):
+    """The forward ledger could not take or judge a day; trading is not concerned."""
+
+    level: ClassVar[Level] = Level.WARNING
+    what: str
+    reason: str
+
+    @property
+    def text(self) -> str:
+        return f"the forward ledger {self.what}: {self.reason}; trading is not concerned"
+
+
+@dataclass(frozen=True, kw_only=True)
 class ApprovalGiven(Event):
     level: ClassVar[Level] = Level.NOTICE
     session: date

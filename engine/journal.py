@@ -21,6 +21,7 @@ import orjson
 from engine.database import Row, Schema, marks
 from engine.errors import StorageError
 from engine.events import Event
+from engine.ledger_log import LEDGER_LOG_MIGRATION, LedgerLog
 from engine.model import utc_text
 from engine.orders_model import Approval, Fill, OrderIntent, OrderState
 from engine.qual_log import QUAL_LOG_MIGRATION, QualLog
@@ -137,13 +138,13 @@ def _order_row(order: OrderState) -> Row:
     )  # fmt: skip
 
 
-class JournalDb(RunLog, QualLog, TshLog):
+class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
     """The journal of one home. The engine writes it; anybody may read it."""
 
     SCHEMA = Schema(
         title="journal",
         application_id=0x5453484A,  # "TSHJ"
-        migrations=(_VERSION_1, QUAL_LOG_MIGRATION, TSH_LOG_MIGRATION),
+        migrations=(_VERSION_1, QUAL_LOG_MIGRATION, TSH_LOG_MIGRATION, LEDGER_LOG_MIGRATION),
         synchronous="FULL",
         remedy=(
             "look at the account's orders and positions at the broker before anything else "

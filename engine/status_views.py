@@ -110,7 +110,7 @@ class StatusViews:
             self._money_moved.set()
         elif isinstance(event, DayClosed | ApprovalEnded):
             self._remember(event.kind(), view.data)
-        elif view.kind in ("run_finished", "groups_selected", "stage_failed"):
+        elif view.kind in ("run_finished", "groups_selected", "stage_failed", "ledger_day_judged"):
             task = asyncio.get_running_loop().create_task(self._read_weekend())
             self._tasks.append(task)
             task.add_done_callback(self._tasks.remove)
@@ -293,8 +293,7 @@ class StatusViews:
         ledger = await self._room.journal.ledger()
         self._forward = tuple(forward_row(entry) for entry in ledger)
         if outcome is not None:
-            weeks = len({entry.week for entry in ledger if entry.selected == 1})
-            self._evidence = evidence_lines(chosen, weeks)
+            self._evidence = evidence_lines(chosen, judged_weeks(ledger, self._room.settings.broker.mode))
             if self._room.board.groups.state == "idle":
                 kept = await self._room.journal.get(LAST_SEARCH)
                 self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()), kept)
@@ -307,6 +306,12 @@ _OPEN_STATUSES = frozenset(
 
 
 BEST_GRADE_WEEKS, LEAST_WEEKS = 12, 8  # ledger weeks that grade A, and B, need (CONTRACTS, Evidence)
+
+
+def judged_weeks(ledger: list[LedgerEntry], mode: Mode) -> int:
+    """Weeks of traded groups that count for ``mode``: a simulated market says nothing about a real one."""
+    counted = {Mode.SIM.value} if mode is Mode.SIM else {Mode.PAPER.value, Mode.LIVE.value}
+    return len({entry.week for entry in ledger if entry.selected == 1 and entry.source in counted})
 
 
 def evidence_lines(chosen: list[FinalGroup], ledger_weeks: int) -> tuple[str, ...]:
@@ -349,6 +354,8 @@ def forward_row(entry: LedgerEntry) -> ForwardRow:
         pp_error=entry.pp_error,
         tsh_excess=entry.tsh_excess,
         tsh_error=entry.tsh_error,
+        traded=entry.traded,
+        traded_live_excess=entry.traded_live_excess,
     )
 
 

@@ -127,6 +127,8 @@ class ForwardRow(View):
     pp_error: float | None = None
     tsh_excess: float
     tsh_error: float | None = None
+    traded: int = 0  # names that were really bought
+    traded_live_excess: float | None = None  # of those, from their fills; None: none sold within its day
 
 
 class OverviewView(View):

@@ -198,6 +198,7 @@ class ForwardTable(Table[ForwardRow]):
         Column("candidates", "candidates", 10, 5, right=True),
         Column("pp", "PP excess %/day", 17, 1, right=True),
         Column("tsh", "TSH excess %/day", 17, 2, right=True),
+        Column("traded", "traded live %/day", 17, 7, right=True),  # beside all candidates, where there is room
         Column("interval", "", 20, 6, most=60),
     )
 
@@ -240,6 +241,10 @@ class ForwardTable(Table[ForwardRow]):
                 return plain(_with_error(row.pp_excess, row.pp_error), "strong")
             case "tsh":
                 return plain(_with_error(row.tsh_excess, row.tsh_error))
+            case "traded":
+                if row.traded_live_excess is None:
+                    return plain(f.UNKNOWN, "dim")
+                return plain(f"{f.signed(row.traded_live_excess)} of {row.traded}")
             case _:
                 if row.pp_error is None:
                     return plain("no interval", "dim")

@@ -22,6 +22,7 @@ from engine.events import CandidatesRecorded, DayClosed
 from engine.model import NEW_YORK, Session
 from engine.pipeline.approval import ApprovalDesk
 from engine.pipeline.engine_room import EngineRoom, next_session
+from engine.pipeline.ledger_days import judge_sessions, keep_candidates
 from engine.pipeline.news_outcomes import record_outcomes
 from engine.pipeline.news_scores import news_scores, read_news, sectors_of
 from engine.pipeline.runs import RunBook, Stage, open_run
@@ -114,6 +115,7 @@ class WeekdayCycle:
         async with book.stage("daily_snapshot", dates.signal.day.isoformat()) as stage:
             if not stage.skipped:
                 await self._snapshot(book, stage, dates)
+        await judge_sessions(room, dates.signal.day, dates.session.open)
         await room.kernels_ready()
         names = await room.stocks.companies()
         async with book.stage("mp2_p3_executor", "always") as stage:
@@ -136,6 +138,7 @@ class WeekdayCycle:
                             session=dates.session.day, selected=selected, group=found.name, symbols=found.symbols
                         )
                     )
+        await keep_candidates(room, day, dates.session.day, dates.session.open)
         async with book.stage("qual_scoring", dates.session.day.isoformat()) as stage:
             trade_list, combination = await self._trade_list(stage, day, dates)
         if not trade_list.picks:

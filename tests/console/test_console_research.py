@@ -230,6 +230,26 @@ async def test_the_forward_ledger_is_drawn_from_its_rows_and_says_when_it_is_emp
         assert "A +0.05 %/day in the mean" in shown
 
 
+async def test_a_wide_console_shows_what_the_traded_names_brought_beside_all_candidates(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    async with app.run_test(size=(160, 45)) as pilot:
+        await on(pilot, app, "6")
+        row = ForwardRow(
+            week=date(2026, 11, 6), group="A", source="paper", sessions=5, candidates=61, pp_excess=0.1,
+            tsh_excess=0.05, traded=18, traded_live_excess=-0.21,
+        )  # fmt: skip
+        shadow = row.model_copy(update={"group": "B", "traded": 0, "traded_live_excess": None})
+        forward = {"forward": (row, shadow)}
+        app.client.state.overview = engine.board.overview.model_copy(update=forward)
+        app.client.state.revision += 1
+        app.paint()
+        await pilot.pause()
+        shown = text_of(app)
+        assert "traded live %/day" in shown
+        assert shown.count("-0.21 of 18") == 1
+
+
 async def test_a_search_without_shuffles_says_why_there_is_no_p(engine: RecordedEngine, app: TshConsole) -> None:
     async with app.run_test(size=LARGE) as pilot:
         assert "no week was shuffled" in await on(pilot, app, "6")

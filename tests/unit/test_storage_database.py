@@ -72,7 +72,8 @@ async def test_a_database_of_a_newer_version_is_left_alone(tmp_path: Path) -> No
     with closing(sqlite3.connect(path)) as connection:
         connection.execute("PRAGMA user_version = 99")
     before = path.read_bytes()
-    with pytest.raises(StorageError, match=r"newer TSH Console \(version 99, this one knows 3\)"):
+    ours = JournalDb.SCHEMA.version
+    with pytest.raises(StorageError, match=rf"newer TSH Console \(version 99, this one knows {ours}\)"):
         await JournalDb.open(path)
     assert path.read_bytes() == before
 
