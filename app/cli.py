@@ -28,7 +28,6 @@ from app import (
     cli_runs,
     cli_verify,
     cli_web,
-    cli_workbook,
 )
 from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
@@ -243,7 +242,9 @@ def flatten(
     as_json: Json = False,
 ) -> None:
     """Stops entries, cancels orders, sells everything, verifies flat. Works when the engine is dead."""
-    _run(cli_runs.flatten(_options(context, home, as_json, None), include_foreign=include_foreign, yes=yes))
+    from app import cli_flatten  # with the broker's library, which no other command needs
+
+    _run(cli_flatten.flatten(_options(context, home, as_json, None), include_foreign=include_foreign, yes=yes))
 
 
 @app.command()
@@ -440,12 +441,16 @@ def workbook_check(
     as_json: Json = False,
 ) -> None:
     """Compares the workbook with the native kernels, cell by cell. Exit code 1 on a disagreement."""
+    from app import cli_workbook  # with the kernels, which no other command needs
+
     raise typer.Exit(cli_workbook.check(_options(context, home, as_json, settings), tickers, seed))
 
 
 @workbook.command("build")
 def workbook_build(context: typer.Context) -> None:
     """Makes workbook/tsh_engine.xlsm from its sources."""
+    from app import cli_workbook
+
     raise typer.Exit(cli_workbook.build())
 
 

@@ -1,9 +1,8 @@
-"""Commands about the week: weekend, weekday, approve, trade, flatten, status, explain."""
+"""Commands about the week: weekend, weekday, approve, trade, unlatch, status, explain."""
 
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import Any
 
 from rich.console import Console
@@ -14,18 +13,8 @@ from app.engine_process import engine_runs
 from app.headless import Follower, attached, command
 from app.options import Options, print_json, say
 from app.reporting import print_report
-from engine.broker.account_kind import check_addresses, check_keys
-from engine.broker.alpaca_rest import AlpacaRest
-from engine.broker.credentials import load_credentials
-from engine.broker.endpoints import Endpoints
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, OperatorError, RefusedError, UsageError
-from engine.execution.flatten import flatten_without_engine
-from engine.model import Mode
-from engine.pipeline.explain import explain_trade
-from engine.venue import known_simulator
-from engine.views import FlattenView
 
-ENGINE_ANSWERS_WITHIN_S = 2.0  # CONTRACTS: after that 'tshc flatten' acts by itself
 SHORTEST_HASH = 8
 
 
@@ -94,94 +83,6 @@ async def approve(options: Options, list_hash: str | None, *, reject: bool) -> i
         return EXIT_DONE
 
 
-async def flatten(options: Options, *, include_foreign: bool, yes: bool) -> int:
-    """Through the engine when it answers within 2 s, else directly at the broker."""
-    if not yes:
-        _typed_word(options)
-    if engine_runs(options.home):
-        client = EngineClient(options.home, name="tshc flatten")
-        async with client:
-            try:
-                await client.attached(ENGINE_ANSWERS_WITHIN_S)
-                answer = await client.command(
-                    "flatten", {"include_foreign": include_foreign}, timeout_s=ENGINE_ANSWERS_WITHIN_S
-                )
-                if answer.accepted:
-                    return await _watch_flatten(client, options)
-                say(f"the engine did not take the flatten ({answer.reason}); acting without it")
-            except OperatorError as error:
-                say(f"{error}; acting without the engine")
-    return await _flatten_directly(options, include_foreign)
-
-
-def _typed_word(options: Options) -> None:
-    if not sys.stdin.isatty():
-        raise UsageError("flatten asks for a typed word: run it in a terminal, or give --yes")
-    say(f"FLATTEN EVERYTHING of {options.home.folder}: entries off, orders cancelled, positions sold.")
-    if input("type FLATTEN to go: ").strip() != "FLATTEN":
-        raise RefusedError("not confirmed: nothing was done")
-
-
-async def _watch_flatten(client: EngineClient, options: Options) -> int:
-    shown = ""
-    while True:
-        view = client.state.flatten
-        shown = _say_step(view, shown, options)
-        if view.state in ("flat", "queued", "failed"):
-            return _flatten_result(view, options)
-        if client.silent_s > 10.0:
-            raise OperatorError("the engine went silent during the flatten: run 'tshc flatten' again")
-        await asyncio.sleep(0.1)
-
-
-async def _flatten_directly(options: Options, include_foreign: bool) -> int:
-    options.home.create()
-    settings = options.settings().settings
-    if settings.broker.mode is Mode.SIM and not settings.broker.trading_url:
-        known = known_simulator(options.home)
-        if known is None:
-            raise OperatorError("no engine and no simulator of this home run: there is nothing to flatten")
-        endpoints, keys = known[0], known[1]
-    else:
-        endpoints, keys = Endpoints.of_settings(settings.broker), load_credentials()
-        try:
-            check_addresses(settings.broker.mode, endpoints)
-            check_keys(settings.broker.mode, keys.key)
-        except RefusedError as doubt:
-            if include_foreign:
-                raise  # what is not ours may be somebody's real money
-            say(f"going on all the same, exits are never blocked: {doubt}")
-    rest = AlpacaRest(settings.broker, endpoints, keys)
-    shown = ""
-
-    def report(view: FlattenView) -> None:
-        nonlocal shown
-        shown = _say_step(view, shown, options)
-
-    try:
-        return _flatten_result(await flatten_without_engine(rest, options.home, include_foreign, report), options)
-    finally:
-        await rest.close()
-
-
-def _say_step(view: FlattenView, shown: str, options: Options) -> str:
-    rows = "  ".join(f"{row.symbol} {row.shares}: {row.step}" for row in view.rows)
-    text = f"{view.state}: {view.step}" + (f"  [{rows}]" if rows else "")
-    if text != shown and view.state != "idle" and not options.as_json:
-        say(text)
-    return text
-
-
-def _flatten_result(view: FlattenView, options: Options) -> int:
-    if options.as_json:
-        print_json(view.model_dump(mode="json"))
-    else:
-        print(
-            {"flat": "FLAT", "queued": "QUEUED FOR THE OPEN", "failed": "NOT FLAT"}[view.state] + f": {view.step}"
-        )
-    return EXIT_FAILED if view.state == "failed" else EXIT_DONE
-
-
 async def unlatch(options: Options) -> int:
     async with attached(options, start=False) as client:
         await command(client, "unlatch")
@@ -210,6 +111,8 @@ async def status(options: Options) -> int:
 
 async def explain(options: Options, identifier: str) -> int:
     """Prints the chain behind one trade, from the databases alone."""
+    from engine.pipeline.explain import explain_trade  # with the kernels' libraries, which no other command needs
+
     found = await explain_trade(options.home, identifier)
     if options.as_json:
         print_json(found)

@@ -1,7 +1,8 @@
-"""What all tests share: kernels compiled once, before the first test and before parallel workers start."""
+"""What all tests share: kernels compiled once before parallel workers start, and the order of the files."""
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,41 @@ from pathlib import Path
 import pytest
 
 PROJECT = Path(__file__).parents[1]
+WARM_AT_ONCE_S = 4.0  # kernels that are only loaded are ready by then
+
+# A file runs on one worker (--dist loadfile), and they are handed out in this order: first those that take
+# longest, most of them because they wait; what keeps a core busy from end to end fills the gaps afterwards.
+LONGEST_FIRST = (
+    "week/test_killed_and_resumed.py",
+    "week/test_bad_input.py",
+    "unit/test_group_discovery.py",
+    "week/test_week_from_the_keyboard.py",
+    "workbook/test_workbook_agreement.py",
+    "week/test_keys_stay_out.py",
+    "week/test_week_end_to_end.py",
+    "unit/test_mp1_loop_worker.py",
+    "week/test_weekdays.py",
+    "unit/test_search_bad_input.py",
+    "week/test_live_trading.py",
+    "workbook/test_workbook_faults.py",
+    "console/test_console_screens.py",
+    "faults/test_fault_matrix.py",
+    "contract/test_execution_recovery.py",
+    "week/test_alerts_survive.py",
+    "contract/test_execution_promises.py",
+    "faults/test_killed_processes.py",
+    "contract/test_execution_flatten.py",
+    "unit/test_permutation_null.py",
+    "unit/test_cluster_search.py",
+    "unit/test_search_memory.py",
+    "unit/test_group_search.py",
+    "unit/test_group_pyfim.py",
+    "contract/test_data_weekly.py",
+    "unit/test_search_truth.py",
+)
+
+# Tests are read with their assertions rewritten, which takes a worker as long as all its imports: kept.
+sys.dont_write_bytecode = False
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -16,12 +52,39 @@ def pytest_configure(config: pytest.Config) -> None:
     would take longer than one, and a test's own timeout would meet the compiler."""
     if hasattr(config, "workerinput") or config.option.collectonly:
         return
-    warmed = subprocess.run(
+    if hasattr(os, "nice"):
+        # Engines give their training and search workers a niceness of 10, the lowest is 19: from here on all
+        # are equal, else the tests of a worker wait for the tests of everything else, beyond their timeouts.
+        os.nice(19)
+    warming = subprocess.Popen(
         [sys.executable, "-m", "engine.compute.warm_kernels"],
         cwd=PROJECT,
-        capture_output=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
         text=True,
+    )
+    try:
+        _, errors = warming.communicate(timeout=WARM_AT_ONCE_S)
+    except subprocess.TimeoutExpired:
+        _read_tests_once()
+        _, errors = warming.communicate()
+    if warming.returncode != 0:
+        raise pytest.UsageError(f"the kernels cannot be compiled: {errors.strip()[-500:]}")
+
+
+def _read_tests_once() -> None:
+    """Rewrites the assertions of all tests beside the compiler, which leaves a core free; the workers find them
+    done. What is wrong with a test is told by the run itself."""
+    subprocess.run(
+        [sys.executable, "-m", "pytest", "--collect-only", "-q", "-n0", "-p", "no:cacheprovider"],
+        cwd=PROJECT,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
         check=False,
     )
-    if warmed.returncode != 0:
-        raise pytest.UsageError(f"the kernels cannot be compiled: {warmed.stderr.strip()[-500:]}")
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    place = {PROJECT / "tests" / name: number for number, name in enumerate(LONGEST_FIRST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))

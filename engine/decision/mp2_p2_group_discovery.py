@@ -38,6 +38,7 @@ from engine.events import EventSink, GroupsSelected
 from engine.model import DAYS, Bools, Evaluation, ExitModel, Floats, Ints, ParameterSet, profit_percentage
 from engine.records import FinalGroup, SearchOutcome
 from engine.spaces import ParameterSpace
+from engine.storage.market_tables import training_windows
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.views import GroupRow, GroupsView
 from engine.worker_pipe import WorkerClient
@@ -186,14 +187,15 @@ class GroupDiscovery:
         column = {parameter_set: i for i, parameter_set in enumerate(sets)}
         excess: list[Ints] = []
         picks: list[list[Bools]] = [[] for _ in groups]
+        outside = await self._stocks.holdout()
         for day in range(1, DAYS + 1):
             _, sampled = await self._stocks.day_windows(day)
-            symbols, windows = await self._stocks.holdout_windows(day)
+            windows = training_windows(outside, day)
             day_excess, buys = await asyncio.to_thread(self._holdout_day, sampled, windows, sets)
             excess.append(day_excess)
             for own, group in zip(picks, groups, strict=True):
                 own.append(np.logical_and.reduce(buys[:, [column[m] for m in group.members]], axis=1))
-        return [replicate(excess, own) for own in picks], len(symbols)
+        return [replicate(excess, own) for own in picks], len(outside.symbols)
 
     def _holdout_day(self, sampled: Floats, windows: Floats, sets: Sequence[ParameterSet]) -> tuple[Ints, Bools]:
         """Excess and buys of one day's hold-out tickers; excess is against the mean PP of the sampled 1,000."""

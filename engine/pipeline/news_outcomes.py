@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 from datetime import date
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,8 +18,10 @@ from engine.config import Settings
 from engine.errors import DataError
 from engine.journal import JournalDb
 from engine.model import Bools, ExitModel, Panel, profit_percentage
-from engine.pipeline.engine_room import EngineRoom
 from engine.storage.stocks_data_db import StocksDataDb
+
+if TYPE_CHECKING:  # commands read outcomes without an engine: its room loads the broker and the kernels
+    from engine.pipeline.engine_room import EngineRoom
 
 
 def pp_of(

@@ -61,6 +61,7 @@ def build(request: dict[str, Any]) -> Venue:
         account=request.get("account", "sim"),
         trading_limit=int(request["trading_limit"]),
         data_limit=int(request["data_limit"]),
+        limit_window_s=float(request.get("limit_window_s", 60.0)),
         partial_fills=float(request["partial_fills"]),
         resume=bool(request.get("resume")),
         faults=tuple(ScriptedFault.parse(row) for row in request.get("faults", ())),

@@ -130,6 +130,7 @@ def start_process(
     port: int = 0,
     trading_limit: int = 200,
     data_limit: int = 10_000,
+    limit_window_s: float = 60.0,
     partial_fills: float = 0.0,
     linger_s: float = 0.0,
     faults: str | Path = "",
@@ -139,7 +140,8 @@ def start_process(
     """Starts a simulator whose market stands at 16:30 New York after the session of ``date``.
 
     ``market`` is ``"synthetic"`` or the path of a daily-bar parquet file; ``cash`` dollars;
-    ``speed`` market seconds per wall second (at most 1000); limits are requests a minute;
+    ``speed`` market seconds per wall second (at most 1000); limits are requests in
+    ``limit_window_s`` wall seconds (a minute, as at Alpaca; a test of the wait may shorten it);
     ``partial_fills`` is the share of orders that fill in two parts; ``linger_s`` wall seconds without a
     request until the child ends after its owner's death (0: at once); ``faults`` is a TOML script of
     what goes wrong (see ``fault_script``); ``account`` is whose account number it shows (sim, paper,
@@ -164,6 +166,7 @@ def start_process(
         "port": port,
         "trading_limit": trading_limit,
         "data_limit": data_limit,
+        "limit_window_s": limit_window_s,
         "partial_fills": partial_fills,
         "linger_s": linger_s,
         "faults": script,

@@ -36,16 +36,17 @@ _MESSAGES = {401: "unauthorized.", 429: "too many requests.", 500: "internal ser
 
 @dataclass
 class RateLimit:
-    """Requests a wall minute; ``take`` counts one and says whether it still fits."""
+    """Requests a window of wall time; ``take`` counts one and says whether it still fits."""
 
     limit: int
+    window_s: float = 60.0
     used: int = 0
     resets_at: float = 0.0  # unix seconds
 
     def take(self) -> bool:
         now = time.time()
         if now >= self.resets_at:
-            self.used, self.resets_at = 0, now + 60.0
+            self.used, self.resets_at = 0, now + self.window_s
         self.used += 1
         return self.used <= self.limit
 
@@ -62,8 +63,8 @@ class Border:
 
     def __init__(self, venue: Venue) -> None:
         self._venue = venue
-        self._trading = RateLimit(venue.options.trading_limit)
-        self._data = RateLimit(venue.options.data_limit)
+        self._trading = RateLimit(venue.options.trading_limit, venue.options.limit_window_s)
+        self._data = RateLimit(venue.options.data_limit, venue.options.limit_window_s)
         self.heard_at = time.monotonic()  # when anybody last asked for anything
 
     async def __call__(self, request: web.Request, handler: Handler) -> web.StreamResponse:

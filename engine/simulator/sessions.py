@@ -14,6 +14,7 @@ from enum import StrEnum
 
 from engine.errors import DataError
 from engine.model import NEW_YORK, UTC, Session
+from engine.simulator.session_cache import year_sessions
 
 STEP_SECONDS = 15  # distance of two points of an intraday path
 PRE_MARKET = time(4, 0)  # New York; the venue takes last evening's orders, and the day rolls over
@@ -132,19 +133,13 @@ class Sessions:
 
 def nyse_sessions(first: date, last: date) -> tuple[Session, ...]:
     """XNYS sessions from ``first`` to ``last``: 09:30-16:00 New York, 13:00 on early closes."""
-    import exchange_calendars  # here: a second of import that only the simulator's own process pays
-
     try:
-        calendar = exchange_calendars.get_calendar("XNYS", start=first.isoformat(), end=last.isoformat())
+        years = year_sessions(first.year, last.year)
     except ValueError as error:
         raise DataError(
             f"no exchange calendar from {first} to {last}: {error}; choose a market date between 1990 and 2100"
         ) from error
-    schedule = calendar.schedule
-    return tuple(
-        Session(day.date(), opened.to_pydatetime().astimezone(UTC), closed.to_pydatetime().astimezone(UTC))
-        for day, opened, closed in zip(schedule.index, schedule["open"], schedule["close"], strict=True)
-    )
+    return tuple(session for session in years if first <= session.day <= last)
 
 
 def file_sessions(days: Sequence[date], *, margin: timedelta) -> Sessions:

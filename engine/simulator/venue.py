@@ -41,7 +41,7 @@ START_TIME = day_time(16, 30)  # New York: the session of the starting date is c
 
 @dataclass(frozen=True, slots=True)
 class VenueOptions:
-    """How a venue is set up; limits are requests a minute, cash is dollars."""
+    """How a venue is set up; limits are requests a window (a wall minute, as at Alpaca), cash is dollars."""
 
     day: date
     seed: int
@@ -53,6 +53,7 @@ class VenueOptions:
     account: str = "sim"  # what its account number looks like: sim, paper or live
     trading_limit: int = 200
     data_limit: int = 10_000
+    limit_window_s: float = 60.0
     partial_fills: float = 0.0
     faults: tuple[ScriptedFault, ...] = ()
     resume: bool = False  # go on with the books in ``folder`` when they are of this market

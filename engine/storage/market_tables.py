@@ -67,6 +67,13 @@ def _block(rows: Sequence[Row], per_symbol: int) -> tuple[tuple[str, ...], Float
     return symbols, flat.reshape(len(symbols), per_symbol, 5)
 
 
+def training_windows(panel: Panel, day: int) -> Floats:
+    """The windows of training day 1..5 of the week's history: [symbols, 65, 5], newest first."""
+    if not 1 <= day <= DAYS:
+        raise ValueError(f"training day {day} is not one of 1..{DAYS}")
+    return panel.windows(LOOKBACK + day - 1, TRAINING_ROWS)
+
+
 def _refuse_faulty(bars: Sequence[DailyBar], sessions: frozenset[str]) -> None:
     for bar in bars:
         fault = bar.fault()
@@ -219,10 +226,8 @@ class MarketTables(Database):
             raise DataError(f"ds_day{day} is empty: weekly_5d_data has not run in this home; run 'tshc weekend'")
         return await asyncio.to_thread(_block, rows, TRAINING_ROWS)
 
-    async def holdout_windows(self, day: int) -> tuple[tuple[str, ...], Floats]:
-        """The same windows of the eligible symbols that were not sampled: [m, 65, 5], newest first."""
-        if not 1 <= day <= DAYS:
-            raise ValueError(f"training day {day} is not one of 1..{DAYS}")
+    async def holdout(self) -> Panel:
+        """The history of the eligible symbols that were not sampled; ``training_windows`` cuts a day from it."""
         panel, training = await self.history(), await self.sessions()
         if not training or panel.sessions[-DAYS:] != training:
             raise DataError(
@@ -231,8 +236,12 @@ class MarketTables(Database):
             )
         sampled = {row[0] for row in await self.rows('SELECT symbol FROM ds_day1 WHERE "row" = 1')}
         kept = [i for i, symbol in enumerate(panel.symbols) if symbol not in sampled]
-        outside = Panel(tuple(panel.symbols[i] for i in kept), panel.sessions, panel.bars[kept])
-        return outside.symbols, outside.windows(LOOKBACK + day - 1, TRAINING_ROWS)
+        return Panel(tuple(panel.symbols[i] for i in kept), panel.sessions, panel.bars[kept])
+
+    async def holdout_windows(self, day: int) -> tuple[tuple[str, ...], Floats]:
+        """The windows of training day 1..5 of the symbols that were not sampled: [m, 65, 5], newest first."""
+        outside = await self.holdout()
+        return outside.symbols, training_windows(outside, day)
 
     async def replace_companies(self, names: Mapping[str, str]) -> None:
         """The company names of all common stock, by symbol."""

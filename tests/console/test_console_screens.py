@@ -14,6 +14,7 @@ from console_harness import RecordedEngine, painted, text_of
 from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.theme import Theme
+from textual.widgets import Input
 
 from app import themes
 from app.client import EngineClient
@@ -45,6 +46,8 @@ def against(board: ViewBoard, home: Home, *keys: str, theme: str = "tsh-dark") -
         try:
             await painted(pilot, app)
             await pilot.press(*keys)
+            if isinstance(app.focused, Input):
+                app.focused.cursor_blink = False  # it is shown, whenever the picture is taken
             for _ in range(2):  # once for what was pressed, once for the layout that follows from it
                 app.paint()
                 await pilot.pause()

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +35,27 @@ def link(address: str) -> Any:
     return ClusterLink(address)
 
 
-@pytest.fixture
-def cluster(tmp_path: Path) -> Iterator[Any]:
+@contextmanager
+def two_workers(folder: Path) -> Iterator[Any]:
     """Two worker processes without a nanny: one that is killed stays dead."""
     with distributed.LocalCluster(
         n_workers=2, threads_per_worker=1, host="127.0.0.1", dashboard_address=None,
-        worker_dashboard_address=None, silence_logs=50, local_directory=str(tmp_path),
+        worker_dashboard_address=None, silence_logs=50, local_directory=str(folder),
     ) as cluster:  # fmt: skip
+        yield cluster
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    """For the tests that leave it as they found it."""
+    with two_workers(tmp_path_factory.mktemp("shared")) as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def own_cluster(tmp_path: Path) -> Iterator[Any]:
+    """For a test whose workers are killed or come and go."""
+    with two_workers(tmp_path) as cluster:
         yield cluster
 
 
@@ -98,14 +113,14 @@ def test_under_a_quota_of_tests_everything_is_equal(cluster: Any, case: Case) ->
 
 
 def test_a_worker_killed_at_work_costs_its_batch_and_nothing_else(
-    cluster: Any, hard: Case, hard_result: SearchResult
+    own_cluster: Any, hard: Case, hard_result: SearchResult
 ) -> None:
-    search = on(cluster, hard, **HARD)
+    search = on(own_cluster, hard, **HARD)
     victim: list[int] = []
 
     def kill_one(now: SearchSnapshot) -> None:
         if not victim and now.tests > 0:
-            worker = next(iter(cluster.workers.values()))
+            worker = next(iter(own_cluster.workers.values()))
             victim.append(worker.pid)
             worker.auto_restart = False
             os.kill(worker.pid, signal.SIGKILL)
@@ -117,19 +132,19 @@ def test_a_worker_killed_at_work_costs_its_batch_and_nothing_else(
 
 
 def test_a_worker_that_joins_gets_a_lane_and_brings_its_time(
-    cluster: Any, hard: Case, hard_result: SearchResult
+    own_cluster: Any, hard: Case, hard_result: SearchResult
 ) -> None:
-    cluster.scale(1)
-    while len(cluster.scheduler_info["workers"]) > 1:
+    own_cluster.scale(1)
+    while len(own_cluster.scheduler_info["workers"]) > 1:
         time.sleep(0.05)
-    search = on(cluster, hard, **HARD, budget_s=600.0)
+    search = on(own_cluster, hard, **HARD, budget_s=600.0)
     before = search.ledger.capacity
     asked: list[bool] = []
 
     def invite(now: SearchSnapshot) -> None:
         if not asked:
             asked.append(True)
-            cluster.scale(2)
+            own_cluster.scale(2)
 
     ours = run(search, invite)
     assert ours.groups == hard_result.groups
@@ -138,11 +153,11 @@ def test_a_worker_that_joins_gets_a_lane_and_brings_its_time(
     assert before < search.ledger.capacity <= 2 * before
 
 
-def test_without_any_worker_this_machine_goes_on_alone(cluster: Any, case: Case) -> None:
-    cluster.scale(0)
-    while cluster.scheduler_info["workers"]:
+def test_without_any_worker_this_machine_goes_on_alone(own_cluster: Any, case: Case) -> None:
+    own_cluster.scale(0)
+    while own_cluster.scheduler_info["workers"]:
         time.sleep(0.05)
-    search = on(cluster, case, **RULES, local_after_s=0.2)
+    search = on(own_cluster, case, **RULES, local_after_s=0.2)
     assert run(search).groups == local(case, **RULES).groups
     assert "and this machine" not in search.where
 
@@ -161,9 +176,9 @@ def test_the_budget_ends_it_with_a_gap_and_a_stop_ends_it_early(cluster: Any) ->
 
 
 def test_a_pause_consumes_nothing_and_a_second_life_with_other_workers_ends_alike(
-    cluster: Any, hard: Case, hard_result: SearchResult
+    own_cluster: Any, hard: Case, hard_result: SearchResult
 ) -> None:
-    first = on(cluster, hard, **HARD, budget_s=600.0)
+    first = on(own_cluster, hard, **HARD, budget_s=600.0)
     first.start()
     while not first.snapshot().tests:
         time.sleep(0.02)
@@ -176,10 +191,10 @@ def test_a_pause_consumes_nothing_and_a_second_life_with_other_workers_ends_alik
     left = first.state()
     first.stop()
     first.wait()
-    cluster.scale(1)
-    while len(cluster.scheduler_info["workers"]) > 1:
+    own_cluster.scale(1)
+    while len(own_cluster.scheduler_info["workers"]) > 1:
         time.sleep(0.05)
-    second = on(cluster, hard, **HARD, budget_s=600.0, resume=left)
+    second = on(own_cluster, hard, **HARD, budget_s=600.0, resume=left)
     result = run(second)
     assert result.groups == hard_result.groups
     assert second.snapshot().tests > at.tests

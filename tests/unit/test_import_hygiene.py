@@ -39,3 +39,15 @@ def test_the_floors_of_the_architecture_hold() -> None:
         [str(command), "--no-cache"], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
+
+
+def test_the_command_line_starts_without_the_kernels_and_the_brokers_library() -> None:
+    """Every command pays for what ``app.cli`` loads."""
+    done = subprocess.run(
+        [sys.executable, "-c", "import json, sys, app.cli; print(json.dumps(list(sys.modules)))"],
+        cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr
+    loaded = {name.split(".")[0] for name in json.loads(done.stdout)}
+    assert "typer" in loaded
+    assert not loaded & {"alpaca", "numba", "pandas", "scipy", "textual"}

@@ -53,7 +53,7 @@ def settings_for(server: ChatServer, **changes: Any) -> QualSettings:
         "base_url": server.url,
         "price_in": 1.0,
         "price_out": 2.0,
-        "request_timeout_s": 5.0,
+        "request_timeout_s": 60.0,
     }
     return QualSettings.model_validate(base | changes)
 

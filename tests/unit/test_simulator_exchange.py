@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import inspect
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
@@ -15,8 +17,11 @@ from engine.simulator.exchange import Exchange, Update
 from engine.simulator.faults import Fault, Faults
 from engine.simulator.market import Bar, DayBar, Listing
 from engine.simulator.orders import Order, OrderRequest, Status, VenueError, filtered
+from engine.simulator.process import start_process
+from engine.simulator.server import RateLimit
 from engine.simulator.sessions import Sessions, new_york_time, nyse_sessions
 from engine.simulator.tape import Tape
+from engine.simulator.venue import VenueOptions
 
 FRIDAY, MONDAY, HALF_DAY = date(2026, 11, 20), date(2026, 11, 23), date(2026, 11, 27)
 CALENDAR = Sessions(nyse_sessions(date(2026, 10, 1), date(2026, 12, 18)))
@@ -493,3 +498,19 @@ def test_cash_is_what_the_fills_say_and_nothing_is_ever_oversold(
     place.until(MONDAY, 16, 0)
     assert not place.exchange.open_orders
     assert refusals <= {403, 422}
+
+
+def test_a_limit_counts_the_requests_of_a_wall_minute_as_alpaca_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [1_000_000.0]
+    monkeypatch.setattr("engine.simulator.server.time.time", lambda: now[0])
+    limit = RateLimit(2)
+    assert [limit.take() for _ in range(3)] == [True, True, False]
+    assert limit.headers() == {
+        "X-RateLimit-Limit": "2", "X-RateLimit-Remaining": "0", "X-RateLimit-Reset": "1000061",
+    }  # fmt: skip
+    now[0] += 59.9
+    assert not limit.take()
+    now[0] += 0.2
+    assert limit.take()
+    assert inspect.signature(start_process).parameters["limit_window_s"].default == limit.window_s == 60.0
+    assert {f.name: f.default for f in dataclasses.fields(VenueOptions)}["limit_window_s"] == 60.0
