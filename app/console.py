@@ -102,7 +102,6 @@ class TshConsole(FreezingApp):
         client: Client,
         *,
         read_only: bool = False,
-        weekend_defaults: WeekendDefaults | None = None,
         wishes: Mapping[str, Wish] | None = None,
         layout: LayoutFile | None = None,
         osc: str = "auto",
@@ -119,7 +118,6 @@ class TshConsole(FreezingApp):
         self.client = client
         self.freezer = Freeze(client)
         client.read_only = client.read_only or read_only
-        self.weekend_defaults = weekend_defaults
         self.exporter = Exporter(self)
         self.remembered = layout
         for theme in themes.OURS:
@@ -420,14 +418,7 @@ class TshConsole(FreezingApp):
             if arguments is not None:
                 self.send("weekend", arguments, done="the weekend starts")
 
-        self.push_screen(WeekendDialog(self._weekend_defaults()), answered)
-
-    def _weekend_defaults(self) -> WeekendDefaults:
-        """What was given to this console, else what the engine's settings say, else the built-in ones."""
-        status = self.client.state.status
-        if self.weekend_defaults is None and status.cycles and status.search_budget_s:
-            return WeekendDefaults(status.cycles, status.search_budget_s)
-        return self.weekend_defaults or WeekendDefaults()
+        self.push_screen(WeekendDialog(WeekendDefaults.told_by(self.client.state.status)), answered)
 
     def action_weekday(self) -> None:
         self.send("weekday", done="the market day starts")

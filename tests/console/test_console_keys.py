@@ -10,7 +10,7 @@ from textual.widgets import Input
 from app.client import EngineClient
 from app.console import MODES, TshConsole
 from app.dialogs.confirm import ConfirmDialog
-from app.dialogs.weekend import WeekendDefaults, WeekendDialog
+from app.dialogs.weekend import WeekendDialog
 from app.screens.base import ConsoleScreen
 from app.widgets.table import Table
 from engine.control import Answer
@@ -30,7 +30,7 @@ async def test_the_number_keys_go_to_the_seven_screens(app: TshConsole) -> None:
 
 COMMANDS: list[tuple[list[str], str, dict[str, object]]] = [
     (["d"], "weekday", {}),
-    (["w", "enter"], "weekend", {"cycles": 200, "budget_s": 60.0, "replace": False}),
+    (["w", "enter"], "weekend", {"cycles": 200, "budget_s": 86400.0, "replace": False}),
     (["1", "k"], "acknowledge", {"key": "stale:KLMN"}),
     (["2", "p"], "training_pause", {}),
     (["2", "s", "y"], "training_stop", {}),
@@ -45,7 +45,7 @@ COMMANDS: list[tuple[list[str], str, dict[str, object]]] = [
 
 
 async def test_keys_send_their_command_and_nothing_else(engine: RecordedEngine) -> None:
-    app = TshConsole(EngineClient(engine.home), weekend_defaults=WeekendDefaults(200, 60.0))
+    app = TshConsole(EngineClient(engine.home))
     async with app.run_test(size=(100, 30)) as pilot:
         await painted(pilot, app)
         for keys, command, arguments in COMMANDS:
@@ -308,6 +308,32 @@ async def test_the_weekends_defaults_are_those_of_the_engine(engine: RecordedEng
         await pilot.press("w", "enter")
         await until(lambda: engine.commands)
     assert engine.commands == [("weekend", {"cycles": 33, "budget_s": 90.0, "replace": False})]
+
+
+async def test_before_the_first_attach_the_weekend_offers_no_number_and_then_the_engines(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    told = {"cycles": 33, "search_budget_s": 90.0}
+    engine.board.status = recorded.status().model_copy(update=told)
+    await engine.stop()
+    async with app.run_test() as pilot:
+        await pilot.press("w")
+        await until(lambda: isinstance(app.screen, WeekendDialog) and app.screen.ready)
+        fields = [field.value for field in app.screen.query(Input)]
+        assert fields == ["", ""]
+        assert "default" not in text_of(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "no engine is attached yet" in text_of(app)
+        await pilot.press("tab", *"2h")  # what is typed meanwhile stays
+        await engine.start()
+        await painted(pilot, app)
+        assert [field.value for field in app.screen.query(Input)] == ["33", "2h"]
+        assert "default 33" in text_of(app)
+        assert "default 90s" in text_of(app)
+        await pilot.press("enter")
+        await until(lambda: engine.commands)
+    assert engine.commands == [("weekend", {"cycles": 33, "budget_s": 7200.0, "replace": False})]
 
 
 async def test_the_cursor_stays_on_its_row_when_the_order_changes(engine: RecordedEngine, app: TshConsole) -> None:
