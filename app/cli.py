@@ -28,7 +28,6 @@ from app import (
     cli_runs,
     cli_verify,
     cli_web,
-    cli_workbook,
 )
 from app import export as cli_export
 from app.demo import demo_console, demo_headless, demo_options
@@ -440,12 +439,16 @@ def workbook_check(
     as_json: Json = False,
 ) -> None:
     """Compares the workbook with the native kernels, cell by cell. Exit code 1 on a disagreement."""
+    from app import cli_workbook  # it loads the compiler of the kernels, which no other command needs here
+
     raise typer.Exit(cli_workbook.check(_options(context, home, as_json, settings), tickers, seed))
 
 
 @workbook.command("build")
 def workbook_build(context: typer.Context) -> None:
     """Makes workbook/tsh_engine.xlsm from its sources."""
+    from app import cli_workbook
+
     raise typer.Exit(cli_workbook.build())
 
 

@@ -15,14 +15,10 @@ from app.headless import Follower, attached, command
 from app.options import Options, print_json, say
 from app.reporting import print_report
 from engine.broker.account_kind import check_addresses, check_keys
-from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.credentials import load_credentials
 from engine.broker.endpoints import Endpoints
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, OperatorError, RefusedError, UsageError
-from engine.execution.flatten import flatten_without_engine
 from engine.model import Mode
-from engine.pipeline.explain import explain_trade
-from engine.venue import known_simulator
 from engine.views import FlattenView
 
 ENGINE_ANSWERS_WITHIN_S = 2.0  # CONTRACTS: after that 'tshc flatten' acts by itself
@@ -135,6 +131,11 @@ async def _watch_flatten(client: EngineClient, options: Options) -> int:
 
 
 async def _flatten_directly(options: Options, include_foreign: bool) -> int:
+    # loaded here: a console would pay half a second for the broker's library at every start
+    from engine.broker.alpaca_rest import AlpacaRest
+    from engine.execution.flatten import flatten_without_engine
+    from engine.venue import known_simulator
+
     options.home.create()
     settings = options.settings().settings
     if settings.broker.mode is Mode.SIM and not settings.broker.trading_url:
@@ -210,6 +211,8 @@ async def status(options: Options) -> int:
 
 async def explain(options: Options, identifier: str) -> int:
     """Prints the chain behind one trade, from the databases alone."""
+    from engine.pipeline.explain import explain_trade  # its imports are dear, see _flatten_directly
+
     found = await explain_trade(options.home, identifier)
     if options.as_json:
         print_json(found)
