@@ -178,9 +178,11 @@ class NextPanel(Box):
         super().__init__("Next", id=id)
         self._view, self._board = OverviewView(), BoardView()
         self._now: datetime | None = None
+        self._step: Line = EMPTY
 
-    def show(self, view: OverviewView, status: StatusView, board: BoardView) -> None:
-        self._view, self._now, self._board = view, status.market_time, board
+    def show(self, view: OverviewView, status: StatusView, board: BoardView, step: Line = EMPTY) -> None:
+        """``step`` is what the operator can do next (``next_step``)."""
+        self._view, self._now, self._board, self._step = view, status.market_time, board, step
         if board.verdict != "none":
             word, glyph, ink = STATES[board.verdict]
             day = f"{board.session:%a} " if board.session else ""
@@ -202,7 +204,7 @@ class NextPanel(Box):
                     (" the market day", "dim"),
                 ),
             ]
-        lines: list[Line] = []
+        lines: list[Line] = [(("→ ", "strong"), *self._step)] if self._step else []
         for item in self._view.next:
             left = f.until(item.at, self._now)
             when = f"in {f.duration(left)}" if left is not None and left > 0 else ""
