@@ -269,8 +269,9 @@ class TshConsole(FreezingApp):
         )
         self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
 
-    @staticmethod
-    def _approval_lines(client: Client, view: ShortlistView) -> Sequence[Line]:
+    def _approval_lines(self, client: Client, view: ShortlistView) -> Sequence[Line]:
+        """Without the empty lines where the terminal is short: the buttons must be seen with every gate."""
+        roomy = self.size.height >= 30
         status = client.state.status
         left = f.until(view.deadline, status.market_time)
         lines: list[Line] = [
@@ -291,7 +292,7 @@ class TshConsole(FreezingApp):
                     (
                         (f"✓ {f.fit(row.symbol, 7)}", "strong"),
                         (f"score {row.score:.3f}   {f.fit(news, 10)} ", "text"),
-                        (f.fit(row.reason, 60).rstrip(), "dim"),
+                        (row.reason.partition(";")[0], "dim"),  # the news have their column
                     )
                 )
         lines += [EMPTY, *board_summary(client.state.board, status.market_time, 70)]
@@ -306,7 +307,7 @@ class TshConsole(FreezingApp):
         )
         if client.state.shortlist.list_hash != view.list_hash:
             lines.append(plain("the list changed meanwhile: go back and look again", "alarm"))
-        return lines
+        return lines if roomy else [line for line in lines if line]
 
     def ask_rejection(self) -> None:
         view = self.client.state.shortlist

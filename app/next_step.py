@@ -19,9 +19,9 @@ def next_step(state: EngineState) -> Line:
     if state.shortlist.state == "pending":
         return (
             ("4", "key:go.shortlist"),
-            (" the list waits: ", "text"),
+            (" the list waits: ", "warn"),
             ("a", "key:shortlist.approve"),
-            (" approves it", "text"),
+            (" approves it", "warn"),
         )
     if _held(state.positions):
         return (

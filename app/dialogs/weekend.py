@@ -13,6 +13,7 @@ from pydantic import ValidationError
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Button, Input, Label
+from textual.widgets.input import Selection
 
 from app import formatting as f
 from app.client import Client
@@ -77,8 +78,8 @@ class WeekendDialog(Dialog[dict[str, Any]]):
 
     def on_mount(self) -> None:
         self.query_one("#wrong", Words).display = False
-        self.query_one("#cycles").focus()
         self._offer(self._defaults)
+        self.query_one("#cycles").focus()
 
     def paint(self, client: Client) -> None:
         """The settings may come after the dialog: an attach takes a moment."""
@@ -94,7 +95,10 @@ class WeekendDialog(Dialog[dict[str, Any]]):
             cycles, budget = str(defaults.cycles), budget_text(defaults.budget_s)
             for name, value in (("#cycles", cycles), ("#budget", budget)):
                 field = self.query_one(name, Input)
-                field.value = field.value or value
+                if not field.value:
+                    field.value = value
+                    if field.has_focus:  # what is typed next takes its place, as after walking there
+                        field.selection = Selection(0, len(value))
             cycles, budget = f"default {cycles}", f"default {budget}"
         self.query_one("#cycles-hint", Label).update(cycles)
         self.query_one("#budget-hint", Label).update(f"{budget}; 60s, 90m, 24h")

@@ -65,7 +65,8 @@ def gate_lines(gates: Sequence[GateView], now: datetime | None, width: int) -> l
     """One line a gate - state, name, measured, limit - and its remedy below when it is not GO."""
     rest = max(20, width - STATE_WIDTH - NAME_WIDTH - 2)
     limit = max((cells(plain(gate.limit)) for gate in gates), default=0)
-    limit = min(limit, rest * 2 // 5)
+    measures = max((cells(plain(gate.measured)) for gate in gates if gate.state == "go"), default=0)
+    limit = min(limit, max(rest * 2 // 5, rest - 2 - measures))
     lines: list[Line] = []
     for gate in gates:
         word, glyph, ink = STATES[gate.state]

@@ -156,6 +156,17 @@ class GroupsTable(Table[GroupRow]):
             plain("the best groups appear here while the search finds them, the two selected ones in front", "dim")
         ]
 
+    def columns(self) -> Sequence[Column]:
+        """Before the hold-out was measured its columns are empty in every row: the members get their place."""
+        empty = set()
+        if not any(row.holdout for row in self.rows):
+            empty |= {"holdout", "verdict"}
+        if all(row.p_value is None for row in self.rows):
+            empty.add("p")
+        if all(row.selection_score is None for row in self.rows):
+            empty.add("selection")
+        return [column for column in self.COLUMNS if column.key not in empty]
+
     def key(self, row: GroupRow) -> str:
         return str(row.rank)
 

@@ -211,7 +211,9 @@ class NextPanel(Box):
             if item.active:
                 label: Line = (("▶ ", "accent"), (item.text, "strong"))
             else:
-                label = ((f"{self._moment(item.at)} ", "dim"), (item.text, "text"))
+                moment = f"{self._moment(item.at)} "
+                text = item.text if len(moment) + len(item.text) <= width else _head(item.text)
+                label = ((moment, "dim"), (text, "text"))
             lines.append(between(label, plain(when, "dim"), width))
         return lines
 
@@ -356,6 +358,11 @@ class StagesPanel(Box):
             head = joined([head, ((full, "accent"), (rest, "frame"), (f" {stage.progress * 100:3.0f} %", "text"))])
         room = width - cells(head) - 2
         return joined([head, plain(stage.detail, "dim")]) if room >= min(12, cells(plain(stage.detail))) else head
+
+
+def _head(text: str) -> str:
+    """What comes, without its explanation: ``bars are final: d makes the list`` is ``bars are final``."""
+    return text.partition(";")[0].partition(":")[0]
 
 
 def _whole_parts(text: str, width: int) -> str:

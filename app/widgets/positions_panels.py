@@ -88,9 +88,14 @@ class PositionsTable(Table[PositionRow]):
     def show_view(self, view: PositionsView) -> None:
         session = view.session.strftime("%a %d %b") if view.session else ""
         self.note = plain(session, "dim")
-        self.foot = totals(view, roomy=self.size.width >= 100) if view.rows else EMPTY
+        roomy = self.size.width >= 100
+        self.foot = totals(view, roomy=roomy) if view.rows else EMPTY
         held = any(row.shares and row.state not in GONE for row in view.rows)
-        self.foot_note = (("x", "key:positions.exit_one"), (" sell this one", "dim")) if held else EMPTY
+        self.foot_note = (
+            (("x", "key:positions.exit_one"), (" sell the marked one" if roomy else " sell", "dim"))
+            if held
+            else EMPTY
+        )
         self.show(view.rows)
 
     def key(self, row: PositionRow) -> str:

@@ -225,11 +225,13 @@ class Notices(Box):
         return lines
 
 
+SAYS_YES_ITSELF = ("overview", "shortlist", "board")  # screens whose own panels ask for the yes
+
+
 def notices(client: Client, mode: str, key_of: Callable[[str, str], str]) -> list[Span]:
     """What stands above every screen: a lost engine and what still protects, a latch, a list that waits.
 
-    ``mode`` is the screen below: the shortlist says itself that it waits. ``key_of`` gives the
-    key in force of a command, and its default.
+    ``mode`` is the screen below, ``key_of`` gives the key in force of a command, and its default.
     """
     state = client.state
     said: list[Span] = []
@@ -247,7 +249,7 @@ def notices(client: Client, mode: str, key_of: Callable[[str, str], str]) -> lis
     if state.flatten.state in ("running", "queued", "failed"):
         flatten = key_of("flatten", "F12")
         said.append((f"FLATTEN {state.flatten.state}: {state.flatten.step} ({flatten} shows it)", "alarm"))
-    if client.link is Link.LIVE and not client.read_only and mode != "shortlist":
+    if client.link is Link.LIVE and not client.read_only and mode not in SAYS_YES_ITSELF:
         yes = yes_wanted(state, key_of("go.shortlist", "4"), key_of("shortlist.approve", "a"))
         said += [(yes, "warn")] if yes else []
     return said

@@ -89,6 +89,8 @@ async def test_the_weekend_dialog_refuses_nonsense_and_keeps_what_was_typed(
         assert isinstance(app.screen, WeekendDialog)
         assert app.screen.query_one("#cycles", Input).value == "200"
         assert app.screen.query_one("#budget", Input).value == "24h"
+        await pilot.press("8")
+        assert app.screen.query_one("#cycles", Input).value == "8"
         app.screen.query_one("#budget", Input).value = "soon"
         await pilot.press("enter")
         assert "'soon' is not a duration" in text_of(app)
@@ -325,10 +327,13 @@ async def test_before_the_first_attach_the_weekend_offers_no_number_and_then_the
         await pilot.press("enter")
         await pilot.pause()
         assert "no engine is attached yet" in text_of(app)
-        await pilot.press("tab", *"2h")  # what is typed meanwhile stays
+        await pilot.press("tab", *"2h", "shift+tab")  # what is typed meanwhile stays
         await engine.start()
         await painted(pilot, app)
         assert [field.value for field in app.screen.query(Input)] == ["33", "2h"]
+        await pilot.press("7")  # the number that came is marked: typing takes its place
+        assert app.screen.query_one("#cycles", Input).value == "7"
+        await pilot.press("backspace", *"33")
         assert "default 33" in text_of(app)
         assert "default 90s" in text_of(app)
         await pilot.press("enter")
