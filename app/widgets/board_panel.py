@@ -61,6 +61,9 @@ def _left(view: BoardView, now: datetime | None) -> Line:
     return (("window closes in ", "dim"), (f.duration(left), "text"))
 
 
+ROOMY = 44  # cells of the measured column, where the terminal has them
+
+
 def _measured(gate: GateView, now: datetime | None) -> str:
     """What was measured, with the time that is left where that is part of it."""
     left, quiet = f.until(gate.until, now), gate.state == "go"
@@ -81,7 +84,7 @@ def gate_lines(gates: Sequence[GateView], now: datetime | None, width: int) -> l
         word, glyph, ink = STATES[gate.state]
         quiet = gate.state == "go"
         measured = _measured(gate, now)
-        column = rest - limit - 2
+        column = min(rest - limit - 2, max(measures + 2, ROOMY))  # the limit stays near what was measured
         pieces = [measured] if quiet else f.wrapped(measured, column, 3)
         state: Line = ((f"{glyph} ", ink if ink != "alarm" else "loss"), (word, "strong" if not quiet else "dim"))
         if gate.state == "no_go":

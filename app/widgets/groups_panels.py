@@ -143,7 +143,7 @@ class GroupsTable(Table[GroupRow]):
         Column("mean", "mean %/day", 10, 2, right=True),
         Column("worst", "worst day %", 11, 3, right=True),
         Column("picks", "picks/day", 9, 6, right=True),
-        Column("members", "members", 40, 1, most=70),
+        Column("members", "members", 40, 1, most=120),
         Column("holdout", "hold-out %/day", 14, 5, right=True),
         Column("p", "p", 5, 4, right=True),
         Column("verdict", "verdict", 20, 7, most=60),
