@@ -66,7 +66,10 @@ def root(
     settings: Set = None,
 ) -> None:
     """Without a command: opens the console on the engine of the home folder, starting it if none runs."""
-    context.obj = Options(chosen_home(home), checked_broker(broker), read_only, overrides=_pairs(settings or []))
+    given = home is not None or "TSH_HOME" in os.environ
+    context.obj = Options(
+        chosen_home(home), checked_broker(broker), read_only, overrides=_pairs(settings or []), home_given=given
+    )
     if context.invoked_subcommand is None:
         raise typer.Exit(cli_console.open_console(context.obj))
 
@@ -85,7 +88,7 @@ def _options(context: typer.Context, home: Path | None, as_json: bool, settings:
     """The global options, with those that the command itself was given on top."""
     options: Options = context.obj
     if home is not None:
-        options.home = chosen_home(home)
+        options.home, options.home_given = chosen_home(home), True
     options.as_json = as_json
     options.overrides |= _pairs(settings or [])
     return options
@@ -154,7 +157,7 @@ def demo(
     options = _options(context, home, as_json, settings)
     options = demo_options(
         options,
-        home_given=home is not None or "TSH_HOME" in os.environ,
+        home_given=options.home_given,
         market=market,
         day=date,
         cycles=cycles,

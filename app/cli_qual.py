@@ -15,7 +15,6 @@ from rich.table import Table
 from app.options import Options, print_json
 from engine.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from engine.journal import JournalDb
-from engine.pipeline.news_outcomes import outcomes_at_hand
 from engine.qual.evaluation import LEAST_SESSIONS, LEAST_TICKERS, PromptRecord, Recorded, evaluate
 from engine.qual.prompt_files import load_prompts, shares
 from engine.qual.replay import replay_all
@@ -47,6 +46,9 @@ async def _recorded(options: Options) -> tuple[list[Recorded], dict[tuple[date, 
         scores, outcomes = await journal.qual_scores_recorded(), await journal.outcomes()
         if scores and options.home.stocks_data.exists():
             stocks = await StocksDataDb.open(options.home.stocks_data, read_only=True)
+            # loaded here: it brings the broker's library along, and every start of a console would pay for it
+            from engine.pipeline.news_outcomes import outcomes_at_hand
+
             try:
                 fresh = await outcomes_at_hand(journal, stocks, settings)
             finally:

@@ -102,7 +102,6 @@ class TshConsole(FreezingApp):
         client: Client,
         *,
         read_only: bool = False,
-        weekend_defaults: WeekendDefaults | None = None,
         wishes: Mapping[str, Wish] | None = None,
         layout: LayoutFile | None = None,
         osc: str = "auto",
@@ -119,7 +118,6 @@ class TshConsole(FreezingApp):
         self.client = client
         self.freezer = Freeze(client)
         client.read_only = client.read_only or read_only
-        self.weekend_defaults = weekend_defaults
         self.exporter = Exporter(self)
         self.remembered = layout
         for theme in themes.OURS:
@@ -271,8 +269,9 @@ class TshConsole(FreezingApp):
         )
         self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
 
-    @staticmethod
-    def _approval_lines(client: Client, view: ShortlistView) -> Sequence[Line]:
+    def _approval_lines(self, client: Client, view: ShortlistView) -> Sequence[Line]:
+        """Without the empty lines where the terminal is short: the buttons must be seen with every gate."""
+        roomy = self.size.height >= 30
         status = client.state.status
         left = f.until(view.deadline, status.market_time)
         lines: list[Line] = [
@@ -293,7 +292,7 @@ class TshConsole(FreezingApp):
                     (
                         (f"✓ {f.fit(row.symbol, 7)}", "strong"),
                         (f"score {row.score:.3f}   {f.fit(news, 10)} ", "text"),
-                        (f.fit(row.reason, 60).rstrip(), "dim"),
+                        (row.reason.partition(";")[0], "dim"),  # the news have their column
                     )
                 )
         lines += [EMPTY, *board_summary(client.state.board, status.market_time, 70)]
@@ -308,7 +307,7 @@ class TshConsole(FreezingApp):
         )
         if client.state.shortlist.list_hash != view.list_hash:
             lines.append(plain("the list changed meanwhile: go back and look again", "alarm"))
-        return lines
+        return lines if roomy else [line for line in lines if line]
 
     def ask_rejection(self) -> None:
         view = self.client.state.shortlist
@@ -420,14 +419,7 @@ class TshConsole(FreezingApp):
             if arguments is not None:
                 self.send("weekend", arguments, done="the weekend starts")
 
-        self.push_screen(WeekendDialog(self._weekend_defaults()), answered)
-
-    def _weekend_defaults(self) -> WeekendDefaults:
-        """What was given to this console, else what the engine's settings say, else the built-in ones."""
-        status = self.client.state.status
-        if self.weekend_defaults is None and status.cycles and status.search_budget_s:
-            return WeekendDefaults(status.cycles, status.search_budget_s)
-        return self.weekend_defaults or WeekendDefaults()
+        self.push_screen(WeekendDialog(WeekendDefaults.told_by(self.client.state.status)), answered)
 
     def action_weekday(self) -> None:
         self.send("weekday", done="the market day starts")

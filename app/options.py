@@ -24,6 +24,7 @@ class Options:
     read_only: bool = False
     as_json: bool = False
     overrides: dict[str, str] = field(default_factory=dict)
+    home_given: bool = False  # by the call or its environment, not the default
 
     def settings(self) -> EffectiveSettings:
         """The settings in force for this call; UsageError names a wrong key, its origin and the remedy."""

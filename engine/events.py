@@ -43,6 +43,15 @@ def plain(value: Any) -> Any:
     raise TypeError(f"an event cannot carry {type(value).__name__}")
 
 
+def dollars(price: Decimal | None) -> str:
+    """A price as it is written: two decimals, more only where they say something; ``?`` when unknown."""
+    if price is None:
+        return "?"
+    exact = f"{price:f}"
+    whole, _, decimals = exact.partition(".")
+    return f"{whole}.{decimals.rstrip('0').ljust(2, '0')}"
+
+
 @dataclass(frozen=True, kw_only=True)
 class Event:
     """The base: every subclass sets ``level`` and says itself in ``text``."""
@@ -469,7 +478,7 @@ class OrderSent(Event):
 
     @property
     def text(self) -> str:
-        price = f" at {self.limit_price}" if self.limit_price is not None else ""
+        price = f" at {dollars(self.limit_price)}" if self.limit_price is not None else ""
         return f"{self.side} {self.shares} {self.symbol} {self.kind_of_order}{price} ({self.why})"
 
 
@@ -484,7 +493,7 @@ class OrderChanged(Event):
 
     @property
     def text(self) -> str:
-        fill = f", {self.filled_shares} filled at {self.average_price}" if self.filled_shares else ""
+        fill = f", {self.filled_shares} filled at {dollars(self.average_price)}" if self.filled_shares else ""
         return f"{self.symbol} order {self.status}{fill}" + (f": {self.detail}" if self.detail else "")
 
 
@@ -499,7 +508,7 @@ class FillReceived(Event):
 
     @property
     def text(self) -> str:
-        return f"filled: {self.side} {self.shares} {self.symbol} at {self.price}"
+        return f"filled: {self.side} {self.shares} {self.symbol} at {dollars(self.price)}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -511,7 +520,7 @@ class TshChanged(Event):
 
     @property
     def text(self) -> str:
-        return f"{self.symbol} {self.state} at {self.price}: {self.why_next}"
+        return f"{self.symbol} {self.state} at {dollars(self.price)}: {self.why_next}"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -526,7 +535,8 @@ class PositionClosed(Event):
 
     @property
     def text(self) -> str:
-        return f"{self.symbol} closed by {self.reason}: {self.entry} to {self.exit}, {self.pnl:+.2f} $"
+        prices = f"{dollars(self.entry)} to {dollars(self.exit)}"
+        return f"{self.symbol} closed by {self.reason}: {prices}, {self.pnl:+.2f} $"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -236,7 +236,7 @@ class GroupRow(View):
     worst_day: float = 0.0
     picks_day: float = 0.0
     members: str = ""
-    holdout: str = ""  # "+0.12 +- 0.08 %/day"
+    holdout: str = ""  # "+0.12 ± 0.08 %/day"
     holdout_mean: float | None = None  # percent a day; None: not measured, or no picks
     holdout_error: float | None = None  # standard error over days
     holdout_picks: int = 0

@@ -123,7 +123,7 @@ class FlattenDialog(Dialog[None]):
         positions = flatten.positions or status.positions_open
         orders = flatten.orders or status.orders_open
         exposure = flatten.exposure if flatten.exposure is not None else status.exposure
-        market = "open" if status.market_open else "CLOSED: sells wait for the next open"
+        market = "open" if status.market_open else "CLOSED"
         cost = (
             f"≈ {f.money(flatten.expected_cost)} $ (half the spread)" if flatten.expected_cost is not None else ""
         )
@@ -138,7 +138,8 @@ class FlattenDialog(Dialog[None]):
         )
         account = f"{status.mode.upper()} account {status.account}".rstrip()
         second = joined([plain(account, "strong"), plain(f"expected cost {cost}" if cost else "", "dim")], "   ")
-        return [first, second]
+        waits = positions and not status.market_open
+        return [first, second, *([plain("sells wait for the next open", "warn")] if waits else [])]
 
     def _progress(self, flatten: FlattenView, state: str, width: int) -> list[Line]:
         word, ink = VERDICTS.get(state, ("asked, waiting for the engine …", "dim"))

@@ -1,4 +1,8 @@
-"""Starting the weekend: how many cycles, how long to search, with the defaults already in place."""
+"""Starting the weekend: how many cycles, how long to search, with the engine's settings already in place.
+
+The settings in force are the engine's alone (file, environment and its command line), so
+before the first attach no number is offered: the fields fill when the engine tells them.
+"""
 
 from __future__ import annotations
 
@@ -9,19 +13,31 @@ from pydantic import ValidationError
 from textual.app import ComposeResult
 from textual.containers import Horizontal
 from textual.widgets import Button, Input, Label
+from textual.widgets.input import Selection
 
 from app import formatting as f
+from app.client import Client
 from app.dialogs.frame import Dialog, Tick, Words, buttons
 from app.widgets.box import plain
 from engine.config import SearchSettings, TrainingSettings
+from engine.views import StatusView
+
+UNKNOWN = "the engine's settings"
 
 
 @dataclass(frozen=True, slots=True)
 class WeekendDefaults:
-    """The settings in force for a weekend: training cycles, and wall seconds of group search."""
+    """The engine's settings for a weekend: training cycles, and wall seconds of group search."""
 
-    cycles: int = TrainingSettings().cycles
-    budget_s: float = SearchSettings().budget_s
+    cycles: int
+    budget_s: float
+
+    @classmethod
+    def told_by(cls, status: StatusView) -> WeekendDefaults | None:
+        """None while no engine has told its settings."""
+        if status.cycles and status.search_budget_s:
+            return cls(status.cycles, status.search_budget_s)
+        return None
 
 
 def budget_text(seconds: float) -> str:
@@ -37,12 +53,11 @@ class WeekendDialog(Dialog[dict[str, Any]]):
 
     HEADING = "Run the weekend"
 
-    def __init__(self, defaults: WeekendDefaults) -> None:
+    def __init__(self, defaults: WeekendDefaults | None) -> None:
         super().__init__()
         self._defaults = defaults
 
     def body(self) -> ComposeResult:
-        cycles, budget = str(self._defaults.cycles), budget_text(self._defaults.budget_s)
         yield Words(
             [
                 plain("data → archive and wipe → training → pruning → groups → selection"),
@@ -51,19 +66,42 @@ class WeekendDialog(Dialog[dict[str, Any]]):
         )
         with Horizontal(classes="field"):
             yield Label("training cycles")
-            yield Input(cycles, id="cycles", compact=True)
-            yield Label(f"default {cycles}", classes="hint")
+            yield Input(id="cycles", compact=True)
+            yield Label(id="cycles-hint", classes="hint")
         with Horizontal(classes="field"):
             yield Label("search budget")
-            yield Input(budget, id="budget", compact=True)
-            yield Label(f"default {budget}; 60s, 90m, 24h", classes="hint")
+            yield Input(id="budget", compact=True)
+            yield Label(id="budget-hint", classes="hint")
         yield Tick("replace this week's selection, if there is one", id="replace")
         yield Words(id="wrong")
         yield buttons(("start", "Start  enter"), ("back", "Back  esc"))
 
     def on_mount(self) -> None:
         self.query_one("#wrong", Words).display = False
+        self._offer(self._defaults)
         self.query_one("#cycles").focus()
+
+    def paint(self, client: Client) -> None:
+        """The settings may come after the dialog: an attach takes a moment."""
+        if self._defaults is None:
+            self._defaults = WeekendDefaults.told_by(client.state.status)
+            if self._defaults is not None:
+                self._offer(self._defaults)
+
+    def _offer(self, defaults: WeekendDefaults | None) -> None:
+        """Fills the fields that are empty still; what was typed already stays."""
+        cycles = budget = UNKNOWN
+        if defaults is not None:
+            cycles, budget = str(defaults.cycles), budget_text(defaults.budget_s)
+            for name, value in (("#cycles", cycles), ("#budget", budget)):
+                field = self.query_one(name, Input)
+                if not field.value:
+                    field.value = value
+                    if field.has_focus:  # what is typed next takes its place, as after walking there
+                        field.selection = Selection(0, len(value))
+            cycles, budget = f"default {cycles}", f"default {budget}"
+        self.query_one("#cycles-hint", Label).update(cycles)
+        self.query_one("#budget-hint", Label).update(f"{budget}; 60s, 90m, 24h")
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         self._start()
@@ -75,9 +113,13 @@ class WeekendDialog(Dialog[dict[str, Any]]):
             self.action_leave()
 
     def _start(self) -> None:
-        cycles = self.query_one("#cycles", Input).value.strip() or str(self._defaults.cycles)
-        budget = self.query_one("#budget", Input).value.strip() or budget_text(self._defaults.budget_s)
+        known = self._defaults
+        cycles = self.query_one("#cycles", Input).value.strip() or (str(known.cycles) if known else "")
+        budget = self.query_one("#budget", Input).value.strip() or (budget_text(known.budget_s) if known else "")
         wrong = self.query_one("#wrong", Words)
+        if not (cycles and budget):
+            wrong.say([plain("no engine is attached yet: its settings come with it; nothing was sent", "warn")])
+            return
         try:
             training = TrainingSettings.model_validate({"cycles": cycles})
         except ValidationError:

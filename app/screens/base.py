@@ -96,7 +96,7 @@ class ConsoleScreen(Screen[None]):
         """
         self.query_one("#strip", StatusStrip).show(client, self.console.time_shift)
         self.query_one("#transport", TransportLine).show(self.console.time_shift)
-        self.query_one("#notices", Notices).show(client)
+        self.query_one("#notices", Notices).show(client, self.MODE)
         self.set_class(client.link is not Link.LIVE, "-lost")
         state = self.state
         if state.revision != self._shown:

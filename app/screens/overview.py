@@ -9,7 +9,9 @@ from textual.binding import Binding, BindingType
 from textual.containers import Container
 
 from app.client import EngineState
+from app.next_step import next_step
 from app.screens.base import ConsoleScreen
+from app.widgets.box import EMPTY
 from app.widgets.overview_panels import (
     AccountPanel,
     AlertsTable,
@@ -46,7 +48,8 @@ class OverviewScreen(ConsoleScreen):
     def show(self, state: EngineState) -> None:
         view, status = state.overview, state.status
         self.query_one(WeekPanel).show(view, status)
-        self.query_one(NextPanel).show(view, status, state.board)
+        mine = EMPTY if self.console.client.read_only else next_step(state)
+        self.query_one(NextPanel).show(view, status, state.board, mine)
         self.query_one(AccountPanel).show(view, status)
         for panel in self.query(EvidencePanel):
             panel.show(view)

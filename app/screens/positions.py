@@ -9,7 +9,7 @@ from textual.binding import Binding, BindingType
 
 from app.client import EngineState
 from app.dialogs.frame import InfoDialog
-from app.screens.base import ConsoleScreen
+from app.screens.base import ConsoleScreen, hidden
 from app.widgets.positions_panels import GONE, OrdersTable, PositionPanel, PositionsTable, position_lines
 from app.widgets.table import Table
 
@@ -34,7 +34,9 @@ class PositionsScreen(ConsoleScreen):
         self._show_position()
 
     def _show_position(self) -> None:
-        self.query_one(PositionPanel).show(self.query_one(PositionsTable).current)
+        row = self.query_one(PositionsTable).current
+        hidden(self.query_one(PositionPanel), row is None)
+        self.query_one(PositionPanel).show(row)
 
     def on_table_moved(self, event: Table.Moved) -> None:
         self._show_position()

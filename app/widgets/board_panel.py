@@ -61,21 +61,30 @@ def _left(view: BoardView, now: datetime | None) -> Line:
     return (("window closes in ", "dim"), (f.duration(left), "text"))
 
 
+ROOMY = 44  # cells of the measured column, where the terminal has them
+
+
+def _measured(gate: GateView, now: datetime | None) -> str:
+    """What was measured, with the time that is left where that is part of it."""
+    left, quiet = f.until(gate.until, now), gate.state == "go"
+    if left is None or left <= 0 or (quiet and gate.gate != "window"):
+        return gate.measured
+    ahead = quiet and gate.measured != "open now"
+    return gate.measured + (f", in {f.duration(left)}" if ahead else f", {f.duration(left)} left")
+
+
 def gate_lines(gates: Sequence[GateView], now: datetime | None, width: int) -> list[Line]:
     """One line a gate - state, name, measured, limit - and its remedy below when it is not GO."""
-    rest = max(20, width - STATE_WIDTH - NAME_WIDTH - 2)
+    rest = max(20, width - STATE_WIDTH - NAME_WIDTH)
     limit = max((cells(plain(gate.limit)) for gate in gates), default=0)
-    limit = min(limit, rest * 2 // 5)
+    measures = max((cells(plain(_measured(gate, now))) for gate in gates if gate.state == "go"), default=0)
+    limit = min(limit, max(rest // 3, rest - 2 - measures))
     lines: list[Line] = []
     for gate in gates:
         word, glyph, ink = STATES[gate.state]
         quiet = gate.state == "go"
-        left = f.until(gate.until, now)
-        measured = gate.measured
-        if left is not None and left > 0 and (not quiet or gate.gate == "window"):
-            ahead = quiet and gate.measured != "open now"
-            measured += f", in {f.duration(left)}" if ahead else f", {f.duration(left)} left"
-        column = rest - limit - 2
+        measured = _measured(gate, now)
+        column = min(rest - limit - 2, max(measures + 2, ROOMY))  # the limit stays near what was measured
         pieces = [measured] if quiet else f.wrapped(measured, column, 3)
         state: Line = ((f"{glyph} ", ink if ink != "alarm" else "loss"), (word, "strong" if not quiet else "dim"))
         if gate.state == "no_go":

@@ -212,7 +212,8 @@ class ForwardTable(Table[ForwardRow]):
         weeks = len({row.week for row in rows})
         self.note = joined([plain(f"{weeks} weeks", "strong"), self._mean(rows)], "   ") if rows else EMPTY
         self.empty = [
-            plain("no week was judged forward yet: nothing speaks for real money, stay on paper", "text"),
+            plain("no week was judged forward yet: nothing speaks for real money", "text"),
+            plain("stay on paper until some are", "text"),
             plain("each traded week of A and each shadow week of B gets a line, newest last", "dim"),
         ]
         self.show(rows)

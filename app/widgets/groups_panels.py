@@ -143,7 +143,7 @@ class GroupsTable(Table[GroupRow]):
         Column("mean", "mean %/day", 10, 2, right=True),
         Column("worst", "worst day %", 11, 3, right=True),
         Column("picks", "picks/day", 9, 6, right=True),
-        Column("members", "members", 40, 1, most=70),
+        Column("members", "members", 40, 1, most=120),
         Column("holdout", "hold-out %/day", 14, 5, right=True),
         Column("p", "p", 5, 4, right=True),
         Column("verdict", "verdict", 20, 7, most=60),
@@ -155,6 +155,17 @@ class GroupsTable(Table[GroupRow]):
         self.empty = [
             plain("the best groups appear here while the search finds them, the two selected ones in front", "dim")
         ]
+
+    def columns(self) -> Sequence[Column]:
+        """Before the hold-out was measured its columns are empty in every row: the members get their place."""
+        empty = set()
+        if not any(row.holdout for row in self.rows):
+            empty |= {"holdout", "verdict"}
+        if all(row.p_value is None for row in self.rows):
+            empty.add("p")
+        if all(row.selection_score is None for row in self.rows):
+            empty.add("selection")
+        return [column for column in self.COLUMNS if column.key not in empty]
 
     def key(self, row: GroupRow) -> str:
         return str(row.rank)

@@ -178,9 +178,11 @@ class NextPanel(Box):
         super().__init__("Next", id=id)
         self._view, self._board = OverviewView(), BoardView()
         self._now: datetime | None = None
+        self._step: Line = EMPTY
 
-    def show(self, view: OverviewView, status: StatusView, board: BoardView) -> None:
-        self._view, self._now, self._board = view, status.market_time, board
+    def show(self, view: OverviewView, status: StatusView, board: BoardView, step: Line = EMPTY) -> None:
+        """``step`` is what the operator can do next (``next_step``)."""
+        self._view, self._now, self._board, self._step = view, status.market_time, board, step
         if board.verdict != "none":
             word, glyph, ink = STATES[board.verdict]
             day = f"{board.session:%a} " if board.session else ""
@@ -202,14 +204,16 @@ class NextPanel(Box):
                     (" the market day", "dim"),
                 ),
             ]
-        lines: list[Line] = []
+        lines: list[Line] = [(("→ ", "strong"), *self._step)] if self._step else []
         for item in self._view.next:
             left = f.until(item.at, self._now)
             when = f"in {f.duration(left)}" if left is not None and left > 0 else ""
             if item.active:
                 label: Line = (("▶ ", "accent"), (item.text, "strong"))
             else:
-                label = ((f"{self._moment(item.at)} ", "dim"), (item.text, "text"))
+                moment = f"{self._moment(item.at)} "
+                text = item.text if len(moment) + len(item.text) <= width else _head(item.text)
+                label = ((moment, "dim"), (text, "text"))
             lines.append(between(label, plain(when, "dim"), width))
         return lines
 
@@ -354,6 +358,11 @@ class StagesPanel(Box):
             head = joined([head, ((full, "accent"), (rest, "frame"), (f" {stage.progress * 100:3.0f} %", "text"))])
         room = width - cells(head) - 2
         return joined([head, plain(stage.detail, "dim")]) if room >= min(12, cells(plain(stage.detail))) else head
+
+
+def _head(text: str) -> str:
+    """What comes, without its explanation: ``bars are final: d makes the list`` is ``bars are final``."""
+    return text.partition(";")[0].partition(":")[0]
 
 
 def _whole_parts(text: str, width: int) -> str:

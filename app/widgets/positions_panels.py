@@ -26,13 +26,17 @@ SENTENCE = 36  # cells that how a position was closed needs
 
 
 def stop_ribbon(row: PositionRow, width: int) -> Line:
-    """``├──●────┤``: left the stop (or as far below the entry as the target is above), right the target.
+    """``├──●────┤``: left the stop, right the target.
+
+    The stop is the trailing one, before that the protective one at the broker; without either the
+    line begins as far below the entry as the target is above.
 
     ┊ entry, ◇ where it arms, ▵ the high, ● the price; ◀ or ▶ when the price is beyond an end.
     """
     if row.target is None or row.entry is None or row.last is None or row.state in GONE:
         return EMPTY
-    low = row.stop if row.stop is not None else row.entry - (row.target - row.entry)
+    stop = row.stop if row.stop is not None else row.resting_stop
+    low = stop if stop is not None else row.entry - (row.target - row.entry)
     marks: list[tuple[float, str]] = [(float(row.entry), "┊")]
     if row.arm is not None and row.stop is None:
         marks.append((float(row.arm), "◇"))
@@ -84,9 +88,14 @@ class PositionsTable(Table[PositionRow]):
     def show_view(self, view: PositionsView) -> None:
         session = view.session.strftime("%a %d %b") if view.session else ""
         self.note = plain(session, "dim")
-        self.foot = totals(view) if view.rows else EMPTY
+        roomy = self.size.width >= 100
+        self.foot = totals(view, roomy=roomy) if view.rows else EMPTY
         held = any(row.shares and row.state not in GONE for row in view.rows)
-        self.foot_note = (("x", "key:positions.exit_one"), (" sell the marked one", "dim")) if held else EMPTY
+        self.foot_note = (
+            (("x", "key:positions.exit_one"), (" sell the marked one" if roomy else " sell", "dim"))
+            if held
+            else EMPTY
+        )
         self.show(view.rows)
 
     def key(self, row: PositionRow) -> str:
@@ -190,8 +199,8 @@ def position_lines(row: PositionRow, width: int) -> list[Line]:
     return [*lines, *(((f.fit("prices" if i == 0 else "", 10), "dim"), *line) for i, line in enumerate(flow))]
 
 
-def totals(view: PositionsView) -> Line:
-    """Realised, unrealised, together; dollars."""
+def totals(view: PositionsView, *, roomy: bool = True) -> Line:
+    """Realised, unrealised, together; dollars. ``roomy`` also says what the percent are of."""
     both = view.realised + view.unrealised
     parts: list[Line] = [
         (("realised ", "dim"), (f.money(view.realised, signed=True), pnl_ink(view.realised))),
@@ -200,7 +209,8 @@ def totals(view: PositionsView) -> Line:
     ]
     if view.allocation:
         share = float(both / view.allocation * 100)
-        parts.append(((f.percent(share), pnl_ink(both)), (f" of {view.allocation:,.0f} $", "dim")))
+        of: Line = ((f" of {view.allocation:,.0f} $", "dim"),) if roomy else EMPTY
+        parts.append(((f.percent(share), pnl_ink(both)), *of))
     return joined(parts, "   ")
 
 

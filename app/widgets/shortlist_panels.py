@@ -31,6 +31,8 @@ STATE_WORDS = {
 
 ROOMY = 60  # cells of the news part from which a prompt's vote has a second line
 
+NO_NEWS = "no news"  # of "no news in 3 sessions", where there is no room for all of it
+
 
 class ShortlistTable(Table[ShortlistRow]):
     """Up to twenty names in order; ✓ are the ones that would be traded."""
@@ -163,7 +165,10 @@ class ShortlistTable(Table[ShortlistRow]):
             case "by":
                 return plain(row.news_label if row.news_score is not None or row.veto else "", "dim")
             case "why":
-                return plain(row.veto or why(row), "warn" if row.veto else "text" if row.chosen else "dim")
+                said = row.veto or why(row)
+                if len(said) > width and said.startswith(NO_NEWS):
+                    said = NO_NEWS
+                return plain(said, "warn" if row.veto else "text" if row.chosen else "dim")
             case _:
                 return plain(f.signed(row.parts.get(column), 3), "dim")
 

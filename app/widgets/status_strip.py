@@ -19,6 +19,7 @@ from textual.message import Message
 
 from app import formatting as f
 from app.client import Client, Link
+from app.next_step import yes_wanted
 from app.time_shift import TimeShift
 from app.widgets.box import Box, Line, Span, between, cells, fitted, plain
 from engine.views import OrderRow, StatusView
@@ -211,8 +212,8 @@ class Notices(Box):
         super().__init__(id=id)
         self._said: list[tuple[Span]] = []
 
-    def show(self, client: Client) -> None:
-        self._said = [((text, ink),) for text, ink in notices(client)]
+    def show(self, client: Client, mode: str = "") -> None:
+        self._said = [((text, ink),) for text, ink in notices(client, mode, self.key_of)]
         self.display = bool(self._said)
         self.repaint()
 
@@ -224,8 +225,14 @@ class Notices(Box):
         return lines
 
 
-def notices(client: Client) -> list[Span]:
-    """What stands above every screen: a lost engine and what still protects, a latch, kernels compiling."""
+SAYS_YES_ITSELF = ("overview", "shortlist", "board")  # screens whose own panels ask for the yes
+
+
+def notices(client: Client, mode: str, key_of: Callable[[str, str], str]) -> list[Span]:
+    """What stands above every screen: a lost engine and what still protects, a latch, a list that waits.
+
+    ``mode`` is the screen below, ``key_of`` gives the key in force of a command, and its default.
+    """
     state = client.state
     said: list[Span] = []
     if client.link is Link.LOST:
@@ -233,13 +240,18 @@ def notices(client: Client) -> list[Span]:
     elif client.link is Link.ATTACHING:
         said.append((f"attaching to the engine of {client.home.folder} … {client.trouble}".rstrip(), "warn"))
     for text in state.status.drift:
-        said.append((f"DRIFT  {text} (g shows the board)", "alarm"))
+        said.append((f"DRIFT  {text} ({key_of('go.board', 'g')} shows the board)", "alarm"))
     if state.status.latched:
-        said.append((f"LATCHED  no new entries: {state.status.latched} (u allows them again)", "alarm"))
+        unlatch = key_of("unlatch", "u")
+        said.append((f"LATCHED  no new entries: {state.status.latched} ({unlatch} allows them again)", "alarm"))
     if state.status.kernels:
         said.append((f"first use: {state.status.kernels}; kept for the next start", "warn"))
     if state.flatten.state in ("running", "queued", "failed"):
-        said.append((f"FLATTEN {state.flatten.state}: {state.flatten.step} (F12 shows it)", "alarm"))
+        flatten = key_of("flatten", "F12")
+        said.append((f"FLATTEN {state.flatten.state}: {state.flatten.step} ({flatten} shows it)", "alarm"))
+    if client.link is Link.LIVE and not client.read_only and mode not in SAYS_YES_ITSELF:
+        yes = yes_wanted(state, key_of("go.shortlist", "4"), key_of("shortlist.approve", "a"))
+        said += [(yes, "warn")] if yes else []
     return said
 
 
@@ -266,7 +278,7 @@ def _engine_lost(client: Client) -> str:
 
 
 MODE_KEYS = (
-    ("go.overview", "overview", "over"), ("go.training", "training", "train"), ("go.groups", "groups", "grp"),
+    ("go.overview", "overview", "all"), ("go.training", "training", "trn"), ("go.groups", "groups", "grp"),
     ("go.shortlist", "shortlist", "list"), ("go.positions", "positions", "pos"), ("go.evidence", "evidence", "ev"),
     ("go.journal", "journal", "log"),
 )  # fmt: skip
@@ -274,6 +286,16 @@ GLOBAL_KEYS = (
     ("go.board", "board", "go"), ("weekend", "weekend", "wk"), ("weekday", "day", "day"), ("help", "help", ""),
     ("quit", "quit", ""),
 )  # fmt: skip
+# From the whole line to the shortest: which names are short (the help's is the last to go), cells between
+KEY_WORDINGS: tuple[tuple[frozenset[str], int], ...] = (
+    (frozenset(), 2),
+    (frozenset(), 1),
+    (frozenset({"quit"}), 1),
+    (frozenset({"quit", "go.board"}), 1),
+    (frozenset({"quit", "go.board", "weekend"}), 1),
+    (frozenset(command for command, _, _ in (*MODE_KEYS, *GLOBAL_KEYS)) - {"help"}, 1),
+    (frozenset(command for command, _, _ in (*MODE_KEYS, *GLOBAL_KEYS)), 1),
+)
 
 
 class KeyLine(Box):
@@ -297,31 +319,33 @@ class KeyLine(Box):
         flatten: Line = ((f" {self.key_of('flatten', 'F12')} FLATTEN ", "alarm"),)
         room = width - cells(flatten)
         line: Line = ()
-        for modes, others, gap in ((False, False, 2), (False, False, 1), (False, True, 1), (True, True, 1)):
-            line = self._keys(modes, others, gap)
+        for short, gap in KEY_WORDINGS:
+            line = self._keys(short, gap)
             if cells(line) <= room:
                 break
         self._targets.append((room, width, "flatten"))
         return [(*fitted(line, room), *flatten)]
 
-    def _keys(self, short_modes: bool, short_others: bool, gap: int) -> Line:
+    def _keys(self, short: frozenset[str], gap: int) -> Line:
+        """The screen that is shown stands on a badge, whose own margins count as part of the gaps."""
         spans: list[Span] = []
         self._targets = []
         used = 0
-        for group, short in ((MODE_KEYS, short_modes), (GLOBAL_KEYS, short_others)):
-            for command, long_name, short_name in group:
-                key = self.key_of(command)
-                name = short_name if short else long_name
-                text = f"{key} {name}".rstrip()
-                here = long_name == self._mode
-                before = " " * (1 if here or not spans else gap - (spans[-1][1] == "badge"))
-                if here:
-                    spans.append((f"{before}{text} ", "badge"))
-                else:
-                    spans += [(before, "dim"), (key, "accent"), (text[len(key) :], "dim")]
-                start = used + len(before)
-                used = cells(tuple(spans))
-                self._targets.append((start, used, command))
+        for command, long_name, short_name in (*MODE_KEYS, *GLOBAL_KEYS):
+            key = self.key_of(command)
+            text = f"{key} {short_name if command in short else long_name}".rstrip()
+            here = long_name == self._mode
+            after_badge = bool(spans) and spans[-1][1] == "badge"
+            before = " " * (1 if not spans else gap - after_badge)
+            if here:
+                margin = before[:-1]  # the badge begins with the last cell of the gap
+                spans += [(margin, "dim")] if margin else []
+                spans.append((f" {text} ", "badge"))
+            else:
+                spans += [(before, "dim"), (key, "accent"), (text[len(key) :], "dim")]
+            start = used + len(before)
+            used = cells(tuple(spans))
+            self._targets.append((start, used, command))
         return tuple(spans)
 
     def jump_targets(self) -> Iterator[tuple[Offset, Callable[[], object]]]:

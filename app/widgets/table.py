@@ -85,6 +85,10 @@ class Table(Box, Generic[T], can_focus=True):
         Binding("enter", "choose", "open", show=False, id="table.open"),
     ]
 
+    def columns(self) -> Sequence[Column]:
+        """The columns that have something to say about the present rows; all of them by default."""
+        return self.COLUMNS
+
     class Moved(Message):
         """The cursor stands on another row."""
 
@@ -156,9 +160,10 @@ class Table(Box, Generic[T], can_focus=True):
     def draw(self, width: int) -> Sequence[Line]:
         if not self.rows:
             return list(self.empty)
-        columns, gap = chosen_columns(self.COLUMNS, width), GAP
-        if self.TIGHT and len(columns) < len(self.COLUMNS):
-            columns, gap = chosen_columns(self.COLUMNS, width, TIGHT_GAP), TIGHT_GAP
+        wanted = self.columns()
+        columns, gap = chosen_columns(wanted, width), GAP
+        if self.TIGHT and len(columns) < len(wanted):
+            columns, gap = chosen_columns(wanted, width, TIGHT_GAP), TIGHT_GAP
         room = self._room()
         self._top = max(0, min(self._top, len(self.rows) - room))
         if self.cursor < self._top:

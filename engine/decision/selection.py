@@ -215,7 +215,7 @@ def verdict_parts(verdict: str) -> tuple[str, str]:
 
 
 def holdout_text(group: FinalGroup) -> str:
-    """``hold-out +0.12 +- 0.08 %/day on 41 picks``, or why there is no such number."""
+    """``hold-out +0.12 ± 0.08 %/day on 41 picks``, or why there is no such number."""
     if not group.holdout_picks:
         return "hold-out not measured"
     total = sum(group.holdout_picks)
@@ -223,7 +223,7 @@ def holdout_text(group: FinalGroup) -> str:
         return "no pick among the hold-out tickers"
     if group.holdout_error is None:
         return f"hold-out {group.holdout_mean:+.2f} %/day on {total} picks of one day"
-    return f"hold-out {group.holdout_mean:+.2f} +- {group.holdout_error:.2f} %/day on {total} picks"
+    return f"hold-out {group.holdout_mean:+.2f} ± {group.holdout_error:.2f} %/day on {total} picks"
 
 
 def judgement(group: FinalGroup) -> str:

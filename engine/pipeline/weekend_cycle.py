@@ -87,7 +87,8 @@ class WeekendCycle:
         if live is not None:
             raise RefusedError(
                 f"the groups of the week of {live.week} are in force until {first.day} and later: "
-                "use --replace to train anew now and trade the new groups from the next session"
+                "choose to replace them (a tick in the console, --replace on the command line) to train anew now "
+                "and trade the new groups from the next session"
             )
 
     async def run(self, run: Run, settings: Settings, *, resumed: bool) -> tuple[str, str]:

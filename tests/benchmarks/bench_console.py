@@ -1,11 +1,13 @@
 """The console in a real pseudo-terminal: keys, panels, processor time, memory.
 
     python tests/benchmarks/bench_console.py [--keys N] [--minutes M] [--no-load]
+    python tests/benchmarks/bench_console.py --attach [STARTS]    # this part alone, see attach_times.py
 
 A 160 x 48 terminal, attached to the real control server with eight positions at 5,000
 ticks/s (``console_feed.py``), training and search at full load beside it as niced processes
 (``full_load.py``). Targets: from a key on the terminal to its handler p95 < 30 ms; a panel's
-refresh < 4 ms; console < 15 % of a core; memory flat (``--minutes 10`` for the whole week).
+refresh < 4 ms; console < 15 % of a core; memory flat (``--minutes 10`` for the whole week);
+an attach to a real engine at work < 1 s.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from pathlib import Path
 from typing import Any
 
 import psutil
+from attach_times import report_attach
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parents[1]
@@ -175,7 +178,14 @@ def main() -> None:
     parser.add_argument("--minutes", type=float, default=1.0, help="of watching the memory")
     parser.add_argument("--ticks", type=int, default=5000, help="a second")
     parser.add_argument("--no-load", action="store_true", help="without training and search beside it")
+    parser.add_argument(
+        "--attach", type=int, nargs="?", const=10, metavar="STARTS", help="only how long an attach takes"
+    )
     arguments = parser.parse_args()
+    if arguments.attach:
+        with tempfile.TemporaryDirectory() as folder:
+            report_attach(Path(folder) / "home", arguments.attach)
+        return
 
     with tempfile.TemporaryDirectory() as folder:
         home, out = Path(folder) / "home", Path(folder) / "probe.jsonl"

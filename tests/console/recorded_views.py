@@ -74,6 +74,8 @@ def status() -> StatusView:
         exposure=Decimal("75193.16"),
         positions_open=3,
         orders_open=1,
+        cycles=200,
+        search_budget_s=86400.0,
     )
 
 

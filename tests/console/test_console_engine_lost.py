@@ -46,6 +46,7 @@ async def test_resting_stops_of_ours_are_named_as_what_still_protects(
         await painted(pilot, app)
         await engine.stop()
         await until(lambda: "ENGINE LOST" in text_of(app))
+        await until(lambda: "NOTHING sells" in " ".join(text_of(app).split()))  # the lines below need a layout
         shown = " ".join(text_of(app).split())
         assert "still protect ABCD 58.28." in shown
         assert "NOTHING sells KLMN MNOP" in shown

@@ -10,7 +10,7 @@ from textual.widgets import Input
 from app.client import EngineClient
 from app.console import MODES, TshConsole
 from app.dialogs.confirm import ConfirmDialog
-from app.dialogs.weekend import WeekendDefaults, WeekendDialog
+from app.dialogs.weekend import WeekendDialog
 from app.screens.base import ConsoleScreen
 from app.widgets.table import Table
 from engine.control import Answer
@@ -30,7 +30,7 @@ async def test_the_number_keys_go_to_the_seven_screens(app: TshConsole) -> None:
 
 COMMANDS: list[tuple[list[str], str, dict[str, object]]] = [
     (["d"], "weekday", {}),
-    (["w", "enter"], "weekend", {"cycles": 200, "budget_s": 60.0, "replace": False}),
+    (["w", "enter"], "weekend", {"cycles": 200, "budget_s": 86400.0, "replace": False}),
     (["1", "k"], "acknowledge", {"key": "stale:KLMN"}),
     (["2", "p"], "training_pause", {}),
     (["2", "s", "y"], "training_stop", {}),
@@ -45,7 +45,7 @@ COMMANDS: list[tuple[list[str], str, dict[str, object]]] = [
 
 
 async def test_keys_send_their_command_and_nothing_else(engine: RecordedEngine) -> None:
-    app = TshConsole(EngineClient(engine.home), weekend_defaults=WeekendDefaults(200, 60.0))
+    app = TshConsole(EngineClient(engine.home))
     async with app.run_test(size=(100, 30)) as pilot:
         await painted(pilot, app)
         for keys, command, arguments in COMMANDS:
@@ -89,6 +89,8 @@ async def test_the_weekend_dialog_refuses_nonsense_and_keeps_what_was_typed(
         assert isinstance(app.screen, WeekendDialog)
         assert app.screen.query_one("#cycles", Input).value == "200"
         assert app.screen.query_one("#budget", Input).value == "24h"
+        await pilot.press("8")
+        assert app.screen.query_one("#cycles", Input).value == "8"
         app.screen.query_one("#budget", Input).value = "soon"
         await pilot.press("enter")
         assert "'soon' is not a duration" in text_of(app)
@@ -308,6 +310,35 @@ async def test_the_weekends_defaults_are_those_of_the_engine(engine: RecordedEng
         await pilot.press("w", "enter")
         await until(lambda: engine.commands)
     assert engine.commands == [("weekend", {"cycles": 33, "budget_s": 90.0, "replace": False})]
+
+
+async def test_before_the_first_attach_the_weekend_offers_no_number_and_then_the_engines(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    told = {"cycles": 33, "search_budget_s": 90.0}
+    engine.board.status = recorded.status().model_copy(update=told)
+    await engine.stop()
+    async with app.run_test() as pilot:
+        await pilot.press("w")
+        await until(lambda: isinstance(app.screen, WeekendDialog) and app.screen.ready)
+        fields = [field.value for field in app.screen.query(Input)]
+        assert fields == ["", ""]
+        assert "default" not in text_of(app)
+        await pilot.press("enter")
+        await pilot.pause()
+        assert "no engine is attached yet" in text_of(app)
+        await pilot.press("tab", *"2h", "shift+tab")  # what is typed meanwhile stays
+        await engine.start()
+        await painted(pilot, app)
+        assert [field.value for field in app.screen.query(Input)] == ["33", "2h"]
+        await pilot.press("7")  # the number that came is marked: typing takes its place
+        assert app.screen.query_one("#cycles", Input).value == "7"
+        await pilot.press("backspace", *"33")
+        assert "default 33" in text_of(app)
+        assert "default 90s" in text_of(app)
+        await pilot.press("enter")
+        await until(lambda: engine.commands)
+    assert engine.commands == [("weekend", {"cycles": 33, "budget_s": 7200.0, "replace": False})]
 
 
 async def test_the_cursor_stays_on_its_row_when_the_order_changes(engine: RecordedEngine, app: TshConsole) -> None:

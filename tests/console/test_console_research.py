@@ -113,6 +113,23 @@ async def test_who_gave_to_whom_stands_in_a_row_with_amount_and_time(
         assert any("in all 2▶1 00:14:20" in row for row in rows)
 
 
+async def test_while_nothing_is_measured_the_members_get_the_place_of_the_empty_columns(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    engine.board.groups = recorded.moment("search").groups
+    async with app.run_test(size=LARGE) as pilot:
+        shown = await on(pilot, app, "3")
+        assert "hold-out %/day" not in shown
+        first = next(line for line in shown.splitlines() if "▸" in line)
+        members = " ".join(engine.board.groups.groups[0].members.split())
+        assert members[:58] in first
+        app.client.state.groups = recorded.moment("shortlist").groups
+        app.client.state.revision += 1
+        app.paint()
+        await pilot.pause()
+        assert "hold-out %/day" in text_of(app)
+
+
 async def test_enter_shows_the_marked_group_in_full(engine: RecordedEngine, app: TshConsole) -> None:
     async with app.run_test(size=LARGE) as pilot:
         await on(pilot, app, "3")

@@ -99,8 +99,12 @@ def test_picture_of_the_empty(snap_compare: Compare, home: Home, mode: str) -> N
         ("shortlist", ["3"], (120, 40)), ("shortlist", ["3"], (80, 24)),
         ("shortlist", ["4", "end", "up"], (120, 40)), ("flat", ["5"], (120, 40)),
         ("flat", ["7", "s", *"fill", "enter", "enter"], (120, 40)),
+        ("shortlist", ["1"], (80, 24)), ("shortlist", ["1"], (120, 40)),
     ],
-    ids=["search-proven", "search-proven-80x24", "news-of-a-name", "flattened", "search-in-the-journal"],
+    ids=[
+        "search-proven", "search-proven-80x24", "news-of-a-name", "flattened", "search-in-the-journal",
+        "a-yes-wanted-80x24", "a-yes-wanted",
+    ],
 )  # fmt: skip
 def test_picture_with(
     snap_compare: Compare, home: Home, moment: str, keys: list[str], size: tuple[int, int]
@@ -110,16 +114,20 @@ def test_picture_with(
 
 
 @needs_the_same_textual
+@pytest.mark.parametrize("size", [(80, 24), (100, 30)], ids=lambda size: f"{size[0]}x{size[1]}")
 @pytest.mark.parametrize(
-    ("name", "moment", "keys"),
+    ("moment", "keys"),
     [
-        ("weekend", "empty", ["w"]), ("approve", "shortlist", ["4", "a"]), ("flatten", "positions", ["f12"]),
-        ("flattening", "flattening", ["f12"]), ("help", "positions", ["5", "question_mark"]),
+        ("empty", ["w"]), ("shortlist", ["4", "a"]), ("positions", ["f12"]), ("flattening", ["f12"]),
+        ("positions", ["5", "question_mark"]), ("positions", ["5", "x"]),
     ],
+    ids=["weekend", "approve", "flatten", "flattening", "help", "sell-one"],
 )  # fmt: skip
-def test_picture_of_the_dialog(snap_compare: Compare, home: Home, name: str, moment: str, keys: list[str]) -> None:
+def test_picture_of_the_dialog(
+    snap_compare: Compare, home: Home, moment: str, keys: list[str], size: tuple[int, int]
+) -> None:
     app, run = against(recorded.moment(moment), home, *keys)
-    assert snap_compare(app, terminal_size=(100, 30), run_before=run)
+    assert snap_compare(app, terminal_size=size, run_before=run)
 
 
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")

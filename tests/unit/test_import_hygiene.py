@@ -33,6 +33,18 @@ def test_a_fully_loaded_engine_has_neither_console_nor_terminal_libraries() -> N
     assert not loaded & {"app", "textual", "rich"}
 
 
+def test_a_console_starts_without_the_brokers_library_and_the_kernels_compiler() -> None:
+    """They cost as much as all the rest of a start; a console draws views and computes nothing."""
+    load = "import json, sys, app.cli, app.console; print(json.dumps(sorted(sys.modules)))"
+    done = subprocess.run(
+        [sys.executable, "-c", load], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    loaded = set(json.loads(done.stdout.splitlines()[-1]))
+    assert "textual" in loaded
+    assert not loaded & {"alpaca", "pandas", "numba", "openai", "engine.daemon"}
+
+
 def test_the_floors_of_the_architecture_hold() -> None:
     command = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run(

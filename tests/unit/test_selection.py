@@ -146,7 +146,7 @@ def test_replication_stands_beside_the_group_and_does_not_change_the_choice() ->
     ranked = select_groups(groups, [bad, good])
     assert [g.members[0].algorithm for g in ranked] == ["a0", "b0"]
     assert ranked[0].holdout_mean == -0.4
-    assert "hold-out -0.40 +- 0.10 %/day on 15 picks" in ranked[0].verdict
+    assert "hold-out -0.40 ± 0.10 %/day on 15 picks" in ranked[0].verdict
 
 
 def test_hold_out_days_without_picks_are_left_out() -> None:
