@@ -52,6 +52,7 @@ from engine.storage.stocks_data_db import StocksDataDb
 from engine.venue import Venue, open_venue
 from engine.view_board import ViewBoard
 from engine.views import EventView
+from engine.worker_priority import WorkerPriority
 
 LOG_BYTES, LOG_FILES = 10_000_000, 5
 
@@ -182,6 +183,9 @@ class Engine:
         self._cleanup.push_async_callback(warmup.stop)
         await status.start()
         self._cleanup.push_async_callback(status.stop)
+        priority = WorkerPriority(commands.weekend.workers, lambda: bool(desk.book.open_holdings()))
+        priority.start()
+        self._cleanup.push_async_callback(priority.stop)
         bus.publish(EngineStarted(mode=self.settings.broker.mode.value, account=account.number, pid=os.getpid()))
         self._bus, self.desk, self.board = bus, desk, board
         if await journal.unfinished_run("weekday") is not None:

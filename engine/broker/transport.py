@@ -35,6 +35,7 @@ from engine.broker.errors import (
     RateLimited,
     RequestRefused,
 )
+from engine.broker.quick_session import QuickSession
 from engine.broker.rate_limit import RequestBudget
 from engine.broker.wire import MalformedAnswer
 from engine.redaction import struck
@@ -73,7 +74,7 @@ class _Timeouts(HTTPAdapter):
 def harden(client: RESTClient, url: str, timeout_s: float) -> None:
     """Sets the limits on an alpaca-py client before its first call."""
     client._retry = 0
-    session = client._session
+    session = client._session = QuickSession()
     session.mount("http://", _Timeouts(min(timeout_s, 5.0), timeout_s))
     session.mount("https://", _Timeouts(min(timeout_s, 5.0), timeout_s))
     if is_loopback(url):
