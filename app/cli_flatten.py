@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import datetime
 
 from app.client import EngineClient
 from app.engine_process import engine_runs
@@ -38,7 +39,8 @@ async def flatten(options: Options, *, include_foreign: bool, yes: bool) -> int:
                     "flatten", {"include_foreign": include_foreign}, timeout_s=ENGINE_ANSWERS_WITHIN_S
                 )
                 if answer.accepted:
-                    return await _watch_flatten(client, options)
+                    since = datetime.fromisoformat(str(answer.data["since"]))
+                    return await _watch_flatten(client, options, since)
                 say(f"the engine did not take the flatten ({answer.reason}); acting without it")
             except OperatorError as error:
                 say(f"{error}; acting without the engine")
@@ -53,10 +55,13 @@ def _typed_word(options: Options) -> None:
         raise RefusedError("not confirmed: nothing was done")
 
 
-async def _watch_flatten(client: EngineClient, options: Options) -> int:
+async def _watch_flatten(client: EngineClient, options: Options, since: datetime) -> int:
+    """``since``: what began earlier is another flatten; its FLAT says nothing about now."""
     shown = ""
     while True:
         view = client.state.flatten
+        if view.begun_at is None or view.begun_at < since:
+            view = FlattenView()
         shown = _say_step(view, shown, options)
         if view.state in ("flat", "queued", "failed"):
             return _flatten_result(view, options)

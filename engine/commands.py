@@ -207,14 +207,14 @@ class CommandTable:
         return Answer(True)
 
     async def _flatten(self, arguments: dict[str, Any], caller: Caller) -> Answer:
-        """Accepted at once: the steps are shown by the flatten view."""
-        task = asyncio.create_task(
-            self._room.desk.flatten(caller.name, bool(arguments.get("include_foreign"))), name="flatten"
-        )
+        """Accepted at once: the flatten view shows the steps; ``since`` tells its end from an earlier one's."""
+        desk, include_foreign = self._room.desk, bool(arguments.get("include_foreign"))
+        since = desk.flatten_answered_since(include_foreign)
+        task = asyncio.create_task(desk.flatten(caller.name, include_foreign), name="flatten")
         self._background.add(task)
         task.add_done_callback(self._flatten_ended)
         await asyncio.sleep(0)
-        return Answer(True)
+        return Answer(True, data={"since": since.isoformat()})
 
     def _flatten_ended(self, task: asyncio.Task[Any]) -> None:
         self._background.discard(task)

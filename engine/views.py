@@ -399,6 +399,7 @@ class FlattenRow(View):
 
 class FlattenView(View):
     state: Literal["idle", "running", "flat", "queued", "failed"] = "idle"
+    begun_at: datetime | None = None  # tells this flatten from an earlier one, which may have ended flat
     step: str = ""
     rows: tuple[FlattenRow, ...] = ()
     confirmations: int = 0

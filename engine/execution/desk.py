@@ -15,7 +15,7 @@ import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 from decimal import Decimal
 
 from engine.broker.alpaca_rest import AlpacaRest
@@ -354,6 +354,10 @@ class ExecutionDesk:
         view = await self._flatten.run(include_foreign)
         await self.reconcile()
         return view
+
+    def flatten_answered_since(self, include_foreign: bool) -> datetime:
+        """A flatten asked for now is answered by an end whose ``FlattenView.begun_at`` is not before this."""
+        return self._flatten.answered_since(include_foreign)
 
     def entries_over(self, session: date) -> bool:
         """Whether names of ``session`` were bought and nobody is entering any more."""

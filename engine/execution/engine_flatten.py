@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder
@@ -17,6 +18,7 @@ from engine.execution.orders import OrderDesk
 from engine.execution.trading_calendar import TradingCalendar
 from engine.home import Home
 from engine.journal import JournalDb
+from engine.model import UTC
 from engine.views import FlattenView
 
 _KEY = "flatten"
@@ -56,8 +58,15 @@ class EngineFlatten:
         """Starts, or joins the run under way."""
         if self._task is None or self._task.done():
             self._include_foreign = include_foreign
+            # At once: what an earlier flatten found must not be read as this one's answer.
+            self.view = FlattenView(state="running", step="entries latched, beginning", begun_at=datetime.now(UTC))
             self._task = asyncio.create_task(self._run(include_foreign), name="flatten")
         return self._task
+
+    def answered_since(self, include_foreign: bool) -> datetime:
+        """A flatten asked for now is answered by the end of one that began at this moment (UTC) or later."""
+        joined = self.running and (self._include_foreign or not include_foreign)
+        return self.view.begun_at if joined and self.view.begun_at is not None else datetime.now(UTC)
 
     async def run(self, include_foreign: bool) -> FlattenView:
         """The final view. A run under way is joined; when only the second takes foreign positions, both run."""
@@ -136,4 +145,4 @@ class EngineFlatten:
             await asyncio.sleep(flattening.PAUSE_S)
 
         ports = FlattenPorts(look, cancel, sell, market_open, save, report, pause)
-        return await Flattener(ports).run(keys_proven=True)
+        return await Flattener(ports, self.view.begun_at).run(keys_proven=True)

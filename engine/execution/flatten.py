@@ -111,9 +111,9 @@ class FlattenPorts:
 class Flattener:
     """One run; ``view`` is always the latest truth."""
 
-    def __init__(self, ports: FlattenPorts) -> None:
+    def __init__(self, ports: FlattenPorts, begun_at: datetime | None = None) -> None:
         self._ports = ports
-        self.view = FlattenView()
+        self.view = FlattenView(begun_at=begun_at)
         self._reasons: dict[str, str] = {}
         self._queued: set[str] = set()
 
@@ -210,6 +210,7 @@ class Flattener:
         changed = (state, step) != (self.view.state, self.view.step)
         self.view = FlattenView(
             state=state,
+            begun_at=self.view.begun_at,
             step=step,
             rows=tuple(
                 FlattenRow(symbol=p.symbol, shares=int(p.shares), step=self._reasons.get(p.symbol, "waiting"))

@@ -134,3 +134,25 @@ async def test_four_positions_with_a_dead_engine_are_flat_by_rest_alone(tmp_path
         assert view.state == "flat"
         assert await r.rest.positions() == []
         assert await r.rest.orders("open") == []
+
+
+async def test_a_flatten_is_never_answered_by_the_flat_of_an_earlier_one(tmp_path: Path) -> None:
+    """Pressed again after FLAT: until the broker has been asked anew, it is not flat but at work."""
+    async with rig(tmp_path, brackets=(NEVER,)) as r:
+        await held(r, 1)
+        since = r.desk.flatten_answered_since(False)
+        first = await r.desk.flatten("anna")
+        assert first.state == "flat"
+        assert first.begun_at is not None
+        assert first.begun_at >= since
+        again = r.desk.flatten_answered_since(False)
+        assert first.begun_at < again  # what stands on the screen does not answer
+        second = asyncio.create_task(r.desk.flatten("anna"))
+        await until(lambda: r.desk.flattening, "the second at work")
+        view = r.desk.flatten_view()
+        assert view.state == "running"
+        assert view.begun_at is not None
+        assert view.begun_at >= again
+        assert r.desk.flatten_answered_since(False) == view.begun_at  # a third one joins it
+        assert r.desk.flatten_answered_since(True) > view.begun_at  # one that takes more does not
+        assert (await second).begun_at == view.begun_at

@@ -14,8 +14,9 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
-from datetime import date
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -144,6 +145,17 @@ class Daemon:
         """(accepted, why not)."""
         answer = self._talk(command, arguments)[1]
         return bool(answer["accepted"]), str(answer["reason"])
+
+    def flatten(self) -> Callable[[dict[str, Any]], bool]:
+        """Begins a flatten; whether a snapshot's flatten view is the end of this one (or of a later one)."""
+        answer = self._talk("flatten", {})[1]
+        since = datetime.fromisoformat(answer["data"]["since"])
+
+        def ended(view: dict[str, Any]) -> bool:
+            began = view["begun_at"]
+            return view["state"] not in ("idle", "running") and datetime.fromisoformat(began) >= since
+
+        return ended
 
     def _talk(self, command: str | None, arguments: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
         hello = {"hello": {"version": PROTOCOL_VERSION, "read_only": False, "client": "trial", "token": ""}}

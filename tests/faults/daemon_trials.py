@@ -89,9 +89,8 @@ def _operate(daemon: Daemon, dice: random.Random, number: int, kills: int) -> st
 
 def _end_flat(daemon: Daemon) -> list[str]:
     """Flattens what is left and audits the day."""
-    daemon.command("flatten")
-    deadline = time.monotonic() + 60
-    while daemon.look()["flatten"]["state"] in ("idle", "running") and time.monotonic() < deadline:
+    ended, deadline = daemon.flatten(), time.monotonic() + 60
+    while not ended(daemon.look()["flatten"]) and time.monotonic() < deadline:
         time.sleep(0.1)
     found = daemon.recovered(SESSION)
     state, venue = daemon.look()["flatten"]["state"], daemon.simulator().state()
