@@ -65,15 +65,15 @@ class FloodSocket(PriceSocket):
     async def _trigger(self, symbol: str, price: float) -> None:
         client = self._listening()[0]
         with stamp_of(client) as stamp:
-            self._write([self._frame(symbol, price, self._now())])
+            self._send_together([self._print_frame(symbol, price, self._time_text())])
             after = time.monotonic()
         say(triggered=symbol, at=stamp.at or after)
 
-    def _now(self) -> str:
+    def _time_text(self) -> str:
         return rfc3339(self._venue.clock.now())
 
     @staticmethod
-    def _frame(symbol: str, price: float, at: str) -> bytes:
+    def _print_frame(symbol: str, price: float, at: str) -> bytes:
         """A text frame of the websocket protocol, as a server sends it."""
         # The trade id carries the moment of sending, so that the reader knows how old a print is.
         item = {"T": "t", "S": symbol, "i": time.monotonic_ns(), "x": "V", "p": price, "s": 100, "c": ["@"],
@@ -86,7 +86,7 @@ class FloodSocket(PriceSocket):
         )
         return size + payload
 
-    def _write(self, frames: list[bytes]) -> None:
+    def _send_together(self, frames: list[bytes]) -> None:
         """The frames of a moment with one send: this process shares the engine's cores, an exchange does not."""
         data = b"".join(frames)
         for client in self._listening():
@@ -106,15 +106,15 @@ class FloodSocket(PriceSocket):
                 continue
             self.behind_s = max(self.behind_s, now - due)
             due = max(due, now - 0.1)  # after a hang of this process the gap is not caught up at once
-            symbols, at, frames = list(self.prices_of), self._now(), []
+            symbols, at, frames = list(self.prices_of), self._time_text(), []
             while due < now:
                 symbol = symbols[turn % len(symbols)]
                 cents = (turn // len(symbols)) % 3 - 1
-                frames.append(self._frame(symbol, round(self.prices_of[symbol] + cents / 100, 2), at))
+                frames.append(self._print_frame(symbol, round(self.prices_of[symbol] + cents / 100, 2), at))
                 turn += 1
                 self.sent += 1
                 due += 1 / self.rate
-            self._write(frames)
+            self._send_together(frames)
             if now - began > 0.05:
                 began = now
                 backlog = (transport_of(c).get_write_buffer_size() for c in self._listening())
