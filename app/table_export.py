@@ -26,7 +26,9 @@ POINTS, SHARE, DAY = "percentage points", "0..1", "%/day"
 # Units that neither the name (_pct, _s, _ms) nor the type (Decimal is dollars) tells, by row and field.
 UNITS: Mapping[str, Mapping[str, str]] = {
     "AlgorithmRow": {"best": POINTS, "top100": POINTS, "trend": POINTS, "buys_day": "1/day", "worst_day": "%"},
-    "ForwardRow": {"pp_excess": DAY, "pp_error": DAY, "tsh_excess": DAY, "tsh_error": DAY},
+    "ForwardRow": {
+        "pp_excess": DAY, "pp_error": DAY, "tsh_excess": DAY, "tsh_error": DAY, "traded_live_excess": DAY,
+    },  # fmt: skip
     "GroupRow": {
         "score": POINTS, "selection_score": POINTS, "mean_day": DAY, "worst_day": "%", "picks_day": "1/day",
         "overlap": SHARE, "p_value": SHARE, "holdout_mean": DAY, "holdout_error": DAY,
