@@ -28,7 +28,7 @@ UNITS: Mapping[str, Mapping[str, str]] = {
     "AlgorithmRow": {"best": POINTS, "top100": POINTS, "trend": POINTS, "buys_day": "1/day", "worst_day": "%"},
     "ForwardRow": {
         "pp_excess": DAY, "pp_error": DAY, "tsh_excess": DAY, "tsh_error": DAY, "traded_live_excess": DAY,
-    },  # fmt: skip
+    },
     "GroupRow": {
         "score": POINTS, "selection_score": POINTS, "mean_day": DAY, "worst_day": "%", "picks_day": "1/day",
         "overlap": SHARE, "p_value": SHARE, "holdout_mean": DAY, "holdout_error": DAY,
