@@ -71,6 +71,7 @@ TARGET_MS = 5.0
 NEVER = Bracket(0.0, 45.0, 40.0, 40.0, 50.0)  # only the benchmark's own prints reach these levels
 SHARES = 10
 AGE_EVERY = 25  # of so many prints one is asked for its age
+HELD_S = 2.0  # on average: three exits a second in all, or those under way would measure each other
 WORKERS = ("training.worker", "search_worker")
 KEYS = ("SIMBENCH", "bench-secret")
 
@@ -241,7 +242,7 @@ async def exits(desk: ExecutionDesk, venue: FloodVenue, watch: Stopwatch, symbol
     while time.monotonic() < end:
         await desk.desk.send(session.day, symbol, "buy", SHARES, "market", None, leg="entry", why="benchmark")
         await _until(lambda: desk._stops.resting(symbol) is not None)
-        await asyncio.sleep(dice.uniform(0.1, 1.0))
+        await asyncio.sleep(dice.uniform(0.5, 1.5) * HELD_S)
         laps = watch.laps[symbol] = {}
         already = len(venue.heard)
         venue.tell({"trigger": symbol, "price": f"{price * 1.7:.2f}"})
