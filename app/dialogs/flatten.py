@@ -6,8 +6,8 @@ closing it does not stop a flatten that runs, because the engine does the work.
 
 from __future__ import annotations
 
-import time
 from collections.abc import Awaitable, Callable, Sequence
+from datetime import datetime
 from typing import Any
 
 from textual.app import ComposeResult
@@ -22,7 +22,6 @@ from engine.views import FlattenRow, FlattenView
 
 WORD = "FLATTEN"
 STEPS = ("1 stop entries", "2 cancel orders", "3 sell all", "4 verify flat, twice")
-FRESH_AFTER_S = 3.0  # a verdict this long after the answer is about this flatten, not about an earlier one
 VERDICTS = {
     "running": ("NOT FLAT YET", "warn"),
     "queued": ("QUEUED for the next open", "warn"),
@@ -44,7 +43,7 @@ class FlattenDialog(Dialog[None]):
         self._sent = False  # at most one command for each time the dialog is opened
         self._refused = ""
         self._seen_running = False
-        self._accepted_at: float | None = None  # monotonic seconds
+        self._since: datetime | None = None  # UTC; a flatten that began earlier is not the answer to ours
         self._known: dict[str, FlattenRow] = {}  # every symbol of this run, also those that are gone
 
     def body(self) -> ComposeResult:
@@ -79,7 +78,8 @@ class FlattenDialog(Dialog[None]):
     async def _go(self, include_foreign: bool) -> None:
         answer = await self._send("flatten", {"include_foreign": include_foreign})
         if answer.accepted:
-            self._accepted_at = time.monotonic()
+            since = answer.data.get("since")
+            self._since = datetime.fromisoformat(since) if since is not None else None
         else:
             self._refused = answer.reason
             self._sent = False
@@ -110,8 +110,9 @@ class FlattenDialog(Dialog[None]):
             lost = "the engine is lost: run 'tshc flatten' in a shell, it needs no engine"
             progress.extend(plain(piece, "alarm") for piece in f.wrapped(lost, width))
         if not asking:
-            waited = self._accepted_at is not None and time.monotonic() - self._accepted_at > FRESH_AFTER_S
-            state = flatten.state if self._seen_running or waited else "asked"
+            began, since = flatten.begun_at, self._since
+            ours = began is not None and since is not None and began >= since
+            state = flatten.state if self._seen_running or ours else "asked"
             progress.extend(self._progress(flatten, state, width))
             if status.latched:
                 progress.append(plain("entries stay latched off until someone allows them again", "dim"))

@@ -43,6 +43,7 @@ class EngineFlatten:
         self._journal, self._home8, self._events = journal, home.id8, events
         self._take_over = take_over
         self._include_foreign = False
+        self._asked_at = datetime.min.replace(tzinfo=UTC)
         self._task: asyncio.Task[FlattenView] | None = None
 
     @property
@@ -59,14 +60,18 @@ class EngineFlatten:
         if self._task is None or self._task.done():
             self._include_foreign = include_foreign
             # At once: what an earlier flatten found must not be read as this one's answer.
-            self.view = FlattenView(state="running", step="entries latched, beginning", begun_at=datetime.now(UTC))
+            begun_at = max(datetime.now(UTC), self._asked_at)  # the machine's clock may have been set back
+            self.view = FlattenView(state="running", step="entries latched, beginning", begun_at=begun_at)
             self._task = asyncio.create_task(self._run(include_foreign), name="flatten")
         return self._task
 
     def answered_since(self, include_foreign: bool) -> datetime:
         """A flatten asked for now is answered by the end of one that began at this moment (UTC) or later."""
         joined = self.running and (self._include_foreign or not include_foreign)
-        return self.view.begun_at if joined and self.view.begun_at is not None else datetime.now(UTC)
+        if joined and self.view.begun_at is not None:
+            return self.view.begun_at
+        self._asked_at = max(datetime.now(UTC), self._asked_at)
+        return self._asked_at
 
     async def run(self, include_foreign: bool) -> FlattenView:
         """The final view. A run under way is joined; when only the second takes foreign positions, both run."""

@@ -116,7 +116,7 @@ async def test_an_engine_that_is_silent_counts_as_lost_though_its_socket_is_open
         await socket.wait_closed()
 
     async with unix_serve(mute, str(home.socket_path())):
-        home.engine_record.write_text(json.dumps({"pid": 1, "socket": str(home.socket_path()), "version": 1}))
+        home.engine_record.write_text(json.dumps({"pid": 1, "socket": str(home.socket_path()), "version": 2}))
         async with EngineClient(home) as client:
             await client.attached()
             await until(lambda: client.link is Link.LOST)
@@ -137,7 +137,7 @@ async def test_over_tcp_the_token_is_shown(home: Home) -> None:
         home.engine_record.write_text(json.dumps({"pid": 1, "host": "127.0.0.1", "port": port, "token": "secret"}))
         async with EngineClient(home, name="cli") as client:
             await client.attached()
-    assert hellos == [{"version": 1, "read_only": False, "client": "cli", "token": "secret"}]
+    assert hellos == [{"version": 2, "read_only": False, "client": "cli", "token": "secret"}]
 
 
 async def test_an_engine_of_another_version_is_told_in_words(home: Home) -> None:

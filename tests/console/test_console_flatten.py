@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import datetime, timedelta
 from decimal import Decimal
 
 import recorded_views as recorded
@@ -12,6 +13,7 @@ from app.console import TshConsole
 from app.dialogs.flatten import FlattenDialog
 from app.screens.base import ConsoleScreen
 from engine.control import Answer
+from engine.model import UTC
 from engine.views import FlattenView
 
 WORD = [*"FLATTEN"]
@@ -127,6 +129,23 @@ async def test_an_earlier_flat_is_not_taken_for_this_one(engine: RecordedEngine,
         only = recorded.flattening().rows[2:]
         engine.board.flatten = recorded.flattening().model_copy(update={"rows": only})
         await until(lambda: text_of(app).count("gone from the account ✓") == 2)
+
+
+async def test_a_flat_that_came_too_fast_to_be_seen_running_is_ours_when_it_began_after_we_asked(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    asked = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
+    engine.answers["flatten"] = Answer(True, data={"since": asked.isoformat()})
+    flat = recorded.flatten().model_copy(update={"state": "flat", "step": "confirmed twice"})
+    engine.board.flatten = flat.model_copy(update={"begun_at": asked - timedelta(seconds=1)})
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("f12", *WORD, "enter")
+        await until(lambda: "asked, waiting for the engine" in text_of(app))
+        await pilot.pause(0.6)
+        assert "FLAT, confirmed by the broker" not in text_of(app)  # the earlier one's, however long it stands
+        engine.board.flatten = flat.model_copy(update={"begun_at": asked})
+        await until(lambda: "FLAT, confirmed by the broker" in text_of(app))
 
 
 async def test_a_refused_flatten_says_why_and_can_be_sent_again(engine: RecordedEngine, app: TshConsole) -> None:

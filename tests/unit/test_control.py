@@ -106,7 +106,7 @@ async def test_a_bug_in_one_command_leaves_the_engine_serving(home: Home) -> Non
 async def test_a_read_only_console_commands_nothing_even_with_its_own_client(home: Home) -> None:
     async with serving(home) as (server, _, desk):
         async with unix_connect(str(home.socket_path()), uri="ws://localhost/") as socket:
-            await socket.send('{"hello": {"version": 1, "read_only": true, "client": "console"}}')
+            await socket.send('{"hello": {"version": 2, "read_only": true, "client": "console"}}')
             assert "snapshot" in str(await socket.recv())
             await socket.send('{"id": 1, "command": "flatten", "arguments": {}}')
             async with asyncio.timeout(20):
