@@ -11,28 +11,28 @@ import json
 import logging
 import os
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from typer.exceptions import TyperException
 
 from app import (
-    cli_alerts,
     cli_board,
     cli_console,
     cli_engine,
-    cli_qual,
     cli_replay,
     cli_runs,
+    cli_subcommands,
     cli_verify,
     cli_web,
 )
 from app import export as cli_export
+from app.cli_options import HomeOption, Json, Set, options_of, pairs_of, run_to_end
 from app.demo import demo_console, demo_headless, demo_options
 from app.options import Options, checked_broker, chosen_home, say
-from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, OperatorError, UsageError
+from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, OperatorError
 from engine.redaction import StrikingFormatter, strike_tracebacks
 
 app = typer.Typer(
@@ -43,18 +43,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-
-Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON on standard output.")]
-HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="Home folder of the engine (or TSH_HOME).", show_default=False)
-]
-Set = Annotated[
-    list[str] | None, typer.Option("--set", metavar="SECTION.KEY=VALUE", help="Override one setting (repeatable).")
-]
-
-
-def _run(work: Coroutine[Any, Any, int]) -> None:
-    raise typer.Exit(asyncio.run(work))
 
 
 @app.callback(invoke_without_command=True)
@@ -68,30 +56,10 @@ def root(
     """Without a command: opens the console on the engine of the home folder, starting it if none runs."""
     given = home is not None or "TSH_HOME" in os.environ
     context.obj = Options(
-        chosen_home(home), checked_broker(broker), read_only, overrides=_pairs(settings or []), home_given=given
+        chosen_home(home), checked_broker(broker), read_only, overrides=pairs_of(settings or []), home_given=given
     )
     if context.invoked_subcommand is None:
         raise typer.Exit(cli_console.open_console(context.obj))
-
-
-def _pairs(given: Sequence[str]) -> dict[str, str]:
-    pairs = {}
-    for pair in given:
-        key, separator, value = pair.partition("=")
-        if not separator:
-            raise UsageError(f"--set takes section.key=value, not '{pair}'")
-        pairs[key] = value
-    return pairs
-
-
-def _options(context: typer.Context, home: Path | None, as_json: bool, settings: Sequence[str] | None) -> Options:
-    """The global options, with those that the command itself was given on top."""
-    options: Options = context.obj
-    if home is not None:
-        options.home, options.home_given = chosen_home(home), True
-    options.as_json = as_json
-    options.overrides |= _pairs(settings or [])
-    return options
 
 
 @app.command()
@@ -104,7 +72,7 @@ def console(
     settings: Set = None,
 ) -> None:
     """The console; what 'tshc' alone opens."""
-    options = _options(context, home, False, settings)
+    options = options_of(context, home, False, settings)
     options.read_only = options.read_only or read_only
     raise typer.Exit(cli_console.open_console(options))
 
@@ -117,7 +85,7 @@ def web(
     home: HomeOption = None,
 ) -> None:
     """The console in a browser of this machine, read-only. Needs the extra 'web'."""
-    raise typer.Exit(cli_web.serve(_options(context, home, False, None), host, port))
+    raise typer.Exit(cli_web.serve(options_of(context, home, False, None), host, port))
 
 
 @app.command()
@@ -129,7 +97,9 @@ def keys(
     as_json: Json = False,
 ) -> None:
     """Every key of the console: its id, what it does, and where other keys come from."""
-    raise typer.Exit(cli_console.print_keys(_options(context, home, as_json, None), defaults=defaults, card=card))
+    raise typer.Exit(
+        cli_console.print_keys(options_of(context, home, as_json, None), defaults=defaults, card=card)
+    )
 
 
 @app.command()
@@ -154,7 +124,7 @@ def demo(
     as_json: Json = False,
 ) -> None:
     """The embedded market with a fast clock: no keys, no money, the real code path."""
-    options = _options(context, home, as_json, settings)
+    options = options_of(context, home, as_json, settings)
     options = demo_options(
         options,
         home_given=options.home_given,
@@ -167,7 +137,7 @@ def demo(
         speed=speed,
     )
     if headless:
-        _run(demo_headless(options))
+        run_to_end(demo_headless(options))
     raise typer.Exit(demo_console(options))
 
 
@@ -203,7 +173,7 @@ def weekend(
         "exhaustive": exhaustive or None,
         "replace": replace,
     }
-    _run(cli_runs.weekend(_options(context, home, as_json, settings), arguments))
+    run_to_end(cli_runs.weekend(options_of(context, home, as_json, settings), arguments))
 
 
 @app.command()
@@ -215,7 +185,7 @@ def weekday(
     as_json: Json = False,
 ) -> None:
     """Snapshot, shortlist, news, approval, entries, exits - until flat. Resumes an unfinished run."""
-    _run(cli_runs.weekday(_options(context, home, as_json, settings), until_list=until_list))
+    run_to_end(cli_runs.weekday(options_of(context, home, as_json, settings), until_list=until_list))
 
 
 @app.command()
@@ -227,13 +197,13 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Shows the trade list that waits; with its hash, approves it."""
-    _run(cli_runs.approve(_options(context, home, as_json, None), list_hash, reject=reject))
+    run_to_end(cli_runs.approve(options_of(context, home, as_json, None), list_hash, reject=reject))
 
 
 @app.command()
 def trade(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
     """Follows the approved list from the open until flat."""
-    _run(cli_runs.trade(_options(context, home, as_json, None)))
+    run_to_end(cli_runs.trade(options_of(context, home, as_json, None)))
 
 
 @app.command()
@@ -247,25 +217,27 @@ def flatten(
     """Stops entries, cancels orders, sells everything, verifies flat. Works when the engine is dead."""
     from app import cli_flatten  # with the broker's library, which no other command needs
 
-    _run(cli_flatten.flatten(_options(context, home, as_json, None), include_foreign=include_foreign, yes=yes))
+    run_to_end(
+        cli_flatten.flatten(options_of(context, home, as_json, None), include_foreign=include_foreign, yes=yes)
+    )
 
 
 @app.command()
 def unlatch(context: typer.Context, home: HomeOption = None) -> None:
     """Lets entries in again after a flatten or a daily-loss stop."""
-    _run(cli_runs.unlatch(_options(context, home, False, None)))
+    run_to_end(cli_runs.unlatch(options_of(context, home, False, None)))
 
 
 @app.command()
 def status(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
     """The engine's strip: mode, links, market time, equity, positions."""
-    _run(cli_runs.status(_options(context, home, as_json, None)))
+    run_to_end(cli_runs.status(options_of(context, home, as_json, None)))
 
 
 @app.command()
 def board(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
     """The GO / NO-GO board: every gate before the open with its number. Exit code 0 on GO, 1 otherwise."""
-    _run(cli_board.board(_options(context, home, as_json, None)))
+    run_to_end(cli_board.board(options_of(context, home, as_json, None)))
 
 
 @app.command()
@@ -276,7 +248,7 @@ def explain(
     as_json: Json = False,
 ) -> None:
     """From a trade back to fill, intent, approval, news, rank, group and variations."""
-    _run(cli_runs.explain(_options(context, home, as_json, None), identifier))
+    run_to_end(cli_runs.explain(options_of(context, home, as_json, None), identifier))
 
 
 @app.command()
@@ -287,7 +259,7 @@ def export(
     home: HomeOption = None,
 ) -> None:
     """Any table of the home as CSV."""
-    _run(cli_export.export(_options(context, home, False, None), table, out))
+    run_to_end(cli_export.export(options_of(context, home, False, None), table, out))
 
 
 @app.command()
@@ -299,7 +271,7 @@ def replay(
     as_json: Json = False,
 ) -> None:
     """Plays a recorded day in the console; without a day, lists them. Commands nothing."""
-    options = _options(context, home, as_json, None)
+    options = options_of(context, home, as_json, None)
     code = cli_replay.list_days(options) if day is None else cli_replay.open_replay(options, day, speed)
     raise typer.Exit(code)
 
@@ -316,7 +288,7 @@ def sim(
     as_json: Json = False,
 ) -> None:
     """Runs the simulator alone, in the foreground, and prints its addresses and keys."""
-    options = _options(context, home, as_json, settings)
+    options = options_of(context, home, as_json, settings)
     if market is not None:
         options.overrides["sim.market"] = market
     if date is not None:
@@ -334,127 +306,17 @@ def verify_day(
     as_json: Json = False,
 ) -> None:
     """Decides a recorded day's exits again, from the journal alone. Exit code 1 when one differs."""
-    _run(cli_verify.verify_day(_options(context, home, as_json, None), day))
+    run_to_end(cli_verify.verify_day(options_of(context, home, as_json, None), day))
 
 
 @app.command()
 def doctor(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
     """Checks the home, the databases, the keys and the kernels; prints every setting with its origin."""
-    _run(cli_engine.doctor(_options(context, home, as_json, None)))
+    run_to_end(cli_engine.doctor(options_of(context, home, as_json, None)))
 
 
-qual = typer.Typer(help="The news scores: evidence, record, prompts.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(qual, name="qual")
-
-
-@qual.command("evaluate")
-def qual_evaluate(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
-    """Rank correlation of recorded scores with next-day PP, with intervals, by prompt and model."""
-    _run(cli_qual.evaluate_scores(_options(context, home, as_json, None)))
-
-
-@qual.command("replay")
-def qual_replay(
-    context: typer.Context,
-    session: Annotated[str | None, typer.Option(help="Only this traded session (YYYY-MM-DD).")] = None,
-    home: HomeOption = None,
-    as_json: Json = False,
-) -> None:
-    """Parses every recorded answer again, offline, and says which gives another score today."""
-    _run(cli_qual.replay_records(_options(context, home, as_json, None), session))
-
-
-@qual.command("prompts")
-def qual_prompts(
-    context: typer.Context, home: HomeOption = None, settings: Set = None, as_json: Json = False
-) -> None:
-    """Checks and lists the prompt files in force."""
-    raise typer.Exit(cli_qual.list_prompts(_options(context, home, as_json, settings)))
-
-
-alerts = typer.Typer(help="Alerts: what waits, and a test.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(alerts, name="alerts")
-
-
-@alerts.command("test")
-def alerts_test(
-    context: typer.Context, home: HomeOption = None, settings: Set = None, as_json: Json = False
-) -> None:
-    """Sends a test by every sink and says what became of it. Exit code 1 when one failed."""
-    _run(cli_alerts.test_sinks(_options(context, home, as_json, settings)))
-
-
-@alerts.command("list")
-def alerts_list(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
-    """The engine's alerts, those that wait to be acknowledged first."""
-    _run(cli_alerts.list_alerts(_options(context, home, as_json, None)))
-
-
-@alerts.command("ack")
-def alerts_ack(
-    context: typer.Context,
-    key: Annotated[str | None, typer.Argument(help="The alert's key; without it, all that wait.")] = None,
-    home: HomeOption = None,
-) -> None:
-    """Acknowledges an alert: it is not told again."""
-    _run(cli_alerts.acknowledge(_options(context, home, False, None), key))
-
-
-engine = typer.Typer(help="The engine process of the home folder.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(engine, name="engine")
-
-
-@engine.command("start")
-def engine_start(context: typer.Context, home: HomeOption = None, settings: Set = None) -> None:
-    """Starts the engine in the background."""
-    raise typer.Exit(cli_engine.start(_options(context, home, False, settings)))
-
-
-@engine.command("stop")
-def engine_stop(
-    context: typer.Context,
-    force: Annotated[bool, typer.Option("--force", help="Even with open positions, or when it hangs.")] = False,
-    home: HomeOption = None,
-) -> None:
-    """Stops the engine; refuses while it manages positions."""
-    _run(cli_engine.stop(_options(context, home, False, None), force=force))
-
-
-@engine.command("logs")
-def engine_logs(
-    context: typer.Context,
-    lines: Annotated[int, typer.Option("-n", help="How many lines.")] = 60,
-    home: HomeOption = None,
-) -> None:
-    """Prints the end of the engine's log."""
-    raise typer.Exit(cli_engine.logs(_options(context, home, False, None), lines))
-
-
-workbook = typer.Typer(help="The workbook backend.", no_args_is_help=True, rich_markup_mode=None)
-app.add_typer(workbook, name="workbook")
-
-
-@workbook.command("check")
-def workbook_check(
-    context: typer.Context,
-    tickers: Annotated[int, typer.Option(min=1, help="How many tickers are compared, in each mode.")] = 1000,
-    seed: Annotated[int, typer.Option(help="Seed of the synthetic bars and of the random parameter sets.")] = 1,
-    home: HomeOption = None,
-    settings: Set = None,
-    as_json: Json = False,
-) -> None:
-    """Compares the workbook with the native kernels, cell by cell. Exit code 1 on a disagreement."""
-    from app import cli_workbook  # with the kernels, which no other command needs
-
-    raise typer.Exit(cli_workbook.check(_options(context, home, as_json, settings), tickers, seed))
-
-
-@workbook.command("build")
-def workbook_build(context: typer.Context) -> None:
-    """Makes workbook/tsh_engine.xlsm from its sources."""
-    from app import cli_workbook
-
-    raise typer.Exit(cli_workbook.build())
+for name, family in cli_subcommands.FAMILIES.items():
+    app.add_typer(family, name=name)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

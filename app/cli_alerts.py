@@ -17,8 +17,8 @@ from app.options import Options, print_json, say
 from engine.alerts.alert import Severity, Topic
 from engine.alerts.in_force import ladder_words, open_sinks, quiet_words
 from engine.alerts.sink import Note
-from engine.config import Settings
 from engine.errors import EXIT_DONE, EXIT_FAILED, OperatorError
+from engine.settings import Settings
 from engine.views import AlertView
 
 TEST_TIMEOUT_S = 300.0  # a webhook may use up all its tries

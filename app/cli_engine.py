@@ -22,7 +22,6 @@ from app.options import Options, print_json, say
 from engine.broker.account_kind import check_addresses, check_keys
 from engine.broker.credentials import load_credentials
 from engine.broker.endpoints import Endpoints
-from engine.config import BrokerSettings, QualSettings
 from engine.errors import EXIT_DONE, EXIT_FAILED, OperatorError
 from engine.home import Home
 from engine.journal import JournalDb
@@ -31,6 +30,7 @@ from engine.model import Mode
 from engine.qual.likeness import read_sectors
 from engine.qual.model_access import model_access
 from engine.qual.prompt_files import load_prompts
+from engine.settings import BrokerSettings, QualSettings
 from engine.simulator import start_process
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.storage.variation_results_db import VariationResultsDb

@@ -19,10 +19,10 @@ from engine.compute import ALGORITHMS, close_engine, open_engine
 from engine.compute.agreement import Agreement, compare_engines
 from engine.compute.check_material import edge_sets, seeded_windows
 from engine.compute.protocol import OfficeEngine
-from engine.config import Settings
 from engine.errors import EXIT_DONE, EXIT_FAILED, UsageError
 from engine.home import Home
 from engine.model import DAYS, LOOKBACK, MICRO, Floats
+from engine.settings import Settings
 from engine.storage.stocks_data_db import StocksDataDb
 
 SOURCES = Path(__file__).parents[1]

@@ -8,7 +8,7 @@ run in workers and their answers come back as one line at the bottom.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -17,19 +17,17 @@ from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
 
-from app import formatting as f
 from app import themes
 from app.alert_ringer import AlertRinger
+from app.asking_app import AskingApp
 from app.client import Client, Link
 from app.command_table import every_command, everywhere_lines, screen_lines
-from app.dialogs.confirm import ConfirmDialog
 from app.dialogs.flatten import FlattenDialog
 from app.dialogs.frame import Dialog
 from app.dialogs.help import HelpDialog
 from app.dialogs.weekend import WeekendDefaults, WeekendDialog
 from app.exporter import Exporter, exportable, file_stem
 from app.freeze import Freeze
-from app.freezing_app import FreezingApp
 from app.jump import JumpScreen, Target, targets_of
 from app.keys import Wish, keymap, remapped
 from app.layout import LayoutFile
@@ -42,11 +40,8 @@ from app.screens.overview import OverviewScreen
 from app.screens.positions import PositionsScreen
 from app.screens.shortlist import ShortlistScreen
 from app.screens.training import TrainingScreen
-from app.widgets.board_panel import board_summary
-from app.widgets.box import EMPTY, Line, joined, plain
 from app.widgets.positions_panels import GONE
 from engine.control import Answer
-from engine.views import ShortlistView
 
 PAINT_S = 0.25
 MODES = ("overview", "training", "groups", "shortlist", "positions", "evidence", "journal")
@@ -55,7 +50,7 @@ MODES = ("overview", "training", "groups", "shortlist", "positions", "evidence",
 NUMBERED = MODES  # inside the class MODES are all screens, also those that have a letter
 
 
-class TshConsole(FreezingApp):
+class TshConsole(AskingApp):
     """The operator's console. ``client`` need not be attached yet; it is started and closed here."""
 
     TITLE = "TSH Console"
@@ -180,227 +175,6 @@ class TshConsole(FreezingApp):
             wanted = self.ringer.ring(self.client.state.overview.alerts, os.environ)
             if wanted and self._driver is not None and not self.is_web:
                 self._driver.write(wanted)
-
-    def say(self, text: str, *, wrong: bool = False) -> None:
-        """One line at the bottom, for a while."""
-        self.notify(text, severity="warning" if wrong else "information", timeout=8 if wrong else 4, markup=False)
-
-    # --- commands -------------------------------------------------------------------------
-
-    def send(self, command: str, arguments: dict[str, Any] | None = None, *, done: str) -> None:
-        """Sends a command from a worker; its answer is said at the bottom."""
-        self.run_worker(self._send(command, arguments or {}, done), exit_on_error=False, name=command)
-
-    async def _send(self, command: str, arguments: dict[str, Any], done: str) -> None:
-        answer = await self.client.command(command, arguments)
-        if answer.accepted:
-            self.say(answer.reason or done)
-        else:
-            self.say(f"refused: {answer.reason}", wrong=True)
-
-    def may_command(self) -> bool:
-        """False, with the reason said, for a read-only console: it must not even open the dialogs."""
-        if self.client.read_only:
-            self.say("refused: this console is read-only; open one that may command with 'tshc'", wrong=True)
-        return not self.client.read_only
-
-    def _ask(self, dialog: ConfirmDialog, then: Callable[[], None]) -> None:
-        """Opens a question once; a key pressed twice does not stack two of it."""
-        if not self.may_command() or isinstance(self.screen, ConfirmDialog):
-            return
-
-        def answered(yes: bool | None) -> None:
-            if yes:
-                then()
-
-        self.push_screen(dialog, answered)
-
-    def pause_or_resume(self, work: str, state: str) -> None:
-        """``work`` is ``training`` or ``search``."""
-        if not self.sees_the_present():
-            return
-        if state == "paused":
-            self.send(f"{work}_resume", done=f"{work} goes on")
-        else:
-            self.send(f"{work}_pause", done=f"{work} pauses; its state is kept")
-
-    def stop_work(self, work: str, consequence: str) -> None:
-        dialog = ConfirmDialog(f"Stop the {work}?", [plain(consequence)], yes="Stop")
-        self._ask(dialog, lambda: self.send(f"{work}_stop", done=f"{work} stops"))
-
-    def ask_exit(self, symbol: str) -> None:
-        """Sell one position, shown live while the question stands."""
-
-        def lines(client: Client) -> Sequence[Line]:
-            row = next((r for r in client.state.positions.rows if r.symbol == symbol), None)
-            if row is None or row.state in GONE:
-                return [plain(f"{symbol} is closed already", "warn")]
-            age = f.age(row.age_s, stale=row.stale)
-            return [
-                (
-                    (f"sell {row.shares:,} {symbol}", "strong"),
-                    (f"   last {f.price(row.last)} $ ({age})   P&L {f.money(row.pnl, signed=True)} $", "text"),
-                ),
-                plain("at the market, now; the other positions stay as they are", "dim"),
-            ]
-
-        dialog = ConfirmDialog(
-            f"Sell {symbol} now?", lines(self.client), yes="Sell", word=self._live_word("SELL"), live=lines
-        )
-        self._ask(dialog, lambda: self.send("exit_position", {"symbol": symbol}, done=f"{symbol} is being sold"))
-
-    def _live_word(self, word: str) -> str:
-        """On a live account what moves money asks for a typed word; elsewhere a key is enough."""
-        return word if self.client.state.status.mode == "live" else ""
-
-    def ask_approval(self) -> None:
-        """Approves exactly the list that the dialog showed: if another one came meanwhile, the engine refuses."""
-        view = self.client.state.shortlist
-        if view.state != "pending" or view.session is None:
-            self.say(f"nothing waits for approval ({view.state})", wrong=True)
-            return
-        arguments = {"session": view.session.isoformat(), "list_hash": view.list_hash}
-        dialog = ConfirmDialog(
-            "Approve this trade list?",
-            self._approval_lines(self.client, view),
-            yes="Approve",
-            word=self._live_word("APPROVE"),
-            live=lambda client: self._approval_lines(client, view),
-        )
-        self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
-
-    def _approval_lines(self, client: Client, view: ShortlistView) -> Sequence[Line]:
-        """Without the empty lines where the terminal is short: the buttons must be seen with every gate."""
-        roomy = self.size.height >= 30
-        status = client.state.status
-        left = f.until(view.deadline, status.market_time)
-        lines: list[Line] = [
-            joined(
-                [
-                    ((f"{view.session:%A %d %B}", "strong"),),
-                    ((f"{status.mode.upper()} {status.account}".rstrip(), "strong"),),
-                    (("list ", "dim"), (f"{view.list_hash[:4]}·{view.list_hash[4:8]}", "strong")),
-                ],
-                "   ",
-            ),
-            EMPTY,
-        ]
-        for row in view.rows:
-            if row.chosen:
-                news = f"news {f.signed(row.news_score, 1)}" if row.news_score is not None else "no news"
-                lines.append(
-                    (
-                        (f"✓ {f.fit(row.symbol, 7)}", "strong"),
-                        (f"score {row.score:.3f}   {f.fit(news, 10)} ", "text"),
-                        (row.reason.partition(";")[0], "dim"),  # the news have their column
-                    )
-                )
-        lines += [EMPTY, *board_summary(client.state.board, status.market_time, 70)]
-        lines += [EMPTY, *(plain(text, "dim") for text in client.state.overview.evidence)]
-        lines.append(
-            (
-                ("closes in ", "dim"),
-                (f.stopwatch(left), "strong"),
-                (" market time; without a yes: ", "dim"),
-                ("NO TRADE", "warn"),
-            )
-        )
-        if client.state.shortlist.list_hash != view.list_hash:
-            lines.append(plain("the list changed meanwhile: go back and look again", "alarm"))
-        return lines if roomy else [line for line in lines if line]
-
-    def ask_rejection(self) -> None:
-        view = self.client.state.shortlist
-        if view.state not in ("pending", "approved") or view.session is None:
-            self.say(f"there is no list to reject ({view.state})", wrong=True)
-            return
-        arguments = {"session": view.session.isoformat(), "list_hash": view.list_hash}
-        dialog = ConfirmDialog(
-            "Reject this trade list?",
-            [plain(f"{view.session:%A %d %B}: no trade that day."), plain("it cannot be taken back", "dim")],
-            yes="Reject",
-        )
-        self._ask(dialog, lambda: self.send("reject", arguments, done="rejected: no trade"))
-
-    def ask_swap(self, out: str, into: str) -> None:
-        """Sends the swap; a list that is approved already asks first, because the approval ends with it."""
-        view = self.client.state.shortlist
-        if view.session is None or not self.may_command() or not self.sees_the_present():
-            return
-        arguments = {
-            "session": view.session.isoformat(),
-            "list_hash": view.list_hash,
-            "out": out,
-            "into": into,
-        }
-
-        def swap() -> None:
-            self.send("swap", arguments, done=f"{into} takes the place of {out}; the list waits for approval")
-
-        if view.state == "approved":
-            said = [plain(f"{into} takes the place of {out}."), plain("the approval ends; approve again", "warn")]
-            self._ask(ConfirmDialog("Swap in an approved list?", said, yes="Swap"), swap)
-        else:
-            swap()
-
-    def ask_shutdown(self) -> None:
-        """Stops the engine: what it holds is shown live, because it would be managed by nobody."""
-
-        def lines(client: Client) -> Sequence[Line]:
-            said = [plain(f"the engine of {client.home.folder} ends: no streams, no stages, no exits")]
-            held = client.state.status.positions_open
-            if held:
-                said.append(self._exposure(client))
-                said.append(
-                    plain(f"{held} open positions would be managed by NOBODY until it runs again", "alarm")
-                )
-            return said
-
-        word = "STOP" if self.client.state.status.positions_open else ""
-        arguments = {"force": True} if word else {}  # the typed word is the force
-        dialog = ConfirmDialog("Stop the engine?", lines(self.client), yes="Stop it", word=word, live=lines)
-        self._ask(dialog, lambda: self.send("shutdown", arguments, done="the engine stops"))
-
-    @staticmethod
-    def _exposure(client: Client) -> Line:
-        """What is in the market now."""
-        status = client.state.status
-        return joined(
-            [
-                ((f"{status.positions_open}", "strong"), (" positions", "dim")),
-                ((f.money(status.exposure), "strong"), (" $", "dim")),
-                (("day ", "dim"), (f"{f.money(status.day_pnl, signed=True)} $", "text")),
-                plain(f"{status.mode.upper()} {status.account}".rstrip(), "strong"),
-            ],
-            "   ",
-        )
-
-    def action_unlatch(self) -> None:
-        if not self.client.state.status.latched:
-            self.say("entries are not latched off")
-            return
-        self.ask_unlatch()
-
-    def ask_unlatch(self) -> None:
-        """Lets entries in again; shows why they are off and what is in the market, live."""
-
-        def lines(client: Client) -> Sequence[Line]:
-            return [
-                (("latched: ", "dim"), (client.state.status.latched or "no", "strong")),
-                self._exposure(client),
-                plain("new entries are possible again", "dim"),
-            ]
-
-        word = self._live_word("UNLATCH")
-        dialog = ConfirmDialog("Allow entries again?", lines(self.client), yes="Allow", word=word, live=lines)
-        self._ask(dialog, lambda: self.send("unlatch", done="entries allowed again"))
-
-    def acknowledge_all(self) -> None:
-        waiting = [a for a in self.client.state.overview.alerts if a.waiting]
-        if not waiting:
-            self.say("no alert waits to be acknowledged")
-        for alert in waiting:
-            self.send("acknowledge", {"key": alert.key}, done="alert acknowledged")
 
     # --- keys -----------------------------------------------------------------------------
 

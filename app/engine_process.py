@@ -18,10 +18,10 @@ from typing import Any
 
 import psutil
 
-from engine.config import Settings
 from engine.errors import OperatorError, RefusedError, UsageError
 from engine.home import FileLock, Home
 from engine.model import Mode
+from engine.settings import Settings
 
 START_TIMEOUT_S = 120.0
 STOP_TIMEOUT_S = 30.0

@@ -16,7 +16,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from engine.alerts.desk import AlertDesk
-from engine.config import Settings
 from engine.control import LOOKING, Answer, Caller
 from engine.errors import OperatorError, RefusedError, UsageError
 from engine.events import AlertRaised, CommandReceived
@@ -25,6 +24,7 @@ from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.report import last_reports
 from engine.pipeline.weekday_cycle import WeekdayCycle
 from engine.pipeline.weekend_cycle import WeekendCycle
+from engine.settings import Settings
 
 Handler = Callable[[dict[str, Any], Caller], Awaitable[Answer]]
 

@@ -24,11 +24,11 @@ from engine.broker.credentials import Credentials, load_credentials
 from engine.broker.endpoints import Endpoints
 from engine.broker.errors import BrokerError
 from engine.broker.simulator_control import SimulatorControl
-from engine.config import BrokerSettings, Settings, SimSettings
 from engine.errors import OperatorError
 from engine.events import AlertRaised, EventSink
 from engine.home import Home
 from engine.model import Mode
+from engine.settings import BrokerSettings, Settings, SimSettings
 from engine.simulator import Simulator, start_process
 
 SIM_REQUESTS_A_MINUTE = 3000  # market time runs up to 300x: so does the minute of the rate limit

@@ -356,7 +356,7 @@ class PositionRow(View):
     stale: bool = False
     source: str = "stream"  # stream or rest
     high: Decimal | None = None
-    stop: Decimal | None = None  # trailing stop when armed, else None
+    stop: Decimal | None = None  # the highest price at which the trailing stop sells, once armed
     resting_stop: Decimal | None = None  # protective stop that is open at the broker: works without the engine
     arm: Decimal | None = None
     target: Decimal | None = None

@@ -19,7 +19,7 @@ from app import formatting as f
 from app.client import Client
 from app.dialogs.frame import Dialog, Tick, Words, buttons
 from app.widgets.box import plain
-from engine.config import SearchSettings, TrainingSettings
+from engine.settings import SearchSettings, TrainingSettings
 from engine.views import StatusView
 
 UNKNOWN = "the engine's settings"

@@ -24,7 +24,6 @@ from engine.alerts.condition_watch import ConditionWatch
 from engine.alerts.delivery import Delivery
 from engine.alerts.quiet_hours import quiet_hours
 from engine.alerts.sink import Note, Outcome, Scrubber, Sink, note_of
-from engine.config import AlertSettings
 from engine.errors import OperatorError
 from engine.events import (
     AlertAcknowledged,
@@ -38,6 +37,7 @@ from engine.events import (
 )
 from engine.home import Home
 from engine.journal import JournalDb
+from engine.settings import AlertSettings
 from engine.view_board import ViewBoard
 from engine.views import AlertView
 

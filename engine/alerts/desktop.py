@@ -16,8 +16,8 @@ from dataclasses import dataclass, field
 from engine.alerts.alert import Severity
 from engine.alerts.program import run_program
 from engine.alerts.sink import Note, Outcome
-from engine.config import AlertSettings
 from engine.model import Mode
+from engine.settings import AlertSettings
 
 _TOAST_APP = r"{1AC14E77-02E7-4E5D-B744-2EB1AE5198B7}\WindowsPowerShell\v1.0\powershell.exe"
 _TOAST = (

@@ -8,8 +8,8 @@ from engine.alerts.desktop import DesktopSink
 from engine.alerts.sink import Sink
 from engine.alerts.sound import SoundSink
 from engine.alerts.webhook import WebhookSink, webhook_secret
-from engine.config import AlertSettings, Settings
 from engine.errors import UsageError
+from engine.settings import AlertSettings, Settings
 
 
 def open_sinks(settings: Settings, consoles: Callable[[], int]) -> list[Sink]:

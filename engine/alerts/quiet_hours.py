@@ -6,7 +6,8 @@ from collections.abc import Callable
 from datetime import datetime, time
 from zoneinfo import ZoneInfo
 
-from engine.config import AlertSettings, quiet_window
+from engine.setting_values import quiet_window
+from engine.settings import AlertSettings
 
 
 def covers(begin: time, end: time, at: time) -> bool:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from engine.alerts.program import run_program
 from engine.alerts.sink import Note, Outcome
-from engine.config import AlertSettings
+from engine.settings import AlertSettings
 
 
 class SoundSink:

@@ -20,9 +20,10 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from engine.alerts.sink import Note, Outcome
-from engine.config import AlertSettings, masked_address
 from engine.errors import UsageError
 from engine.model import utc_text
+from engine.setting_values import masked_address
+from engine.settings import AlertSettings
 
 if TYPE_CHECKING:
     import aiohttp

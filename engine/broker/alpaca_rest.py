@@ -27,8 +27,8 @@ from engine.broker.endpoints import Endpoints
 from engine.broker.errors import BrokerError, BrokerUnavailable, NotFound, RequestRefused
 from engine.broker.rate_limit import RequestBudget
 from engine.broker.transport import Call, Transport, harden
-from engine.config import BrokerSettings
 from engine.model import NEW_YORK, Asset, DailyBar, NewsArticle, Quote, Session, Tick
+from engine.settings import BrokerSettings
 
 BAR_PAGE, NEWS_PAGE, ORDER_PAGE = 10_000, 50, 500
 DATA_CEILING = 10_000  # requests a minute of the largest data plan; the headers tell the plan's own

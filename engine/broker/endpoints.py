@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
-from engine.config import BrokerSettings
 from engine.errors import UsageError
 from engine.model import Mode
+from engine.settings import BrokerSettings
 
 _TRADING = {Mode.PAPER: "https://paper-api.alpaca.markets", Mode.LIVE: "https://api.alpaca.markets"}
 _ORDERS = {Mode.PAPER: "wss://paper-api.alpaca.markets/stream", Mode.LIVE: "wss://api.alpaca.markets/stream"}

@@ -10,9 +10,9 @@ from engine.brackets import DEFAULT_BRACKETS, BracketTable
 from engine.compute.algorithms import ALGORITHMS
 from engine.compute.native import NativeEngine
 from engine.compute.protocol import ComputeEngine, OfficeEngine, OfficeStatus, PreparingEngine
-from engine.config import WorkbookSettings
 from engine.errors import UsageError
 from engine.model import Evaluation, ExitModel, ParameterSet
+from engine.settings import WorkbookSettings
 
 __all__ = [
     "ALGORITHMS",

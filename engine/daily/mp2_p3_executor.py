@@ -21,7 +21,6 @@ import numpy as np
 from engine.brackets import BracketTable
 from engine.compute import ComputeEngine
 from engine.compute.algorithms import ALGORITHMS
-from engine.config import DailySettings
 from engine.daily import ranking
 from engine.errors import DataError, RefusedError
 from engine.events import AlertRaised, EventSink, Progress
@@ -39,6 +38,7 @@ from engine.model import (
     profit_percentage,
 )
 from engine.records import Candidate, FinalGroup
+from engine.settings import DailySettings
 from engine.storage.stocks_data_db import StocksDataDb
 
 STAGE = "mp2_p3_executor"

@@ -12,7 +12,6 @@ from collections import Counter
 from dataclasses import dataclass
 from datetime import date, datetime
 
-from engine.config import DataSettings
 from engine.data.bar_panels import NO_COVERAGE, UNUSABLE, checked_panel, joined
 from engine.data.market_source import MarketSource, final_sessions, for_each, in_chunks
 from engine.data.universe import common_stock, screened
@@ -20,6 +19,7 @@ from engine.data.weekly_5d_data import screen_of
 from engine.errors import DataError, RefusedError
 from engine.events import EventSink, Progress
 from engine.model import LOOKBACK, NEW_YORK, Panel
+from engine.settings import DataSettings
 from engine.storage.stocks_data_db import StocksDataDb
 
 STAGE = "daily_snapshot"

@@ -15,13 +15,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from engine.config import DataSettings
 from engine.data.bar_panels import NO_COVERAGE, UNUSABLE, bars_of, checked_panel
 from engine.data.market_source import MarketSource, for_each, in_chunks
 from engine.data.universe import Screen, Universe, common_stock, sample_universe, screened
 from engine.errors import DataError
 from engine.events import EventSink, Progress
 from engine.model import DAYS, LOOKBACK, TICKERS
+from engine.settings import DataSettings
 from engine.storage.stocks_data_db import StocksDataDb
 
 STAGE = "weekly_5d_data"

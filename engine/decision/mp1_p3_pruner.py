@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from engine.config import PrunerSettings
 from engine.errors import OperatorError
 from engine.events import AlgorithmPruned, EventSink
 from engine.model import DAYS, TICKERS, WORDS, Words
 from engine.records import PrunedVariation, VariationResult
+from engine.settings import PrunerSettings
 from engine.spaces import ParameterSpace
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.storage.variation_results_db import VariationResultsDb

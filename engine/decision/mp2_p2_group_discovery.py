@@ -21,7 +21,6 @@ import numpy as np
 from pydantic import ValidationError
 
 from engine.brackets import BracketTable
-from engine.config import SearchSettings
 from engine.decision.search_request import MODULE, NAME, REMEDY, SearchAnswer, SearchProgress, SearchRequest
 from engine.decision.selection import (
     MeasuredGroup,
@@ -37,6 +36,7 @@ from engine.errors import DataError
 from engine.events import EventSink, GroupsSelected
 from engine.model import DAYS, Bools, Evaluation, ExitModel, Floats, Ints, ParameterSet, profit_percentage
 from engine.records import FinalGroup, SearchOutcome
+from engine.settings import SearchSettings
 from engine.spaces import ParameterSpace
 from engine.storage.market_tables import training_windows
 from engine.storage.stocks_data_db import StocksDataDb

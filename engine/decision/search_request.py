@@ -15,12 +15,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from engine.brackets import Bracket, BracketTable
-from engine.config import SearchSettings
 from engine.decision.guardrails import GuardrailTally
 from engine.decision.permutation_null import Shuffled
 from engine.decision.selection import MeasuredGroup
 from engine.model import ExitModel, Parameter, ParameterSet
 from engine.records import SearchOutcome
+from engine.settings import SearchSettings
 from engine.spaces import ParameterSpace
 from engine.views import GroupsView
 

@@ -26,7 +26,6 @@ from engine.broker.errors import BrokerError
 from engine.broker.price_stream import PriceStream
 from engine.broker.stream_link import LinkState, StreamLink
 from engine.broker.trade_stream import TradeStream
-from engine.config import Settings
 from engine.errors import RefusedError
 from engine.events import DAY_LOSS, AlertRaised, EventSink, LinkChanged
 from engine.execution import gates
@@ -54,6 +53,7 @@ from engine.home import Home
 from engine.journal import JournalDb
 from engine.model import NEW_YORK, Session
 from engine.orders_model import Approval, Fill, OrderIntent
+from engine.settings import Settings
 from engine.views import FlattenView, LinkView, PositionsView
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,6 @@ from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import Account
 from engine.broker.clock import MarketClock
 from engine.broker.price_stream import PriceStream
-from engine.config import Settings
 from engine.errors import RefusedError
 from engine.events import EventSink
 from engine.execution import gates
@@ -28,6 +27,7 @@ from engine.execution.trading_calendar import at_new_york
 from engine.journal import JournalDb
 from engine.model import Session
 from engine.orders_model import Approval
+from engine.settings import Settings
 
 _DAY = "trading_day"
 

@@ -12,10 +12,10 @@ from collections.abc import Iterable
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.clock import MarketClock
 from engine.broker.price_stream import PriceStream
-from engine.config import BrokerSettings, ExecutionSettings
 from engine.execution import gates
 from engine.execution.positions_book import Holding
 from engine.model import Quote, Tick
+from engine.settings import BrokerSettings, ExecutionSettings
 
 
 class LivePrices:

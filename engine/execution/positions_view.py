@@ -8,6 +8,7 @@ from decimal import Decimal
 from weakref import WeakKeyDictionary
 
 from engine.broker.broker_types import BrokerOrder
+from engine.execution.allocation import up_to_grid
 from engine.execution.desk_order import DeskOrder
 from engine.execution.positions_book import ClosedTrade, Holding, PositionsBook
 from engine.execution.tsh_trade_management import ExitReason, Phase, TshState
@@ -66,10 +67,10 @@ def position_row(
         stale=market_open and not tsh.closed and (age is None or age > stale_after_s),
         source=holding.source,
         high=tsh.high,
-        stop=tsh.stop,
+        stop=tsh.sells_at,
         resting_stop=resting_stop,
-        arm=tsh.arm_price,
-        target=tsh.target_price,
+        arm=up_to_grid(tsh.arm_price),
+        target=up_to_grid(tsh.target_price),
         state=tsh.phase.value,
         pnl=pnl.quantize(CENT),
         pnl_pct=float(pnl / basis * 100) if basis else None,

@@ -19,7 +19,6 @@ from typing import Protocol
 from engine.broker.broker_types import Account
 from engine.broker.clock import MarketClock
 from engine.broker.errors import BrokerError
-from engine.config import ExecutionSettings
 from engine.errors import OperatorError, RefusedError
 from engine.events import EntryRefused, EventSink
 from engine.execution import gates
@@ -28,6 +27,7 @@ from engine.execution.gates import GateReport
 from engine.execution.order_ids import ENTRY
 from engine.execution.orders import OrderDesk
 from engine.model import Quote, Session
+from engine.settings import ExecutionSettings
 
 log = logging.getLogger(__name__)
 

@@ -25,6 +25,9 @@ from enum import StrEnum
 from functools import lru_cache
 
 from engine.brackets import Bracket, BracketTable
+from engine.broker.capability import price_grid
+from engine.events import dollars
+from engine.execution.allocation import down_to_grid, up_to_grid
 from engine.model import NEW_YORK, Tick
 
 _LEVEL = Decimal("0.0001")  # levels are kept to a hundredth of a cent
@@ -122,21 +125,34 @@ class TshState:
         return trail / 2 if self.phase is Phase.TARGET else trail
 
     @property
+    def sells_at(self) -> Decimal | None:
+        """The trailing stop as prices are quoted: the highest price on the grid that sells; None before arming.
+
+        Riding above the target sells strictly below the level, armed at the level or below.
+        """
+        if self.stop is None:
+            return None
+        if self.phase is not Phase.TARGET:
+            return down_to_grid(self.stop)
+        above = up_to_grid(self.stop)
+        return above - price_grid(above)
+
+    @property
     def why_next(self) -> str:
         """What would make this position leave next, in words."""
         match self.phase:
             case Phase.WATCH:
                 words = (
-                    f"sells at the target {_show(self.target_price)}, arms at {_show(self.arm_price)}, "
-                    f"protective stop {_show(self.protective_price)}"
+                    f"sells at the target {up_to_grid(self.target_price)}, arms at {up_to_grid(self.arm_price)}, "
+                    f"protective stop {down_to_grid(self.protective_price)}"
                 )
             case Phase.ARMED:
                 words = (
-                    f"sells at the target {_show(self.target_price)} or at the trailing stop "
-                    f"{_show(self.stop)} ({self.trail_pct:g} % below the high {_show(self.high)})"
+                    f"sells at the target {up_to_grid(self.target_price)} or at the trailing stop "
+                    f"{self.sells_at} ({self.trail_pct:g} % below the high {dollars(self.high)})"
                 )
             case Phase.TARGET:
-                words = f"target reached, rides: sells below {_show(self.stop)}"
+                words = f"target reached, rides: sells at {self.sells_at} or below"
             case Phase.EXITING:
                 words = f"selling {self.shares} shares: {self.reason}"
             case Phase.CARRIED:
@@ -150,11 +166,11 @@ class TshState:
         match self.phase:
             case Phase.WATCH:
                 ends = self.rules.exit_starts(self.session_close, rate).astimezone(NEW_YORK)
-                words = f"≥ {_show(self.arm_price)} arms, {ends:%H:%M} sells"
+                words = f"≥ {up_to_grid(self.arm_price)} arms, {ends:%H:%M} sells"
             case Phase.ARMED:
-                words = f"≤ {_show(self.stop)} or ≥ {_show(self.target_price)} sells"
+                words = f"≤ {self.sells_at} or ≥ {up_to_grid(self.target_price)} sells"
             case Phase.TARGET:
-                words = f"≤ {_show(self.stop)}, rides above the target"
+                words = f"≤ {self.sells_at}, rides above the target"
             case Phase.EXITING:
                 words = f"selling {self.shares:,}: {self.reason}"
             case _:
@@ -372,7 +388,3 @@ def _trailing(state: TshState) -> TshState:
 @lru_cache(4096)  # asked for the same few levels at every print
 def _above(price: Decimal, percent: float) -> Decimal:
     return (price * (1 + Decimal(str(percent)) / 100)).quantize(_LEVEL)
-
-
-def _show(price: Decimal | None) -> str:
-    return "-" if price is None else f"{price:.2f}"

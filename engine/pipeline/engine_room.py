@@ -9,7 +9,6 @@ from datetime import date, datetime, timedelta
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.clock import MarketClock
 from engine.compute.protocol import ComputeEngine
-from engine.config import Settings
 from engine.errors import OperatorError
 from engine.event_bus import EventBus
 from engine.execution.desk import ExecutionDesk
@@ -17,6 +16,7 @@ from engine.home import Home
 from engine.journal import JournalDb
 from engine.model import NEW_YORK, Session
 from engine.pipeline.market_pace import MarketPace
+from engine.settings import Settings
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.view_board import ViewBoard
 

@@ -14,11 +14,11 @@ from datetime import date, datetime
 from decimal import Decimal
 from typing import Literal
 
-from engine.config import ExecutionSettings
 from engine.daily.mp2_p3_executor import DRIFT_HIGH, DRIFT_LOW
 from engine.execution.gates import GateReport
 from engine.execution.trading_calendar import at_new_york
 from engine.model import NEW_YORK, UTC, Session
+from engine.settings import ExecutionSettings
 from engine.views import BoardView, GateView, LinkView, ShortlistRow, ShortlistView
 
 State = Literal["go", "caution", "waiting", "no_go"]

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from engine.brackets import BracketTable
-from engine.config import Settings
 from engine.errors import DataError
 from engine.journal import JournalDb
 from engine.model import Bools, ExitModel, Panel, profit_percentage
+from engine.settings import Settings
 from engine.storage.stocks_data_db import StocksDataDb
 
 if TYPE_CHECKING:  # commands read outcomes without an engine: its room loads the broker and the kernels

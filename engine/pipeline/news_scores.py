@@ -16,7 +16,6 @@ from collections.abc import Sequence
 from dataclasses import replace
 from datetime import date, datetime
 
-from engine.config import QualSettings
 from engine.errors import UsageError
 from engine.model import Session, utc_text
 from engine.pipeline.engine_room import EngineRoom
@@ -30,6 +29,7 @@ from engine.qual.prompt_files import load_prompts
 from engine.qual.qual_scoring import QualReport, qual_scoring, score_news
 from engine.qual_log import QualDecision
 from engine.records import Candidate, QualScore
+from engine.settings import QualSettings
 
 log = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Literal
 
-from engine.config import ExecutionSettings
 from engine.execution.tsh_trade_management import exit_start
 from engine.model import NEW_YORK, UTC, Session
+from engine.settings import ExecutionSettings
 from engine.views import DayTile, NextItem, PositionsView, ShortlistView, StageView, TrackMark
 
 

@@ -13,7 +13,6 @@ from datetime import date
 from typing import Any
 
 from engine.compute.algorithms import ALGORITHMS
-from engine.config import Settings
 from engine.daily.mp2_p3_executor import group_name
 from engine.data.market_source import final_sessions
 from engine.data.weekly_5d_data import SESSIONS, weekly_5d_data
@@ -33,6 +32,7 @@ from engine.pipeline.engine_room import EngineRoom, next_session
 from engine.pipeline.runs import RunBook, Stage, StopRequestedError, open_run
 from engine.pipeline.selection_record import frozen_payload
 from engine.run_log import Run
+from engine.settings import Settings
 from engine.storage.variation_results_db import VariationResultsDb
 from engine.training.launch import TrainingProcess, TrainingRequest
 from engine.views import GroupsView, TrainingView

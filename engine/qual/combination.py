@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from engine.config import QualSettings
 from engine.qual.likeness import Likeness
 from engine.records import Candidate, QualScore, TradePick
+from engine.settings import QualSettings
 
 
 @dataclass(frozen=True, slots=True)

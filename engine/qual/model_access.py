@@ -12,9 +12,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from engine.config import QualSettings, is_private_host
 from engine.errors import UsageError
 from engine.redaction import keep_out
+from engine.setting_values import is_private_host
+from engine.settings import QualSettings
 
 SERVICE = "tsh-console"  # in the OS keyring
 OPENAI_URL = "https://api.openai.com/v1"

@@ -17,7 +17,6 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 from typing import Protocol
 
-from engine.config import QualSettings
 from engine.qual.answers import AnswerError, Parsed, parse_answer
 from engine.qual.articles import clean_text
 from engine.qual.chat import ChatReply, ChatRequest, Provider, ProviderError
@@ -27,6 +26,7 @@ from engine.qual.questions import Question, Variant, question, repair, without_o
 from engine.qual.spending import LimitReached, SpendingMeter, Spent
 from engine.qual_log import QualDecision, utc_today
 from engine.records import Candidate, PromptScore, QualScore
+from engine.settings import QualSettings
 
 log = logging.getLogger(__name__)
 

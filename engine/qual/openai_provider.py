@@ -14,10 +14,10 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any
 
-from engine.config import QualSettings
 from engine.qual.chat import ChatReply, ChatRequest, Failure, ProviderError
 from engine.qual.model_access import ModelAccess
 from engine.redaction import struck
+from engine.settings import QualSettings
 
 if TYPE_CHECKING:
     import httpx

@@ -16,12 +16,12 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Protocol
 
-from engine.config import QualSettings
 from engine.errors import OperatorError
 from engine.model import NewsArticle
 from engine.qual.articles import usable_articles
 from engine.qual.lexicon import LABEL, Lexicon, Tone, load_lexicon
 from engine.records import QualScore
+from engine.settings import QualSettings
 
 log = logging.getLogger(__name__)
 

@@ -17,7 +17,6 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Any, Literal
 
-from engine.config import QualSettings
 from engine.model import NEW_YORK, NewsArticle
 from engine.qual.answers import Scale, ShownArticle, answer_schema
 from engine.qual.articles import clean_text
@@ -25,6 +24,7 @@ from engine.qual.chat import ChatRequest, Message
 from engine.qual.instructions import order_in
 from engine.qual.prompt_files import Prompt
 from engine.records import Candidate
+from engine.settings import QualSettings
 
 Variant = Literal["named", "masked"]
 

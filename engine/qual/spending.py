@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-from engine.config import QualSettings
+from engine.settings import QualSettings
 
 CHARACTERS_PER_TOKEN = 3.0  # English has about four; erring upward is erring to the safe side
 

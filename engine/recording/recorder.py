@@ -18,7 +18,6 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from engine.config import RecordingSettings
 from engine.database import connect, file_bytes
 from engine.errors import OperatorError
 from engine.events import EventSink, RecordingStopped
@@ -26,6 +25,7 @@ from engine.model import NEW_YORK, UTC
 from engine.recording import day_file
 from engine.recording.frame_codec import FrameCodec
 from engine.recording.view_deltas import difference
+from engine.settings import RecordingSettings
 from engine.view_board import ViewBoard
 from engine.views import StatusView, View
 

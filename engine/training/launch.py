@@ -12,9 +12,9 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict
 
 from engine.brackets import Bracket, BracketTable
-from engine.config import Settings, WorkbookSettings
 from engine.home import Home
 from engine.model import ExitModel
+from engine.settings import Settings, WorkbookSettings
 from engine.training.report import TrainingReport
 from engine.views import TrainingView
 from engine.worker_pipe import WorkerClient

@@ -16,7 +16,6 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))
 from chat_server import chat_server
 
-from engine.config import QualSettings
 from engine.journal import JournalDb
 from engine.model import NewsArticle
 from engine.qual.model_access import model_access
@@ -25,6 +24,7 @@ from engine.qual.openai_provider import OpenAiProvider, load_sdk
 from engine.qual.prompt_files import load_prompts
 from engine.qual.qual_scoring import score_news
 from engine.records import Candidate
+from engine.settings import QualSettings
 
 NOW = datetime(2026, 11, 20, 21, 30, tzinfo=UTC)
 

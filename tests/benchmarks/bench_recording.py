@@ -17,12 +17,12 @@ import numpy as np
 
 from app.client import EngineState
 from app.freeze import ViewRing
-from engine.config import RecordingSettings
 from engine.database import file_bytes
 from engine.model import NEW_YORK, UTC
 from engine.recording.day_file import day_path
 from engine.recording.recorder import Recorder
 from engine.recording.tape import Tape
+from engine.settings import RecordingSettings
 from engine.view_board import ViewBoard
 from engine.views import (
     GroupRow,

@@ -49,7 +49,7 @@ from discovery_week import SPACES, store
 from wire_stamp import WireStamp
 
 from engine.brackets import Bracket
-from engine.config import Settings, load_settings
+from engine.config import load_settings
 from engine.daemon import Engine
 from engine.decision import search_request
 from engine.decision.search_request import SearchProgress, SearchRequest
@@ -57,6 +57,7 @@ from engine.execution.desk import ExecutionDesk
 from engine.home import Home
 from engine.model import ExitModel
 from engine.reactions import stay_quick
+from engine.settings import Settings
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.training.launch import TrainingProcess, TrainingRequest
 from engine.view_board import ViewBoard

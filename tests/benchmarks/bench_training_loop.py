@@ -16,9 +16,9 @@ sys.path.append(str(Path(__file__).parents[1] / "unit"))
 from synthetic_week import week
 
 from engine.compute import ALGORITHMS, open_engine
-from engine.config import PrunerSettings
 from engine.decision import overlap
 from engine.decision.mp1_p3_pruner import select
+from engine.settings import PrunerSettings
 from engine.storage.variation_results_db import VariationResultsDb
 from engine.training.mp1_loop import LoopPlan, Mp1Loop
 from engine.training.mp1_p1_variation_tester import VariationTester

@@ -18,13 +18,13 @@ from pathlib import Path
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.credentials import Credentials
 from engine.broker.endpoints import Endpoints
-from engine.config import BrokerSettings, DataSettings
 from engine.data.bar_panels import bars_of
 from engine.data.daily_snapshot import daily_snapshot
 from engine.data.market_source import final_sessions, in_chunks
 from engine.data.universe import sample_universe
 from engine.data.weekly_5d_data import SESSIONS, weekly_5d_data
 from engine.events import Event
+from engine.settings import BrokerSettings, DataSettings
 from engine.simulator import Simulator, start
 from engine.storage.stocks_data_db import StocksDataDb
 

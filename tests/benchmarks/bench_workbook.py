@@ -17,8 +17,8 @@ import psutil
 from engine.compute import NativeEngine
 from engine.compute.check_material import edge_sets, seeded_windows
 from engine.compute.workbook.engine import WorkbookEngine
-from engine.config import WorkbookSettings
 from engine.model import BATCH_TICKERS, BATCHES, DAYS
+from engine.settings import WorkbookSettings
 
 ORIGINAL_CYCLE_S = 288.0
 

@@ -17,7 +17,6 @@ from engine.broker.clock import MarketClock
 from engine.broker.credentials import Credentials
 from engine.broker.endpoints import Endpoints
 from engine.broker.simulator_control import SimulatorControl
-from engine.config import BrokerSettings, ExecutionSettings, Settings
 from engine.events import Event
 from engine.execution.desk import ExecutionDesk
 from engine.execution.entries import EntryReport
@@ -25,6 +24,7 @@ from engine.home import Home
 from engine.journal import JournalDb
 from engine.model import Session
 from engine.orders_model import Approval
+from engine.settings import BrokerSettings, ExecutionSettings, Settings
 from engine.simulator import Simulator, start
 
 MARKET_DATE = date(2026, 11, 20)  # a Friday; the rig trades Monday 2026-11-23

@@ -15,8 +15,8 @@ from execution_rig import Rig, rig, until
 from engine.alerts.desk import AlertDesk
 from engine.alerts.sink import Note, Outcome, Scrubber
 from engine.brackets import Bracket
-from engine.config import AlertSettings
 from engine.events import Event
+from engine.settings import AlertSettings
 from engine.view_board import ViewBoard
 from engine.views import LinkView, StatusView
 

@@ -25,8 +25,8 @@ from engine.broker.errors import (
     RequestRefused,
 )
 from engine.broker.simulator_control import SimulatorControl
-from engine.config import BrokerSettings
 from engine.orders_model import OrderIntent
+from engine.settings import BrokerSettings
 from engine.simulator import Simulator
 
 

@@ -18,7 +18,6 @@ import pytest
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.credentials import Credentials
 from engine.broker.endpoints import Endpoints
-from engine.config import BrokerSettings, DataSettings
 from engine.data.daily_snapshot import SESSIONS as SNAPSHOT_SESSIONS
 from engine.data.daily_snapshot import daily_snapshot
 from engine.data.market_source import final_sessions
@@ -26,6 +25,7 @@ from engine.data.weekly_5d_data import SESSIONS, WeeklyDataReport, weekly_5d_dat
 from engine.errors import DataError, RefusedError
 from engine.events import Event, Progress
 from engine.model import DAYS, LOOKBACK, TICKERS
+from engine.settings import BrokerSettings, DataSettings
 from engine.simulator import Simulator, start
 from engine.storage.stocks_data_db import StocksDataDb
 
@@ -161,7 +161,7 @@ from pathlib import Path
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.credentials import Credentials
 from engine.broker.endpoints import Endpoints
-from engine.config import BrokerSettings, DataSettings
+from engine.settings import BrokerSettings, DataSettings
 from engine.data.market_source import final_sessions
 from engine.data.weekly_5d_data import SESSIONS, weekly_5d_data
 from engine.storage.stocks_data_db import StocksDataDb

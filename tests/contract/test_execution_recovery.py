@@ -16,13 +16,13 @@ from engine.brackets import Bracket
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.credentials import Credentials
 from engine.broker.errors import AuthRefused
-from engine.config import BrokerSettings
 from engine.errors import OperatorError, RefusedError
 from engine.events import AlertRaised, EntryRefused
 from engine.execution.flatten import flatten_without_engine
 from engine.execution.latch_file import read_latch
 from engine.execution.tsh_trade_management import Phase
 from engine.pipeline.market_pace import SimulatedPace
+from engine.settings import BrokerSettings
 from engine.views import FlattenView
 
 NEVER = Bracket(0.0, 45.0, 40.0, 40.0, 50.0)

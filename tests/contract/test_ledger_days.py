@@ -13,7 +13,6 @@ import pytest
 from execution_rig import MARKET_DATE, rest_of
 
 from engine.broker.alpaca_rest import AlpacaRest
-from engine.config import Settings
 from engine.daily.forward_ledger import judged
 from engine.daily.mp2_p3_executor import ExecutorOutcome, GroupDay
 from engine.data.daily_snapshot import daily_snapshot
@@ -22,6 +21,7 @@ from engine.journal import JournalDb
 from engine.ledger_log import LedgerCandidates
 from engine.model import Panel
 from engine.pipeline.ledger_days import judge_sessions, keep_candidates
+from engine.settings import Settings
 from engine.simulator import Simulator
 from engine.simulator.synthetic import SyntheticMarket
 from engine.storage.stocks_data_db import StocksDataDb

@@ -14,7 +14,6 @@ import pytest
 from execution_rig import MARKET_DATE, rest_of
 
 from engine.broker.alpaca_rest import AlpacaRest
-from engine.config import Settings
 from engine.journal import JournalDb
 from engine.model import Panel, Session, profit_percentage
 from engine.pipeline.engine_room import next_session
@@ -23,6 +22,7 @@ from engine.pipeline.news_scores import news_scores, read_news, window_start
 from engine.qual.lexicon import LABEL
 from engine.qual.replay import replay, replay_all
 from engine.records import Candidate
+from engine.settings import Settings
 from engine.simulator import Simulator
 from engine.storage.stocks_data_db import StocksDataDb
 

@@ -17,9 +17,9 @@ import pytest
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.credentials import Credentials
 from engine.broker.endpoints import Endpoints
-from engine.config import BrokerSettings
 from engine.execution.flatten import flatten_without_engine
 from engine.home import Home
+from engine.settings import BrokerSettings
 from engine.simulator import Simulator, start
 
 from .trading_trials import MARKET_DATE, Engine, audit, begin, day, recovered

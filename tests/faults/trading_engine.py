@@ -21,13 +21,13 @@ from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.clock import MarketClock
 from engine.broker.credentials import Credentials
 from engine.broker.endpoints import Endpoints
-from engine.config import BrokerSettings, ExecutionSettings, Settings
 from engine.errors import OperatorError
 from engine.events import Event
 from engine.execution.desk import ExecutionDesk
 from engine.home import Home
 from engine.journal import JournalDb
 from engine.model import Session
+from engine.settings import BrokerSettings, ExecutionSettings, Settings
 
 WIDE = Bracket(0.0, 45.0, 40.0, 40.0, 20.0)
 log = logging.getLogger("trading engine")

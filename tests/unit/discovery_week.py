@@ -9,7 +9,6 @@ from synthetic_week import panel
 
 from engine.brackets import DEFAULT_BRACKETS
 from engine.compute import ALGORITHMS, ComputeEngine, open_engine
-from engine.config import SearchSettings
 from engine.decision.mp2_p2_group_discovery import DiscoveryPlan
 from engine.model import (
     DAYS,
@@ -24,6 +23,7 @@ from engine.model import (
     profit_percentage,
 )
 from engine.records import PrunedVariation, VariationResult, picks_bytes
+from engine.settings import SearchSettings
 from engine.spaces import ParameterSpace
 from engine.storage.stocks_data_db import StocksDataDb
 

@@ -8,9 +8,9 @@ from hypothesis import strategies as st
 
 from engine.broker.account_kind import check_account, check_addresses, check_keys, kind_of_account, kind_of_key
 from engine.broker.endpoints import Endpoints
-from engine.config import BrokerSettings
 from engine.errors import EXIT_REFUSED, RefusedError
 from engine.model import Mode
+from engine.settings import BrokerSettings
 from engine.simulator.account import account_number
 
 

@@ -14,7 +14,7 @@ from engine.alerts.alert import ALWAYS_TOLD, Alert, Finding, Severity, Telling, 
 from engine.alerts.book import AGAIN_S, AlertBook, Plan, Policy, loaded
 from engine.alerts.condition_watch import GONE_S, ConditionWatch
 from engine.alerts.quiet_hours import covers, quiet_hours
-from engine.config import AlertSettings
+from engine.settings import AlertSettings
 
 BEGIN = datetime(2026, 11, 23, 20, 0, tzinfo=UTC)
 DESKTOP, WEBHOOK = frozenset({"desktop"}), frozenset({"webhook"})

@@ -16,11 +16,11 @@ from webhook_server import WebhookServer, webhook_server
 from engine.alerts.desk import TEST_KEY, AlertDesk
 from engine.alerts.in_force import open_sinks
 from engine.alerts.sink import Scrubber
-from engine.config import Settings
 from engine.event_bus import EventBus
 from engine.events import AlertRaised, AlertRecovered, OrderChanged, PositionClosed, Reconciled
 from engine.home import Home
 from engine.journal import JournalDb
+from engine.settings import Settings
 from engine.view_board import ViewBoard
 from engine.views import AlertView, PositionRow, PositionsView, StatusView
 

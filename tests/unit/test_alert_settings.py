@@ -8,9 +8,10 @@ import pytest
 
 from engine.alerts.alert import Severity
 from engine.alerts.desk import policy_of
-from engine.config import AlertSettings, load_settings
+from engine.config import load_settings
 from engine.errors import UsageError
 from engine.home import Home
+from engine.settings import AlertSettings
 
 
 @pytest.fixture

@@ -23,9 +23,9 @@ from engine.alerts.program import run_program
 from engine.alerts.sink import Note, Outcome, Scrubber, note_of, secrets_of
 from engine.alerts.sound import SoundSink
 from engine.alerts.webhook import WebhookSink
-from engine.config import AlertSettings, Settings
 from engine.model import Mode
 from engine.redaction import without_secrets
+from engine.settings import AlertSettings, Settings
 
 NOW = datetime(2026, 11, 23, 15, 0, tzinfo=UTC)
 ALERT = Alert("exit-ABC", Severity.CRITICAL, Topic.EXITS, "ABC: the exit was refused", False, NOW, NOW, rings=3)

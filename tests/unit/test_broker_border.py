@@ -18,9 +18,9 @@ from engine.broker.credentials import Credentials, load_credentials
 from engine.broker.endpoints import Endpoints, is_loopback
 from engine.broker.errors import AuthRefused
 from engine.broker.rate_limit import RequestBudget
-from engine.config import BrokerSettings
 from engine.errors import OperatorError, UsageError
 from engine.model import Mode
+from engine.settings import BrokerSettings
 
 NOON = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
 

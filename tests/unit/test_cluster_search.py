@@ -15,12 +15,12 @@ from group_cases import Case, spread
 from hypothesis import given
 from hypothesis import strategies as st
 
-from engine.config import SearchSettings
 from engine.decision.cluster_search import ClusterSearch, refitted
 from engine.decision.group_search import GroupSearch, SearchResult
 from engine.decision.search_snapshot import SearchSnapshot
 from engine.decision.watchdog import SECOND, LaneAccount
 from engine.errors import OperatorError
+from engine.settings import SearchSettings
 
 distributed: Any = pytest.importorskip("distributed", reason="the extra 'cluster' (dask) is not installed")
 pytestmark = pytest.mark.slow

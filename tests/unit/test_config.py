@@ -6,9 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import load_settings, seconds, valid_keys
+from engine.config import load_settings, valid_keys
 from engine.errors import UsageError
 from engine.home import Home
+from engine.setting_values import seconds
 
 
 @pytest.fixture

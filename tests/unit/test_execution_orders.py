@@ -18,7 +18,6 @@ from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder, TradeUpdate
 from engine.broker.credentials import Credentials
 from engine.broker.endpoints import Endpoints
-from engine.config import BrokerSettings
 from engine.errors import RefusedError
 from engine.events import Event
 from engine.execution.orders import OrderDesk
@@ -28,6 +27,7 @@ from engine.home import Home
 from engine.journal import JournalDb
 from engine.model import Session, Tick
 from engine.orders_model import Fill, OrderIntent, client_order_id
+from engine.settings import BrokerSettings
 
 DAY = date(2026, 11, 23)
 OPEN = datetime(2026, 11, 23, 14, 30, tzinfo=UTC)

@@ -13,13 +13,13 @@ from synthetic_week import panel
 
 from engine.brackets import DEFAULT_BRACKETS
 from engine.compute import open_engine
-from engine.config import DailySettings
 from engine.daily import ranking
 from engine.daily.mp2_p3_executor import GroupDay, drift_of, execute, fires, following_excess, shortlist
 from engine.errors import DataError, RefusedError
 from engine.events import AlertRaised, Event
 from engine.model import ExitModel, Panel, ParameterSet, excess_of, profit_percentage
 from engine.records import FinalGroup, picks_bytes
+from engine.settings import DailySettings
 from engine.storage.stocks_data_db import StocksDataDb
 
 ENGINE = open_engine("native")

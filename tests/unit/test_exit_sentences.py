@@ -32,7 +32,7 @@ def test_a_watched_position_says_what_arms_it_and_when_the_day_ends() -> None:
 def test_an_armed_position_says_both_prices() -> None:
     state = opened("ABCD", 412, Decimal("60.00"), ENTRY, CLOSE, RULES)
     state, _ = step(state, Tick("ABCD", Decimal("60.60"), ENTRY + timedelta(minutes=1), 1.0))
-    assert state.exits_when() == f"≤ {state.stop:.2f} or ≥ {state.target_price:.2f} sells"
+    assert state.exits_when() == f"≤ {state.sells_at} or ≥ {state.target_price:.2f} sells"
 
 
 @pytest.mark.parametrize("reason", list(ExitReason))

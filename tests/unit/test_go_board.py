@@ -8,11 +8,11 @@ from decimal import Decimal
 
 import pytest
 
-from engine.config import ExecutionSettings
 from engine.execution import gates
 from engine.execution.gates import GateReport
 from engine.model import Session
 from engine.pipeline.go_board import BoardFacts, board_session, board_view
+from engine.settings import ExecutionSettings
 from engine.views import BoardView, GateView, LinkView, ShortlistRow, ShortlistView
 
 MONDAY = Session(

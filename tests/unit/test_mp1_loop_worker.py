@@ -14,9 +14,9 @@ import pytest
 from synthetic_week import store_week
 
 from engine.compute import ALGORITHMS
-from engine.config import Settings, TrainingSettings
 from engine.errors import OperatorError, RefusedError
 from engine.home import FileLock, Home
+from engine.settings import Settings, TrainingSettings
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.storage.variation_results_db import VariationResultsDb
 from engine.training.launch import TrainingProcess, TrainingRequest

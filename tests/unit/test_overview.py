@@ -5,9 +5,9 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
-from engine.config import ExecutionSettings
 from engine.model import NEW_YORK, Session
 from engine.pipeline.overview import DayFacts, day_track, next_event, next_items, present_lines, week_tiles
+from engine.settings import ExecutionSettings
 from engine.status_views import DayTrack
 from engine.views import PositionRow, PositionsView, ShortlistRow, ShortlistView, StageView
 

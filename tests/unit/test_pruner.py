@@ -11,12 +11,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config import PrunerSettings
 from engine.decision.mp1_p3_pruner import NEAR_DUPLICATE, gate_failed, prune, select
 from engine.errors import OperatorError
 from engine.events import AlgorithmPruned, Event
 from engine.model import DAYS, MICRO, TICKERS, Bools, Parameter, pack_picks
 from engine.records import VariationResult, picks_bytes
+from engine.settings import PrunerSettings
 from engine.spaces import ParameterSpace
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.storage.variation_results_db import VariationResultsDb

@@ -10,7 +10,6 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from engine.config import QualSettings
 from engine.errors import OperatorError
 from engine.model import NewsArticle
 from engine.qual import qual_scoring as stage
@@ -19,6 +18,7 @@ from engine.qual.combination import combine, days_text
 from engine.qual.lexicon import LABEL, load_lexicon, parse_lexicon, tokens_of
 from engine.qual.qual_scoring import qual_scoring, score_news, score_ticker
 from engine.records import Candidate, QualScore
+from engine.settings import QualSettings
 
 NOW = datetime(2026, 11, 23, 13, 0, tzinfo=UTC)
 WINDOW = timedelta(hours=72)

@@ -10,11 +10,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config import QualSettings
 from engine.errors import UsageError
 from engine.qual.combination import combine
 from engine.qual.likeness import Likeness, correlation, read_sectors, returns_of
 from engine.records import Candidate, PromptScore, QualScore
+from engine.settings import QualSettings
 
 RULES = QualSettings()
 

@@ -15,7 +15,6 @@ import pytest
 from aiohttp import web
 from chat_server import ChatServer, answer, asked, chat_server, completion, fails, good, prompt_of, says
 
-from engine.config import QualSettings
 from engine.errors import UsageError
 from engine.journal import JournalDb
 from engine.model import NewsArticle
@@ -29,6 +28,7 @@ from engine.qual.qual_scoring import QualReport, score_news
 from engine.qual.replay import replay, replay_all
 from engine.qual_log import QualDecision
 from engine.records import Candidate, PromptScore, QualScore
+from engine.settings import QualSettings
 
 NOW = datetime(2026, 11, 20, 21, 30, tzinfo=UTC)
 SESSION = date(2026, 11, 23)

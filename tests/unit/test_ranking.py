@@ -8,9 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
-from engine.config import DailySettings
 from engine.daily import ranking
 from engine.model import Floats
+from engine.settings import DailySettings
 
 finite = st.floats(-1e6, 1e6, allow_nan=False)
 columns = hnp.arrays(np.float64, st.integers(1, 40), elements=finite)

@@ -16,13 +16,13 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import RecordingSettings
 from engine.errors import StorageError
 from engine.events import Event, RecordingStopped
 from engine.model import NEW_YORK, UTC
 from engine.recording.day_file import day_files, day_path, prune, recorded_days
 from engine.recording.recorder import KEY_FRAMES, DayWriter, Recorder
 from engine.recording.tape import Tape
+from engine.settings import RecordingSettings
 from engine.view_board import ViewBoard
 from engine.views import EventView, PositionRow, PositionsView, StatusView, TrainingView
 
@@ -296,7 +296,7 @@ async def test_stopping_writes_the_last_moment(tmp_path: Path) -> None:
 FOREVER = """
 import sys, asyncio, datetime as dt
 from pathlib import Path
-from engine.config import RecordingSettings
+from engine.settings import RecordingSettings
 from engine.recording.recorder import Recorder
 from engine.view_board import ViewBoard
 from engine.views import StatusView, TrainingView

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from engine.config import QualSettings
 from engine.daily.trade_list import TradeList, build, content_hash, difference, swap
 from engine.errors import RefusedError
 from engine.qual.combination import Combination, combine
 from engine.records import Candidate, QualScore, TradePick
+from engine.settings import QualSettings
 
 DAY = date(2026, 11, 23)
 

@@ -265,9 +265,34 @@ def test_every_phase_says_why_it_would_leave_next() -> None:
     closed, _ = step(leaving, Sold(100, Decimal(20), OPEN))
     assert "target 20.40" in watch.why_next
     assert "protective stop 19.20" in watch.why_next
-    assert "trailing stop 20.14" in armed.why_next
+    assert "trailing stop 20.13 " in armed.why_next
     assert leaving.why_next == "selling 100 shares: FLATTEN"
     assert closed.why_next == "closed by FLATTEN"
+
+
+@given(
+    st.integers(90_000, 120_000),
+    st.lists(st.integers(9_000, 13_000), max_size=8),
+    st.sampled_from([CAPTURE, RIDE]),
+)
+def test_the_stop_on_the_screen_is_the_highest_price_that_sells(
+    entry: int, cents: list[int], rules: TshRules
+) -> None:
+    """Levels fall between cents (an average entry has four decimals); the screen shows what can be quoted."""
+    state = position(f"{entry / 10_000:.4f}", rules=rules)
+    states, _ = play(state, [tick(f"{price / 1000:.2f}", i + 1.0) for i, price in enumerate(cents)])
+    for state in states:
+        if state.leaving or state.sells_at is None:
+            continue
+        cent = Decimal("0.01")
+        assert state.sells_at % cent == 0
+        assert step(state, tick(str(state.sells_at), 60.0))[1] is not None
+        above = step(state, tick(str(state.sells_at + cent), 60.0))[1]
+        assert above is None or above.reason is ExitReason.TARGET
+
+
+def test_what_rests_at_the_broker_and_what_the_sentence_says_is_one_price() -> None:
+    assert "protective stop 8.43," in f"{position('8.88').why_next},"  # 5 % below is 8.436
 
 
 def test_prints_of_other_symbols_are_not_ours() -> None:

@@ -14,8 +14,8 @@ import pytest
 
 from engine.compute.workbook.engine import WorkbookEngine
 from engine.compute.workbook.libreoffice_link import Installation, find_installation
-from engine.config import WorkbookSettings
 from engine.errors import OperatorError
+from engine.settings import WorkbookSettings
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "unit"))  # the seeded weeks of the unit tests
 sys.path.insert(0, str(Path(__file__).parents[2]))  # the sources of the workbook, which are not installed

@@ -14,10 +14,10 @@ from engine.compute.check_material import edge_sets, seeded_windows
 from engine.compute.protocol import EvaluationMode
 from engine.compute.workbook.engine import WorkbookEngine
 from engine.compute.workbook.libreoffice_link import Installation
-from engine.config import WorkbookSettings
 from engine.daily.mp2_p3_executor import fires
 from engine.errors import DataError, UsageError
 from engine.model import LOOKBACK, TRAINING_ROWS, ExitModel, Floats
+from engine.settings import WorkbookSettings
 from engine.storage.variation_results_db import VariationResultsDb
 from engine.training.cross_check import CrossCheck
 from engine.training.mp1_loop import LoopPlan, Mp1Loop

@@ -26,9 +26,9 @@ from engine.compute.workbook.engine import WorkbookEngine
 from engine.compute.workbook.libreoffice_link import Installation, OfficeError, OfficeGoneError, OfficeLink
 from engine.compute.workbook.offices import WORKBOOK_FILE, Office
 from engine.compute.workbook.private_folder import PrivateFolder, sweep
-from engine.config import Settings, TrainingSettings, WorkbookSettings
 from engine.errors import OperatorError
 from engine.home import Home
+from engine.settings import Settings, TrainingSettings, WorkbookSettings
 from engine.storage.variation_results_db import VariationResultsDb
 from engine.training.launch import TrainingProcess, TrainingRequest
 from engine.views import TrainingView

@@ -25,9 +25,9 @@ from engine.compute.protocol import EvaluationMode, OfficeStatus, WarmUpProgress
 from engine.compute.workbook.block_plan import BlockPass, plan_passes
 from engine.compute.workbook.driver import BatchResult, DriverPlan, WorkbookDriver
 from engine.compute.workbook.offices import WORKBOOK_FILE, find_office
-from engine.config import WorkbookSettings
 from engine.errors import OperatorError
 from engine.model import BATCH_TICKERS, Bools, Evaluation, ExitModel, Floats, ParameterSet, micro_percent
+from engine.settings import WorkbookSettings
 
 RATE_OVER_S = 20.0  # the shown tickers a second are those of the last so many seconds
 Job = Callable[[WorkbookDriver], BatchResult | None]
