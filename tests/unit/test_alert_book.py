@@ -227,7 +227,7 @@ def _is_quiet(now: datetime) -> bool:
     return (now - BEGIN).total_seconds() // 1000 % 2 == 1
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(STEPS)
 def test_whatever_happens_tellings_keep_the_rules(steps: list[tuple[object, ...]]) -> None:
     alerts, now = book(is_quiet=_is_quiet, repeat_limit=5), at(0)

@@ -462,7 +462,7 @@ moves = st.lists(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(moves=moves, partial=st.sampled_from([0.0, 0.5]))
 def test_cash_is_what_the_fills_say_and_nothing_is_ever_oversold(
     moves: list[tuple[str, str, int]], partial: float
