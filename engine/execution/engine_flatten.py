@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -20,6 +21,8 @@ from engine.home import Home
 from engine.journal import JournalDb
 from engine.model import UTC
 from engine.views import FlattenView
+
+log = logging.getLogger(__name__)
 
 _KEY = "flatten"
 
@@ -63,7 +66,17 @@ class EngineFlatten:
             begun_at = max(datetime.now(UTC), self._asked_at)  # the machine's clock may have been set back
             self.view = FlattenView(state="running", step="entries latched, beginning", begun_at=begun_at)
             self._task = asyncio.create_task(self._run(include_foreign), name="flatten")
+            self._task.add_done_callback(self._broke_off)
         return self._task
+
+    def _broke_off(self, task: asyncio.Task[FlattenView]) -> None:
+        """A run that ended by an error is over and not flat: nobody may read it as still at work."""
+        if task.cancelled() or task.exception() is None:
+            return
+        words = f"broke off: {task.exception()}; flatten again"
+        log.error("flatten broke off", exc_info=task.exception())
+        self.view = self.view.model_copy(update={"state": "failed", "step": words})
+        self._events.publish(FlattenChanged(step="failed", detail=words))
 
     def answered_since(self, include_foreign: bool) -> datetime:
         """A flatten asked for now is answered by the end of one that began at this moment (UTC) or later."""

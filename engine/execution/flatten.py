@@ -114,6 +114,7 @@ class Flattener:
     def __init__(self, ports: FlattenPorts, begun_at: datetime | None = None) -> None:
         self._ports = ports
         self.view = FlattenView(begun_at=begun_at)
+        self._seen: Seen | None = None  # the last look
         self._reasons: dict[str, str] = {}
         self._queued: set[str] = set()
 
@@ -206,8 +207,9 @@ class Flattener:
     async def _say(
         self, state: State, step: str, seen: Seen | None, confirmations: int, *, market_open: bool | None = None
     ) -> FlattenView:
-        positions = () if seen is None else seen.positions
         changed = (state, step) != (self.view.state, self.view.step)
+        self._seen = seen or self._seen  # without an answer, what was held is still held as far as anybody knows
+        positions = () if self._seen is None else self._seen.positions
         self.view = FlattenView(
             state=state,
             begun_at=self.view.begun_at,
@@ -216,12 +218,13 @@ class Flattener:
                 FlattenRow(symbol=p.symbol, shares=int(p.shares), step=self._reasons.get(p.symbol, "waiting"))
                 for p in positions
             ),
+            looked=self._seen is not None,
             confirmations=confirmations,
-            exposure=self.view.exposure if seen is None else seen.exposure,
-            positions=len(positions) if seen is not None else self.view.positions,
-            orders=self.view.orders if seen is None else len(seen.orders),
+            exposure=None if self._seen is None else self._seen.exposure,
+            positions=len(positions),
+            orders=0 if self._seen is None else len(self._seen.orders),
             market_open=self.view.market_open if market_open is None else market_open,
-            foreign=self.view.foreign if seen is None else seen.foreign,
+            foreign=() if self._seen is None else self._seen.foreign,
         )
         self._ports.report(self.view)
         if changed:
