@@ -12,7 +12,9 @@ from engine.broker.broker_types import BrokerOrder
 from engine.broker.clock import MarketClock
 from engine.broker.errors import BrokerUnavailable
 from engine.events import EventSink, FlattenChanged
+from engine.execution import account_look
 from engine.execution import flatten as flattening
+from engine.execution.account_look import Seen
 from engine.execution.flatten import Flattener, FlattenPorts
 from engine.execution.order_ids import FLATTEN
 from engine.execution.orders import OrderDesk
@@ -129,9 +131,9 @@ class EngineFlatten:
     async def _run(self, include_foreign: bool) -> FlattenView:
         await self._take_over()
 
-        async def look() -> flattening.Seen:
+        async def look() -> Seen:
             await self._settle_doubts()
-            seen = await flattening.look(
+            seen = await account_look.look(
                 self._rest, self._home8, self._clock.now(), include_foreign=include_foreign
             )
             for order in seen.orders:
@@ -148,6 +150,9 @@ class EngineFlatten:
             )
             return order.problem
 
+        async def close(symbol: str) -> str:
+            return (await self._rest.close_position(symbol)).id
+
         async def market_open() -> bool:
             return (await self._clock.refresh()).is_open
 
@@ -162,5 +167,5 @@ class EngineFlatten:
         async def pause() -> None:
             await asyncio.sleep(flattening.PAUSE_S)
 
-        ports = FlattenPorts(look, cancel, sell, market_open, save, report, pause)
+        ports = FlattenPorts(look, cancel, sell, close, market_open, save, report, pause)
         return await Flattener(ports, self.view.begun_at).run(keys_proven=True)
