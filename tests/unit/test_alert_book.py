@@ -193,7 +193,8 @@ def test_what_comes_to_concern_a_position_is_told_at_once_in_quiet_hours() -> No
     alerts, watch = book(is_quiet=lambda now: True), ConditionWatch()
     idle = finding("link-broker", topic=Topic.STREAMS)
     held = replace(idle, topic=Topic.EXITS)
-    for second, seen, expected in ((0, idle, []), (1, idle, []), (2, held, ["raised"]), (3, held, []), (4, idle, [])):
+    looks: list[tuple[Finding, list[str]]] = [(idle, []), (idle, []), (held, ["raised"]), (held, []), (idle, [])]
+    for second, (seen, expected) in enumerate(looks):
         for began in watch.look([seen], float(second))[0]:
             alerts.raise_alert(began, at(second))
         assert [t.what for t in alerts.due(at(second))] == expected
