@@ -183,7 +183,8 @@ class NextPanel(Box):
     def show(self, view: OverviewView, status: StatusView, board: BoardView, step: Line = EMPTY) -> None:
         """``step`` is what the operator can do next (``next_step``)."""
         self._view, self._now, self._board, self._step = view, status.market_time, board, step
-        if board.verdict != "none":
+        self.foot = EMPTY
+        if board.verdict != "none":  # else there is no session to judge: the last verdict was another one's
             word, glyph, ink = STATES[board.verdict]
             day = f"{board.session:%a} " if board.session else ""
             self.foot = (
@@ -281,7 +282,7 @@ class EvidencePanel(Box):
 
 
 class AlertsTable(Table[AlertView]):
-    """What the operator must see, newest first; acknowledged ones stay, dimmed."""
+    """What the operator must see, newest first; acknowledged ones sink below those that wait, dimmed."""
 
     HEADER = False
     COLUMNS: ClassVar[tuple[Column, ...]] = (
@@ -299,6 +300,9 @@ class AlertsTable(Table[AlertView]):
         waiting = sum(1 for a in alerts if a.waiting)
         self.note = plain(f"{waiting} to acknowledge", "warn") if waiting else EMPTY
         self.foot_note = (("k", "key:overview.acknowledge"), (" acknowledge", "dim")) if waiting else EMPTY
+        marked = self.current
+        if waiting and marked is not None and marked.waiting and marked.key in {a.key for a in alerts if a.acknowledged}:
+            self.cursor, self.cursor_key = 0, ""  # it was seen: the cursor goes on to the next that waits
         self.show(ordered)
 
     def key(self, row: AlertView) -> str:
