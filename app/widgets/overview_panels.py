@@ -234,18 +234,22 @@ class AccountPanel(Box):
         self._track: tuple[float, ...] = ()
 
     def show(self, view: OverviewView, status: StatusView) -> None:
+        old = status.account_stale  # what the broker said last is not the present: dim, and how old
         self.note = plain(f"{status.account}  $".strip(), "dim")
-        pnl_ink = "text" if status.day_pnl is None else "gain" if status.day_pnl >= 0 else "loss"
+        if old:
+            self.note = plain(f"◐ {f.duration(status.account_age_s)} old  $", "warn")
+        ink = "dim" if old else "text"
+        pnl_ink = ink if old or status.day_pnl is None else "gain" if status.day_pnl >= 0 else "loss"
         share = ""
         if status.exposure is not None and status.equity:
             share = f"  {float(status.exposure / status.equity * 100):.0f} %"
         self._track = view.day_track
         self._rows = [
-            ("equity", f.money(status.equity), "strong"),
-            ("cash", f.money(view.cash), "text"),
+            ("equity", f.money(status.equity), "dim" if old else "strong"),
+            ("cash", f.money(view.cash), ink),
             ("exposure", f.money(status.exposure) + share, "text"),
             ("day", f"{f.money(status.day_pnl, signed=True)}  {f.percent(status.day_pnl_pct)}", pnl_ink),
-            ("day low", f.percent(view.day_low_pct), "text"),
+            (view.day_low_name, f.percent(view.day_low_pct), "text"),
         ]
         self.repaint()
 
@@ -301,7 +305,8 @@ class AlertsTable(Table[AlertView]):
         self.note = plain(f"{waiting} to acknowledge", "warn") if waiting else EMPTY
         self.foot_note = (("k", "key:overview.acknowledge"), (" acknowledge", "dim")) if waiting else EMPTY
         marked = self.current
-        if waiting and marked is not None and marked.waiting and marked.key in {a.key for a in alerts if a.acknowledged}:
+        seen = {alert.key for alert in alerts if alert.acknowledged}
+        if waiting and marked is not None and marked.waiting and marked.key in seen:
             self.cursor, self.cursor_key = 0, ""  # it was seen: the cursor goes on to the next that waits
         self.show(ordered)
 
