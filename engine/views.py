@@ -156,6 +156,8 @@ class AlgorithmRow(View):
     best: float | None = None  # score, percentage points
     top100: float | None = None  # mean score of the best 100
     trend: tuple[float, ...] = ()  # best score after each sampled cycle
+    median: float | None = None  # score of all tested, percentage points: whether what is proposed gets better
+    median_trend: tuple[float, ...] = ()  # the same after each sampled cycle
     buys_day: float | None = None  # of the best
     worst_day: float | None = None  # mean excess of the best's worst day, percent
     best_parameters: str = ""
