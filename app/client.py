@@ -122,6 +122,7 @@ class Client(Protocol):
 
     home: Home
     read_only: bool
+    name: str  # what the engine knows it as: "console" is one that rings
     state: EngineState
     link: Link
     trouble: str

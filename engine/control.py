@@ -91,7 +91,10 @@ class ControlServer:
 
     @property
     def consoles(self) -> int:
-        """How many consoles are attached, those that only look included (an alert rings at all of them)."""
+        """How many consoles in terminals are attached, those that only look included: an alert rings at each.
+
+        A page in a browser attaches as "web": it rings nobody, so nobody is told by it.
+        """
         return sum(1 for a in self._attached if a.caller.name == "console")
 
     async def start(self) -> None:

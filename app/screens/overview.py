@@ -59,8 +59,20 @@ class OverviewScreen(ConsoleScreen):
         self.query_one(RecentPanel).show(state.events)
 
     def action_acknowledge(self) -> None:
-        alert = self.query_one(AlertsTable).current
+        """The marked alert, or the only one that waits; of several none is taken that was not marked before."""
+        if not self.console.sees_the_present():  # it may have got worse since the screen was frozen
+            return
+        table = self.query_one(AlertsTable)
+        alert, waiting = table.current, [row for row in table.rows if row.waiting]
         if alert is None or not alert.waiting:
+            if len(waiting) > 1:
+                table.move_to(table.rows.index(waiting[0]))
+                key = self.console.shown_keys["overview.acknowledge"]
+                text = f"the marked alert was settled; {len(waiting)} wait, the first is marked now: {key} again"
+                self.console.say(text)
+                return
+            alert = waiting[0] if waiting else None
+        if alert is None:
             self.console.say("no alert waits to be acknowledged")
             return
         self.console.send("acknowledge", {"key": alert.key}, done="alert acknowledged")

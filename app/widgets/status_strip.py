@@ -8,7 +8,7 @@ said shorter; the mode, the engine, the clock and the day's P&L are said at any 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from typing import Literal
@@ -125,7 +125,10 @@ class StatusStrip(Box):
         engine_ink = {Link.LIVE: "accent", Link.LOST: "alarm"}.get(self._link, "dim")
         lost = "LOST" if self._link is Link.LOST else ""
         parts.append(self._link_part(wording, "engine", (ENGINE_GLYPHS[self._link], engine_ink), lost))
-        latency = f"{status.broker.latency_ms:.0f} ms" if status.broker.latency_ms is not None else ""
+        if status.broker.latency_ms is not None:
+            latency = f"{status.broker.latency_ms:.0f} ms"
+        else:  # it does not answer: since when
+            latency = "" if status.broker.age_s is None else f.duration(status.broker.age_s)
         age = ""
         if status.prices.age_s is not None:
             age = f"{status.prices.age_s:.1f} s" if status.prices.age_s < 100 else f.duration(status.prices.age_s)
@@ -139,7 +142,9 @@ class StatusStrip(Box):
             glyph = link_glyph(link.state)
             if self._link is Link.LOST:  # nobody tells how they are now
                 glyph, number = ("?", "dim"), ""
-            parts.append(self._link_part(wording, name, glyph, number))
+            fine = link.state in ("live", "off")  # what is wrong is said in words as long as there are names
+            said = wording if fine or wording.names == "none" else replace(wording, numbers=True)
+            parts.append(self._link_part(said, name, glyph, number))
         if status.watchdog and wording.search:
             used = status.watchdog if wording.extras else status.watchdog.rpartition(", ")[2]
             parts.append((("search ", "dim"), (used + " ", "text")))
@@ -185,6 +190,8 @@ class StatusStrip(Box):
         text = f.money(status.day_pnl, signed=True) + (" $" if wording.extras else "")
         if status.day_pnl_pct is not None and wording.percent:
             text += f" {f.percent(status.day_pnl_pct)}"
+        if status.account_stale:  # the broker's last word, not the present
+            ink, text = "dim", f"{text} {f.duration(status.account_age_s)} old"
         exposure: Line = ()
         if wording.extras and status.positions_open:
             exposure = ((f"{status.positions_open} positions {f.money(status.exposure)} $   ", "text"),)
