@@ -14,8 +14,9 @@ from textual.app import ComposeResult
 from textual.widgets import Input
 
 from app import formatting as f
-from app.client import Client, Link
+from app.client import Client
 from app.dialogs.frame import Dialog, Tick, Words
+from app.silence import exposure_unknown, flatten_in_a_shell, old_since
 from app.widgets.box import EMPTY, Line, fitted, joined, plain
 from engine.control import Answer
 from engine.views import FlattenRow, FlattenView
@@ -106,9 +107,8 @@ class FlattenDialog(Dialog[None]):
         progress: list[Line] = []
         if self._refused:
             progress.extend(plain(piece, "alarm") for piece in f.wrapped(f"refused: {self._refused}", width, 5))
-        if client.link is Link.LOST:
-            lost = "the engine is lost: run 'tshc flatten' in a shell, it needs no engine"
-            progress.extend(plain(piece, "alarm") for piece in f.wrapped(lost, width))
+        instead = flatten_in_a_shell(client)
+        progress.extend(plain(piece, "alarm") for piece in f.wrapped(instead, width))
         if not asking:
             began, since = flatten.begun_at, self._since
             ours = began is not None and since is not None and began >= since
@@ -121,6 +121,9 @@ class FlattenDialog(Dialog[None]):
     @staticmethod
     def _exposure(client: Client) -> Sequence[Line]:
         flatten, status = client.state.flatten, client.state.status
+        unknown = exposure_unknown(client)
+        if unknown:
+            return [plain(unknown, "warn")]
         positions = flatten.positions or status.positions_open
         orders = flatten.orders or status.orders_open
         exposure = flatten.exposure if flatten.exposure is not None else status.exposure
@@ -138,9 +141,15 @@ class FlattenDialog(Dialog[None]):
             "   ",
         )
         account = f"{status.mode.upper()} account {status.account}".rstrip()
+        old = plain(old_since(client), "warn")
         second = joined([plain(account, "strong"), plain(f"expected cost {cost}" if cost else "", "dim")], "   ")
         waits = positions and not status.market_open
-        return [first, second, *([plain("sells wait for the next open", "warn")] if waits else [])]
+        return [
+            first,
+            second,
+            *([old] if old else []),
+            *([plain("sells wait for the next open", "warn")] if waits else []),
+        ]
 
     def _progress(self, flatten: FlattenView, state: str, width: int) -> list[Line]:
         word, ink = VERDICTS.get(state, ("asked, waiting for the engine …", "dim"))
