@@ -37,7 +37,7 @@ SHORT_NAMES = {"engine": "eng", "broker": "brk", "prices": "px", "orders": "ord"
 class Wording:
     """How much the strip says; the first wording that fits the width is used."""
 
-    names: Literal["long", "short", "none"]
+    names: Literal["long", "short", "initial", "none"]
     numbers: bool
     clock: str
     countdown: Literal["long", "short", "none"]
@@ -58,7 +58,9 @@ WORDINGS = (
     Wording("short", False, "%H:%M:%S", "none", search=True, searching=True),
     Wording("short", True, "%H:%M:%S", "short"),
     Wording("short", False, "%H:%M:%S ET", "short"),
+    Wording("short", False, "%H:%M:%S", "short"),
     Wording("short", False, "%H:%M:%S", "short", percent=False),
+    Wording("initial", False, "%H:%M:%S", "short", percent=False),
     Wording("short", False, "%H:%M:%S", "none", percent=False),
     Wording("none", False, "%H:%M:%S", "none", percent=False),
 )
@@ -159,7 +161,8 @@ class StatusStrip(Box):
 
     @staticmethod
     def _link_part(wording: Wording, name: str, glyph: tuple[str, str], number: str) -> Line:
-        label = {"long": f"{name} ", "short": f"{SHORT_NAMES[name]} ", "none": ""}[wording.names]
+        short = SHORT_NAMES[name]
+        label = {"long": f"{name} ", "short": f"{short} ", "initial": short[0], "none": ""}[wording.names]
         tail: Line = ((f" {number}", "text"),) if number and wording.numbers else ()
         return ((label, "dim"), glyph, *tail, (" ", "text"))
 
@@ -174,7 +177,7 @@ class StatusStrip(Box):
         if left is not None:
             ahead = {
                 "long": f", {_brief(status.next_event)} in {f.duration(left)}",
-                "short": f" {f.duration(left).replace(' ', '')}".replace(
+                "short": f" {short_event(status.next_event)} {f.duration(left).replace(' ', '')}".replace(
                     "  ", " "
                 ),
                 "none": "",
@@ -207,6 +210,22 @@ def _brief(text: str) -> str:
     """The event without its explanation: ``approval closes; without it no trade`` is ``approval closes``."""
     head = text.partition(";")[0].partition(":")[0].strip()
     return head.removeprefix("market ") if len(head) <= 28 else f.fit(head, 28).strip()
+
+
+# What comes next in one word, by how the engine's text begins (``engine.pipeline.overview.next_items``).
+SHORT_EVENTS = {
+    "approval closes": "yes",
+    "market opens": "opens",
+    "end-of-day exits": "exits",
+    "market closes": "closes",
+    "bars are final": "list",
+}
+
+
+def short_event(text: str) -> str:
+    """The name of a countdown where there is room for one word: of what it is must never be guessed."""
+    known = next((word for head, word in SHORT_EVENTS.items() if text.startswith(head)), "")
+    return known or f.fit(text, 8).strip()
 
 
 def resting_stops(orders: Sequence[OrderRow]) -> list[OrderRow]:
