@@ -279,7 +279,8 @@ def notices(client: Client, mode: str, key_of: Callable[[str, str], str]) -> lis
         said.append((f"first use: {state.status.kernels}; kept for the next start", "warn"))
     if state.flatten.state in ("running", "queued", "failed"):
         flatten = key_of("flatten", "F12")
-        said.append((f"FLATTEN {state.flatten.state}: {state.flatten.step} ({flatten} shows it)", "alarm"))
+        then = " when the engine was lost" if client.link is Link.LOST else ""
+        said.append((f"FLATTEN {state.flatten.state}{then}: {state.flatten.step} ({flatten} shows it)", "alarm"))
     if client.link is Link.LIVE and not client.read_only and mode not in SAYS_YES_ITSELF:
         yes = yes_wanted(state, key_of("go.shortlist", "4"), key_of("shortlist.approve", "a"))
         said += [(yes, "warn")] if yes else []

@@ -231,6 +231,15 @@ async def test_the_flatten_dialog_says_as_of_when_its_numbers_are(engine: Record
         assert "the engine is lost: run 'tshc flatten' in a shell" in text_of(app)
 
 
+async def test_a_flatten_that_ran_is_not_said_to_run_still(engine: RecordedEngine, app: TshConsole) -> None:
+    engine.board.flatten = recorded.flattening()
+    async with app.run_test(size=(120, 40)) as pilot:
+        await painted(pilot, app)
+        await until(lambda: "FLATTEN running: 3 sell all" in words(app))
+        await engine.stop()
+        await until(lambda: "FLATTEN running when the engine was lost: 3 sell all" in words(app))
+
+
 async def test_a_silent_engine_is_sent_nothing_that_it_would_do_later_but_a_flatten(home: Home) -> None:
     heard: list[str] = []
 
