@@ -229,7 +229,9 @@ class EngineClient:
         if self.read_only:
             return Answer(False, "this console is read-only; open one that may command with 'tshc'")
         socket = self._socket
-        if socket is None or (self.link is Link.LOST and name != "flatten"):
+        if self.link is Link.LOST and socket is not None and name != "flatten":
+            return Answer(False, f"the engine has been silent for {self.silent_s:.0f} s; nothing was sent")
+        if socket is None:
             return Answer(False, f"no engine is attached ({self.trouble or 'connecting'}); nothing was sent")
         number = next(self._ids)
         answer: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()

@@ -256,7 +256,8 @@ async def test_a_silent_engine_is_sent_nothing_that_it_would_do_later_but_a_flat
             await until(lambda: client.link is Link.LOST)
             answer = await client.command("exit_position", {"symbol": "ABCD"})
             assert not answer.accepted
-            assert "it is connected but silent); nothing was sent" in answer.reason
+            assert "the engine has been silent for" in answer.reason
+            assert "nothing was sent" in answer.reason
             answer = await client.command("flatten", timeout_s=0.2)
             assert "is not known" in answer.reason
             await until(lambda: heard)

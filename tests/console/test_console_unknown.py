@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 
 import pytest
@@ -11,12 +12,13 @@ from websockets.asyncio.client import unix_connect
 from websockets.asyncio.server import ServerConnection, unix_serve
 from websockets.exceptions import ConnectionClosed
 
+from app import cli
 from app.client import EngineClient
 from app.console import TshConsole
 from app.dialogs.confirm import ConfirmDialog
 from engine.control import PROTOCOL_VERSION
 from engine.errors import OperatorError
-from engine.home import Home
+from engine.home import FileLock, Home
 from engine.views import StatusView
 
 INVENTED = ("SIM", "0 positions", "market CLOSED", "closed", "no position", "no order today", "nothing is planned")
@@ -104,6 +106,31 @@ async def test_an_engine_that_has_told_nothing_yet_is_not_simulated(
         await pilot.press("f12")
         await until(lambda: "not known: the engine has told nothing yet" in text_of(app))
         assert "in a shell" not in text_of(app)
+
+
+@pytest.mark.parametrize("tells", [True, False])
+async def test_tshc_status_waits_for_what_the_engine_tells(
+    engine: RecordedEngine, capsys: pytest.CaptureFixture[str], tells: bool
+) -> None:
+    """One that has just started trades live perhaps: its defaults say SIM."""
+    engine.board.status = StatusView()
+    lock = FileLock(engine.home.engine_lock)
+    assert lock.acquire()
+    try:
+        asked = asyncio.create_task(
+            asyncio.to_thread(cli.run, ["--home", str(engine.home.folder), "status", "--json"])
+        )
+        await asyncio.sleep(0.5)  # it is attached, or will be; either way the defaults are what it would print
+        if tells:
+            engine.board.status = recorded.status().model_copy(update={"mode": "live"})
+        code = await asked
+    finally:
+        lock.release()
+    answer = json.loads(capsys.readouterr().out)
+    if tells:
+        assert (code, answer["mode"]) == (0, "live")
+    else:
+        assert (code, "told nothing yet" in answer["error"]) == (1, True)
 
 
 async def test_an_engine_of_another_protocol_is_told_with_the_ways_out(home: Home) -> None:
