@@ -57,6 +57,11 @@ class StatusView(View):
     search_budget_s: float = 0.0  # wall seconds, likewise
     kernels: str = ""  # "compiling kernels 7/14" at first use, "" when ready
 
+    @property
+    def known(self) -> bool:
+        """False until an engine has filled it: mode, positions and market are defaults then, not facts."""
+        return self.pid != 0
+
 
 class DayTile(View):
     day: date

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
-from app.client import EngineState
+from app.client import EngineState, Link
 from app.next_step import next_step
 from app.screens.base import ConsoleScreen
 from app.widgets.box import EMPTY
@@ -48,7 +48,8 @@ class OverviewScreen(ConsoleScreen):
     def show(self, state: EngineState) -> None:
         view, status = state.overview, state.status
         self.query_one(WeekPanel).show(view, status)
-        mine = EMPTY if self.console.client.read_only else next_step(state)
+        client = self.console.client
+        mine = EMPTY if client.read_only or client.link is not Link.LIVE else next_step(state)
         self.query_one(NextPanel).show(view, status, state.board, mine)
         self.query_one(AccountPanel).show(view, status)
         for panel in self.query(EvidencePanel):

@@ -138,16 +138,3 @@ async def test_over_tcp_the_token_is_shown(home: Home) -> None:
         async with EngineClient(home, name="cli") as client:
             await client.attached()
     assert hellos == [{"version": PROTOCOL_VERSION, "read_only": False, "client": "cli", "token": "secret"}]
-
-
-async def test_an_engine_of_another_version_is_told_in_words(home: Home) -> None:
-    async def newer(socket: ServerConnection) -> None:
-        await socket.recv()
-        await socket.send('{"snapshot": {"unheard_of": 1}}')
-        await socket.wait_closed()
-
-    async with unix_serve(newer, str(home.socket_path())):
-        home.engine_record.write_text(json.dumps({"pid": 1, "socket": str(home.socket_path())}))
-        async with EngineClient(home) as client:
-            with pytest.raises(OperatorError, match="another version"):
-                await client.attached(0.5)
