@@ -11,12 +11,11 @@ from typing import Any
 
 from app import formatting as f
 from app.client import Client
-from app.dialogs.confirm import ConfirmDialog
+from app.dialogs.approval import approval_lines
+from app.dialogs.confirm import ConfirmDialog, room_for_words
 from app.freezing_app import FreezingApp
-from app.widgets.board_panel import board_summary
-from app.widgets.box import EMPTY, Line, joined, plain
+from app.widgets.box import Line, joined, plain
 from app.widgets.positions_panels import GONE
-from engine.views import ShortlistView
 
 
 class AskingApp(FreezingApp):
@@ -99,54 +98,15 @@ class AskingApp(FreezingApp):
             self.say(f"nothing waits for approval ({view.state})", wrong=True)
             return
         arguments = {"session": view.session.isoformat(), "list_hash": view.list_hash}
+        word = self._live_word("APPROVE")
+
+        def lines(client: Client) -> Sequence[Line]:
+            return approval_lines(view, client.state, room_for_words(self.size, typed=bool(word)))
+
         dialog = ConfirmDialog(
-            "Approve this trade list?",
-            self._approval_lines(self.client, view),
-            yes="Approve",
-            word=self._live_word("APPROVE"),
-            live=lambda client: self._approval_lines(client, view),
+            "Approve this trade list?", lines(self.client), yes="Approve", word=word, live=lines
         )
         self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
-
-    def _approval_lines(self, client: Client, view: ShortlistView) -> Sequence[Line]:
-        """Without the empty lines where the terminal is short: the buttons must be seen with every gate."""
-        roomy = self.size.height >= 30
-        status = client.state.status
-        left = f.until(view.deadline, status.market_time)
-        lines: list[Line] = [
-            joined(
-                [
-                    ((f"{view.session:%A %d %B}", "strong"),),
-                    ((f"{status.mode.upper()} {status.account}".rstrip(), "strong"),),
-                    (("list ", "dim"), (f"{view.list_hash[:4]}·{view.list_hash[4:8]}", "strong")),
-                ],
-                "   ",
-            ),
-            EMPTY,
-        ]
-        for row in view.rows:
-            if row.chosen:
-                news = f"news {f.signed(row.news_score, 1)}" if row.news_score is not None else "no news"
-                lines.append(
-                    (
-                        (f"✓ {f.fit(row.symbol, 7)}", "strong"),
-                        (f"score {row.score:.3f}   {f.fit(news, 10)} ", "text"),
-                        (row.reason.partition(";")[0], "dim"),  # the news have their column
-                    )
-                )
-        lines += [EMPTY, *board_summary(client.state.board, status.market_time, 70)]
-        lines += [EMPTY, *(plain(text, "dim") for text in client.state.overview.evidence)]
-        lines.append(
-            (
-                ("closes in ", "dim"),
-                (f.stopwatch(left), "strong"),
-                (" market time; without a yes: ", "dim"),
-                ("NO TRADE", "warn"),
-            )
-        )
-        if client.state.shortlist.list_hash != view.list_hash:
-            lines.append(plain("the list changed meanwhile: go back and look again", "alarm"))
-        return lines if roomy else [line for line in lines if line]
 
     def ask_rejection(self) -> None:
         view = self.client.state.shortlist

@@ -11,6 +11,7 @@ from typing import ClassVar, TypeVar
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
+from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox
 
@@ -18,6 +19,12 @@ from app.client import Client
 from app.widgets.box import Box, Line
 
 Result = TypeVar("Result")
+MOST_OF_HEIGHT, NARROW = 0.92, 100  # of the terminal, and cells below which there is no padding: the style sheet's
+
+
+def rows_inside(terminal: Size) -> int:
+    """Rows that a dialog has for its content before it must scroll."""
+    return int(terminal.height * MOST_OF_HEIGHT) - (2 if terminal.width < NARROW else 4)
 
 
 class Words(Box):

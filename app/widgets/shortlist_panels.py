@@ -34,6 +34,19 @@ ROOMY = 60  # cells of the news part from which a prompt's vote has a second lin
 NO_NEWS = "no news"  # of "no news in 3 sessions", where there is no room for all of it
 
 
+def difference(view: ShortlistView) -> list[Line]:
+    """What changed since the last session's list: against which, the names that came, those that went."""
+    if not view.previous:
+        return [plain("no earlier list to compare with", "dim")]
+    now = [row.symbol for row in view.rows if row.chosen]
+    came = " ".join(f"+{symbol}" for symbol in now if symbol not in view.previous)
+    went = " ".join(f"-{symbol}" for symbol in view.previous if symbol not in now)
+    day = f"{view.previous_session:%a %d %b}" if view.previous_session else "the last"
+    ended = "" if view.previous_outcome in ("", "approved") else f" ({view.previous_outcome})"
+    change = [line for line in (plain(came, "strong"), plain(went, "text")) if line]
+    return [plain(f"against {day}{ended}", "dim"), *(change or [plain("the same names")])]
+
+
 class ShortlistTable(Table[ShortlistRow]):
     """Up to twenty names in order; ✓ are the ones that would be traded."""
 
@@ -104,19 +117,12 @@ class ShortlistTable(Table[ShortlistRow]):
     @staticmethod
     def _against(view: ShortlistView, roomy: bool) -> Line:
         """The list's hash, and what changed since the last session's list."""
-        now = [row.symbol for row in view.rows if row.chosen]
-        came = [f"+{s}" for s in now if s not in view.previous]
-        went = [f"-{s}" for s in view.previous if s not in now]
         hash_text = f"{view.list_hash[:4]}·{view.list_hash[4:8]}" if view.list_hash else f.UNKNOWN
+        against, *change = difference(view)
+        shown = [against, *change] if roomy or not change else change
         parts: list[Line] = [(("list ", "dim"), (hash_text, "strong"))]
-        if view.previous:
-            day = f"{view.previous_session:%a %d %b}" if view.previous_session else "the last"
-            ended = "" if view.previous_outcome in ("", "approved") else f" ({view.previous_outcome})"
-            label = f"against {day}{ended} " if roomy else ""
-            change: Line = joined([plain(" ".join(came), "strong"), plain(" ".join(went), "text")], " ")
-            parts.append(((label, "dim"), *(change or plain("the same names", "text"))))
-        elif roomy:
-            parts.append(plain("no earlier list to compare with", "dim"))
+        if roomy or change:
+            parts.append(joined(shown, " "))
         return joined(parts, "   ")
 
     @staticmethod
