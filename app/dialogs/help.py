@@ -66,6 +66,3 @@ class HelpDialog(InfoDialog):
 
     def body(self) -> ComposeResult:
         yield self._words
-
-    def on_mount(self) -> None:
-        self.query_one("#dialog").border_subtitle = "↑ ↓ scroll   esc closes"
