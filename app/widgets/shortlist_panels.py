@@ -202,7 +202,11 @@ class CandidatePanel(Box):
         self.title = plain(f"{row.symbol}  " if row else "Candidate", "strong") + plain(
             row.name if row else "", "dim"
         )
-        self.note = plain(f"news {row.news_label}" if row else "", "dim")
+        self.note = joined(
+            [(("enter", "accent"), (" in full", "dim")), plain(f"news {row.news_label}".rstrip(), "dim")]
+            if row
+            else []
+        )
         self.repaint()
 
     def draw(self, width: int) -> Sequence[Line]:
@@ -219,8 +223,12 @@ class CandidatePanel(Box):
                 for part, news in zip(left, right, strict=True)
             ]
         else:
-            lines = [*self._news(row, width), *self._parts_in_words(row, width)]
-        if self._vetoed:
+            lines = [*self._news(row, width), *rank_in_words(row, width)]
+        if self._vetoed and row is None:
+            lines += flowed(
+                [plain("vetoed", "warn"), *(plain(text, "dim") for text in self._vetoed)], width, "   "
+            )
+        elif self._vetoed:
             lines.append(joined([plain("vetoed", "warn"), plain("   ".join(self._vetoed), "dim")]))
         return lines
 
@@ -243,18 +251,8 @@ class CandidatePanel(Box):
         return lines
 
     @staticmethod
-    def _parts_in_words(row: ShortlistRow, width: int) -> list[Line]:
-        parts: list[Line] = [(("rank ", "dim"), (f"{row.rank_score:.3f}", "strong"), (" =", "dim"))]
-        for name, value in row.parts.items():
-            parts.append(((f"{PART_NAMES.get(name, name)} ", "dim"), (f"{value:+.3f}", "text")))
-        return flowed(parts, width, "  ")
-
-    @staticmethod
     def _news(row: ShortlistRow, width: int) -> list[Line]:
-        score = f.signed(row.news_score, 2) if row.news_score is not None else "none found"
-        lines: list[Line] = [
-            (("news ", "dim"), (score, "strong"), (f"   by {row.news_label}, between -1 and +1", "dim"))
-        ]
+        lines = [news_score_line(row)]
         if row.events:
             lines.append(joined([plain(event.upper(), "badge") for event in row.events], " "))
         if row.veto:
@@ -280,8 +278,22 @@ class CandidatePanel(Box):
         return lines
 
 
-def _ink(score: float | None) -> str:
+def news_ink(score: float | None) -> str:
     return "dim" if not score else "gain" if score > 0 else "loss"
+
+
+def news_score_line(row: ShortlistRow) -> Line:
+    score = f.signed(row.news_score, 2) if row.news_score is not None else "none found"
+    by = f"   by {row.news_label}, between -1 and +1" if row.news_label else ""
+    return (("news ", "dim"), (score, "strong"), (by, "dim"))
+
+
+def rank_in_words(row: ShortlistRow, width: int) -> list[Line]:
+    """The parts of the rank, side by side."""
+    parts: list[Line] = [(("rank ", "dim"), (f"{row.rank_score:.3f}", "strong"), (" =", "dim"))]
+    for name, value in row.parts.items():
+        parts.append(((f"{PART_NAMES.get(name, name)} ", "dim"), (f"{value:+.3f}", "text")))
+    return flowed(parts, width, "  ")
 
 
 def _prompt_lines(prompt: PromptLine, width: int) -> list[Line]:
@@ -300,7 +312,7 @@ def _prompt_lines(prompt: PromptLine, width: int) -> list[Line]:
         words = f.wrapped(first.text, room, 1)[0]
         quote = (("“", "dim"), (words, "text"), (f"” #{first.article}{more}", "dim"))
     lines: list[Line] = [
-        ((f"{prompt.score:+.2f}", _ink(prompt.score)), (f" {name} ", "text"), *quote, *plain(other, "dim"))
+        ((f"{prompt.score:+.2f}", news_ink(prompt.score)), (f" {name} ", "text"), *quote, *plain(other, "dim"))
     ]
     if width >= ROOMY:
         note = f"share {prompt.weight:.0%}, record {prompt.record}: {prompt.reason or 'no reason given'}"
@@ -314,7 +326,7 @@ def _quote_lines(quotes: Sequence[QuoteLine], label: str) -> list[Line]:
     for quote in quotes[:3]:
         points = "" if not quote.points else f"{quote.points:+.2f}"
         lines.append(
-            ((f.fit(points, 5), _ink(quote.points)), (" “", "dim"), (quote.text, "text"),
+            ((f.fit(points, 5), news_ink(quote.points)), (" “", "dim"), (quote.text, "text"),
              (f"” #{quote.article} {label}", "dim"))
         )  # fmt: skip
     return lines
