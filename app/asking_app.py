@@ -13,6 +13,7 @@ from app import formatting as f
 from app.client import Client
 from app.dialogs.approval import approval_lines
 from app.dialogs.confirm import ConfirmDialog, room_for_words
+from app.dialogs.weekday import day_question
 from app.freezing_app import FreezingApp
 from app.widgets.box import Line, joined, plain
 from app.widgets.positions_panels import GONE
@@ -65,6 +66,20 @@ class AskingApp(FreezingApp):
     def stop_work(self, work: str, consequence: str) -> None:
         dialog = ConfirmDialog(f"Stop the {work}?", [plain(consequence)], yes="Stop")
         self._ask(dialog, lambda: self.send(f"{work}_stop", done=f"{work} stops"))
+
+    def ask_weekday(self) -> None:
+        """Begins the market day; asks first on a live account, and where a day was run that is not over."""
+        if not self.may_command():
+            return
+
+        def begin() -> None:
+            self.send("weekday", done="the market day starts")
+
+        said = day_question(self.client.state)
+        if said:
+            self._ask(ConfirmDialog("Run the market day?", said, yes="Run"), begin)
+        elif self.sees_the_present():
+            begin()
 
     def ask_exit(self, symbol: str) -> None:
         """Sell one position, shown live while the question stands."""
