@@ -119,7 +119,7 @@ class WeekendDialog(Dialog[dict[str, Any]]):
         """Enter in a field: to the next one. On a button or the tick it does what they do."""
         if not isinstance(self.focused, Input):
             raise SkipAction
-        self.query_one(self.AFTER[self.focused.id]).focus()
+        self.set_focus(self.query_one(self.AFTER[self.focused.id]))  # at once: a widget's own focus() comes later
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "start":
