@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import recorded_views as recorded
 from console_harness import RecordedEngine, painted, said, text_of, until
+from textual import events
 from textual.widgets import Input
 
 from app.client import EngineClient
@@ -102,6 +103,18 @@ async def test_the_weekend_dialog_refuses_nonsense_and_keeps_what_was_typed(
         await pilot.press("tab", "tab", "space", "tab", "tab", "enter")
         await until(lambda: engine.commands)
     assert engine.commands == [("weekend", {"cycles": 7, "budget_s": 5400.0, "replace": True})]
+
+
+async def test_the_weekends_keys_mean_the_same_however_fast_they_come(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    async with app.run_test() as pilot:
+        await painted(pilot, app)
+        await pilot.press("w")
+        for key, character in (("enter", "\r"), ("enter", "\r"), ("y", "y")):
+            app.post_message(events.Key(key, character))  # as a terminal delivers what was typed ahead
+        await until(lambda: engine.commands)
+    assert engine.commands == [("weekend", {"cycles": 200, "budget_s": 86400.0, "replace": False})]
 
 
 async def test_a_live_account_asks_for_a_typed_word_before_an_approval(
