@@ -278,6 +278,7 @@ class AnchorQueue:
         self._running.discard(job.anchor)
         job.counted_size = self.passes[job.level]
         job.stack = job.cursor = None
+        job.pass_tests = job.pass_frequent = 0
         if job.bound == NEVER or job.level == len(self.passes) - 1:
             self._open.pop(job.anchor)
         elif job.level < self.level:
@@ -319,4 +320,5 @@ class AnchorQueue:
     def _enqueue_fresh(self, anchor: int) -> None:
         job = self._open[anchor]
         job.level, job.stack, job.cursor, job.round = self.level, None, None, 0
+        job.pass_tests = job.pass_frequent = 0  # a state may be taken before a lane has begun it
         heapq.heappush(self._fresh, (-job.bound, anchor))

@@ -1,0 +1,112 @@
+"""What a search says and saves at moments that a running one seldom shows: steps made by hand, one at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from group_cases import Case, spread
+
+from engine.decision.anchor_dispatch import AnchorDispatch
+from engine.decision.anchor_queue import AnchorJob
+from engine.decision.group_problem import RankedProblem, rank_problem
+from engine.decision.search_lane import Lane
+from engine.decision.search_state import SearchState
+from engine.decision.watchdog import DONATING, Ledger, Policy
+
+MS = 1_000_000  # nanoseconds
+PROBLEM = spread(2, algorithms=5, each=8)
+QUOTA: dict[str, Any] = {"min_picks": 5, "max_size": 5, "top_k": 10, "tests": 400}
+
+
+class Steps:
+    """A search whose lanes take turns; a slice takes ``slice_ms`` by a clock of its own."""
+
+    def __init__(
+        self,
+        problem: Case,
+        *,
+        min_picks: int,
+        max_size: int,
+        top_k: int,
+        tests: int | None = None,
+        lanes: int = 1,
+        slice_tests: int = 60,
+        slice_ms: float = 1.0,
+        budget_s: float = 600.0,
+        policy: Policy = DONATING,
+        earlier: SearchState | None = None,
+    ) -> None:
+        self.ranked: RankedProblem = rank_problem(*problem, min_picks=min_picks, max_size=max_size)
+        self.ledger = Ledger(lanes, budget_s)
+        self.shared = AnchorDispatch(
+            self.ranked, self.ledger, max_size=max_size, top_k=top_k, threads=lanes, quota=tests, policy=policy,
+            search_share=1.0, earlier=earlier,
+        )  # fmt: skip
+        self.lanes = [Lane(number, self.ranked) for number in range(lanes)]
+        self.slice_tests, self.slice_ns = slice_tests, round(slice_ms * MS)
+
+    def take(self, lane: Lane) -> AnchorJob | None:
+        lane.job = self.shared.take(lane.number)
+        return lane.job
+
+    def enter(self, lane: Lane) -> None:
+        assert lane.job is not None
+        lane.enter(lane.job, self.shared.limits(lane.job))
+
+    def walk(self, lane: Lane, *, over: bool = False) -> None:
+        """One slice of the lane's anchor, and what follows."""
+        job = lane.job
+        assert job is not None
+        left = self.shared.quota_left(job, lane.opening_tests)
+        tests = self.slice_tests if left is None else min(self.slice_tests, left)
+        done = lane.advance(self.shared.limits(job), tests)
+        done = replace(done, spent_ns=self.slice_ns)
+        self.shared.hand_in_private(lane, job, done)
+        self.shared.record(lane, job, done)
+        if self.shared.release(lane, job, done, over=over):
+            lane.job = None
+
+    def run(self) -> Iterator[str]:
+        """To the end; says after every step which it was."""
+        while True:
+            idle = True
+            for lane in self.lanes:
+                if lane.job is None:
+                    if self.take(lane) is None:
+                        continue
+                    yield "taken"
+                    self.enter(lane)
+                    yield "entered"
+                self.walk(lane)
+                idle = False
+                yield "walked"
+            if idle and all(lane.job is None for lane in self.lanes):
+                return
+
+    @property
+    def outcome(self) -> tuple[object, ...]:
+        shared = self.shared
+        return shared.top.best(), shared.tests, shared.frequent, shared.bound_and_gap()
+
+
+def finished(steps: Steps) -> Steps:
+    for _ in steps.run():
+        pass
+    return steps
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_under_a_quota_a_search_saved_at_any_step_ends_as_if_nothing_had_happened(lanes: int) -> None:
+    expected = finished(Steps(PROBLEM, **QUOTA, lanes=lanes)).outcome
+    steps = Steps(PROBLEM, **QUOTA, lanes=lanes)
+    taken = 0
+    for number, step in enumerate(steps.run()):
+        taken += step == "taken"
+        if number % 29 and not (step == "taken" and taken % 13 == 0):
+            continue
+        again = Steps(PROBLEM, **QUOTA, lanes=lanes, earlier=steps.shared.state(0.0))
+        assert finished(again).outcome == expected, f"{step}, step {number}"
+    assert taken > 60
