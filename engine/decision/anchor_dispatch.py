@@ -200,9 +200,8 @@ class AnchorDispatch:
         job.cursor = done.cursor
         job.tests += done.tests
         job.pass_tests += done.tests
-        job.pass_frequent += done.frequent
         self.tests += done.tests
-        self.frequent += done.frequent
+        self.frequent += job.count(done.frequent)
 
     def release(self, lane: SearchLane, job: AnchorJob, done: Slice, *, over: bool) -> bool:
         """Whether the lane is done with the anchor: closed, out of time or tests, or the search is ``over``."""

@@ -101,8 +101,16 @@ class AnchorJob:
     stack: ParkedStack | None = None
     cursor: Cursor | None = None  # the walk as of the last slice; with no stack it is rebuilt from here
     pass_tests: int = 0  # of the present pass
-    pass_frequent: int = 0
+    pass_frequent: int = 0  # new groups that its present walk has met
+    pass_counted: int = 0  # so many of them are in the search's total; more, where an earlier walk had got further
     top: TopGroups | None = field(default=None, repr=False)  # its own threshold, under a quota of tests
+
+    def count(self, frequent: int) -> int:
+        """Of so many more new groups, those that no earlier walk of this pass can have counted."""
+        self.pass_frequent += frequent
+        fresh = max(0, self.pass_frequent - self.pass_counted)
+        self.pass_counted += fresh
+        return fresh
 
 
 class AnchorQueue:
@@ -138,6 +146,7 @@ class AnchorQueue:
         for state in states:
             job = AnchorJob(state.anchor, state.bound, state.level, state.counted_size, state.tests)
             job.cursor = state.cursor
+            job.pass_frequent, job.pass_counted = state.pass_frequent, state.pass_counted
             queue._open[job.anchor] = job
             entry = (-job.bound, job.anchor)
             if state.place == "fresh":
@@ -161,8 +170,11 @@ class AnchorQueue:
         for anchor, job in self._open.items():
             place: Place = "given_up"
             level, tests, cursor = job.level, job.tests, None
-            if anchor in self._running and (whole_passes or job.cursor is None):
-                place, tests = "fresh", job.tests - job.pass_tests
+            counted = job.pass_counted
+            if anchor in self._running and whole_passes:
+                place, tests, counted = "fresh", job.tests - job.pass_tests, 0
+            elif anchor in self._running and job.cursor is None:
+                place = "fresh"
             elif anchor in self._running and job.level < self.level:
                 place, level = "fresh", self.level
             elif anchor in self._running:
@@ -174,7 +186,10 @@ class AnchorQueue:
                 place = "fresh"
             elif anchor in deeper:
                 place = "deeper"
-            found.append(JobState(anchor, job.bound, level, job.counted_size, tests, place, cursor))
+            walked = 0 if cursor is None else job.pass_frequent
+            found.append(
+                JobState(anchor, job.bound, level, job.counted_size, tests, place, cursor, walked, counted)
+            )
         return tuple(found)
 
     @property
@@ -278,7 +293,7 @@ class AnchorQueue:
         self._running.discard(job.anchor)
         job.counted_size = self.passes[job.level]
         job.stack = job.cursor = None
-        job.pass_tests = job.pass_frequent = 0
+        job.pass_tests = job.pass_frequent = job.pass_counted = 0
         if job.bound == NEVER or job.level == len(self.passes) - 1:
             self._open.pop(job.anchor)
         elif job.level < self.level:
@@ -320,5 +335,7 @@ class AnchorQueue:
     def _enqueue_fresh(self, anchor: int) -> None:
         job = self._open[anchor]
         job.level, job.stack, job.cursor, job.round = self.level, None, None, 0
-        job.pass_tests = job.pass_frequent = 0  # a state may be taken before a lane has begun it
+        # A state may be taken before a lane has begun it. What was counted stays: a walk that begins anew
+        # meets the same groups first.
+        job.pass_tests = job.pass_frequent = 0
         heapq.heappush(self._fresh, (-job.bound, anchor))

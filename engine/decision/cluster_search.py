@@ -290,8 +290,6 @@ class ClusterSearch(GroupSearch):
     def _order(self, granted: Granted) -> Order:
         job = granted.job
         job.stack = None  # a local lane's; the cursor is as new
-        if job.cursor is None:
-            job.pass_tests = job.pass_frequent = 0
         limits = self._anchors.limits(job)
         sizes = (limits.max_size, limits.final_size, limits.counted_size)
         order = Order(job.anchor, job.bound, job.cursor, *sizes, grant_ns=granted.time_ns)

@@ -68,7 +68,6 @@ class Lane:
         elif job.cursor is not None:
             self._replay(job.anchor, job.cursor, limits)
         else:
-            job.pass_tests = job.pass_frequent = 0
             open_anchor(kernel, limits, work, self.hits, job.anchor)
 
     def _replay(self, anchor: int, cursor: Cursor, limits: Limits) -> None:

@@ -25,7 +25,7 @@ from engine.decision.top_groups import FoundGroup
 from engine.decision.watchdog import LaneAccount
 from engine.errors import OperatorError
 
-FORMAT = 1
+FORMAT = 2
 DIGEST_BYTES = 32
 
 Place = Literal["fresh", "stalled", "deeper", "given_up"]
@@ -55,6 +55,8 @@ class JobState:
     tests: int
     place: Place
     cursor: Cursor | None = None
+    pass_frequent: int = 0  # new groups of its pass that the walk up to the cursor has met
+    pass_counted: int = 0  # groups of its pass that are in ``SearchState.frequent``
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,9 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from group_cases import Case, spread
+from group_cases import Case, all_groups, case, spread
 
+from engine.decision import watchdog
 from engine.decision.anchor_dispatch import AnchorDispatch
 from engine.decision.anchor_queue import AnchorJob
 from engine.decision.group_problem import RankedProblem, rank_problem
@@ -110,3 +111,61 @@ def test_under_a_quota_a_search_saved_at_any_step_ends_as_if_nothing_had_happene
         again = Steps(PROBLEM, **QUOTA, lanes=lanes, earlier=steps.shared.state(0.0))
         assert finished(again).outcome == expected, f"{step}, step {number}"
     assert taken > 60
+
+
+SMALL: dict[str, Any] = {"min_picks": 3, "max_size": 5}
+STALLING: dict[str, Any] = {"policy": Policy(1, helps=True), "slice_tests": 5}  # each slice ends in a stall
+
+
+@pytest.fixture(params=[3, 10])
+def short_passes(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """All passes but the last are cut off after so many slices."""
+
+    def allowance(used: int, capacity: int, *, final: bool) -> int:
+        return capacity if final else used + request.param * MS
+
+    monkeypatch.setattr(watchdog, "pass_allowance", allowance)
+
+
+def ended(steps: Steps) -> int:
+    """Runs it to its end; how many anchors had to begin anew because their pass was cut off."""
+    level = restarts = 0
+    for _ in steps.run():
+        if steps.shared.queue.level > level:
+            level = steps.shared.queue.level
+            restarts += sum(job.place == "fresh" and job.pass_counted > 0 for job in steps.shared.state(0.0).jobs)
+    return restarts
+
+
+@pytest.mark.usefixtures("short_passes")
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("lanes", [1, 3])
+def test_groups_of_anchors_that_were_cut_off_and_began_anew_are_counted_once(seed: int, lanes: int) -> None:
+    problem = case(seed, algorithms=5, each=3)
+    steps = Steps(problem, **SMALL, **STALLING, top_k=100_000, lanes=lanes)
+    assert ended(steps) > 0
+    assert steps.shared.bound_and_gap()[0] is None
+    assert steps.shared.frequent == len(all_groups(problem, **SMALL))
+
+
+@pytest.mark.usefixtures("short_passes")
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_they_are_counted_once_in_a_later_life_too_whenever_the_first_one_ended(lanes: int) -> None:
+    problem = case(1, algorithms=5, each=3)
+    everything = len(all_groups(problem, **SMALL))
+    options: dict[str, Any] = {**SMALL, **STALLING, "top_k": 100_000, "lanes": lanes}
+    steps = Steps(problem, **options)
+    for number, _ in enumerate(steps.run()):
+        if number % 5 == 0:
+            again = Steps(problem, **options, earlier=steps.shared.state(0.0))
+            before = again.shared.frequent
+            assert before <= finished(again).shared.frequent == everything
+
+
+@pytest.mark.usefixtures("short_passes")
+@pytest.mark.parametrize("seed", range(3))
+def test_a_search_that_prunes_never_counts_more_groups_than_there_are(seed: int) -> None:
+    problem = case(seed, algorithms=5, each=3)
+    steps = Steps(problem, **SMALL, **STALLING, top_k=5)
+    assert ended(steps) > 0
+    assert len(problem.bits) < steps.shared.frequent <= len(all_groups(problem, **SMALL))
