@@ -29,7 +29,7 @@ from engine.decision.cluster_tasks import Batch, Order, UnknownProblemError, Wal
 from engine.decision.group_search import GroupSearch
 from engine.decision.search_lane import Lane, Slice
 from engine.decision.search_snapshot import LaneState
-from engine.decision.search_state import SearchState
+from engine.decision.search_state import KeptWalk, SearchState
 from engine.decision.top_groups import FoundGroup, TopGroups
 from engine.decision.watchdog import SECOND, LaneAccount, Ledger, Policy
 from engine.errors import OperatorError
@@ -68,6 +68,10 @@ class FarLane:
 
     def park(self) -> ParkedStack | None:
         """Nothing: the cursor says it all, and whoever goes on rebuilds the walk from it."""
+        return None
+
+    def keep(self, top: TopGroups) -> KeptWalk | None:
+        """Nothing: under a quota an anchor comes home when its pass or its tests are at an end."""
         return None
 
     def progressed(self) -> None:

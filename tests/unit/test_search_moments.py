@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
 from group_cases import Case, all_groups, case, spread
 
-from engine.decision import watchdog
+from engine.decision import search_lane, watchdog
 from engine.decision.anchor_dispatch import AnchorDispatch
 from engine.decision.anchor_queue import AnchorJob
 from engine.decision.group_problem import RankedProblem, rank_problem
 from engine.decision.search_lane import Lane
-from engine.decision.search_state import SearchState
+from engine.decision.search_state import Checkpoint, SearchState
 from engine.decision.watchdog import DONATING, Ledger, Policy
 
 MS = 1_000_000  # nanoseconds
@@ -99,18 +100,56 @@ def finished(steps: Steps) -> Steps:
     return steps
 
 
+@pytest.fixture(params=[10, 400], ids=["pruned", "with full buffers of hits"])
+def quota(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """A quota, and buffers so small that what was found is handed in again and again within a pass."""
+    monkeypatch.setattr(search_lane, "HIT_CAPACITY", 1)
+    return QUOTA | {"top_k": request.param}
+
+
+def through_a_file(state: SearchState, folder: Path) -> SearchState:
+    checkpoint = Checkpoint(folder / "file", "key")
+    checkpoint.write(state)
+    read = checkpoint.read()
+    assert read == state
+    return read
+
+
 @pytest.mark.parametrize("lanes", [1, 2])
-def test_under_a_quota_a_search_saved_at_any_step_ends_as_if_nothing_had_happened(lanes: int) -> None:
-    expected = finished(Steps(PROBLEM, **QUOTA, lanes=lanes)).outcome
-    steps = Steps(PROBLEM, **QUOTA, lanes=lanes)
-    taken = 0
+def test_under_a_quota_a_search_killed_at_any_step_repeats_nothing_and_ends_as_if_nothing_had_happened(
+    lanes: int, quota: dict[str, Any], tmp_path: Path
+) -> None:
+    expected = finished(Steps(PROBLEM, **quota, lanes=lanes)).outcome
+    steps = Steps(PROBLEM, **quota, lanes=lanes)
+    taken = handed_in = waiting = 0
     for number, step in enumerate(steps.run()):
         taken += step == "taken"
-        if number % 29 and not (step == "taken" and taken % 13 == 0):
+        if number % 11 and not (step == "taken" and taken % 13 == 0):
             continue
-        again = Steps(PROBLEM, **QUOTA, lanes=lanes, earlier=steps.shared.state(0.0))
+        state = through_a_file(steps.shared.state(0.0), tmp_path)
+        assert state.tests == steps.shared.tests
+        kept = [job.kept for job in state.jobs if job.kept is not None]
+        handed_in += any(one.groups for one in kept)
+        waiting += any(one.hits[0] for one in kept)
+        again = Steps(PROBLEM, **quota, lanes=lanes, earlier=state)
         assert finished(again).outcome == expected, f"{step}, step {number}"
     assert taken > 60
+    assert waiting > 0
+    assert handed_in > 0 or quota["top_k"] == QUOTA["top_k"]
+
+
+@pytest.mark.parametrize("lanes", [1, 2])
+def test_under_a_quota_a_search_killed_after_every_slice_ends_as_if_nothing_had_happened(
+    lanes: int, quota: dict[str, Any], tmp_path: Path
+) -> None:
+    expected = finished(Steps(PROBLEM, **quota, lanes=1)).outcome
+    state = None
+    for _ in range(10_000):
+        steps = Steps(PROBLEM, **quota, lanes=lanes, earlier=state)
+        if not any(step == "walked" for step in steps.run()):  # lets it make one slice
+            break
+        state = through_a_file(steps.shared.state(0.0), tmp_path)
+    assert steps.outcome == expected
 
 
 SMALL: dict[str, Any] = {"min_picks": 3, "max_size": 5}
