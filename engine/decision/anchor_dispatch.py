@@ -209,13 +209,18 @@ class AnchorDispatch:
             job.kept = lane.keep(job.top)
 
     def release(self, lane: SearchLane, job: AnchorJob, done: Slice, *, over: bool) -> bool:
-        """Whether the lane is done with the anchor: closed, out of time or tests, or the search is ``over``."""
+        """Whether the lane is done with the anchor: closed, out of time or tests, or the search is ``over``.
+
+        What the end of the search cuts off waits where it stands: a state that is taken then can be gone on with.
+        """
         account = self.ledger.lane(lane.number)
         if done.ended == CLOSED:
             self.queue.finish_pass(job)
             lane.progressed()
-        elif self._quota_used(job, 0) or over or (not self._policy.helps and account.open <= 0):
+        elif self._quota_used(job, 0) or (not self._policy.helps and account.open <= 0):
             self.queue.give_up(job)
+        elif over:
+            self._cut_off(lane, job)
         elif account.open > 0:
             return False
         elif self.quota is not None or not (
@@ -225,20 +230,23 @@ class AnchorDispatch:
             self._help(lane.number, job)
             return False
         else:
-            self.queue.stall(job, lane.park())
+            self._cut_off(lane, job)
         self._merge_own(lane, job)
         self.ledger.donate(lane.number)
         return True
 
-    def give_back(self, lane: SearchLane, job: AnchorJob, done: Slice, *, over: bool) -> None:
+    def _cut_off(self, lane: SearchLane, job: AnchorJob) -> None:
+        self.queue.stall(job, lane.park() if job.kept is None else None)
+
+    def give_back(self, lane: SearchLane, job: AnchorJob, done: Slice) -> None:
         """As ``release``, for a lane that never goes on with an anchor and donates when all its batch is back."""
         if done.ended == CLOSED:
             self.queue.finish_pass(job)
             lane.progressed()
-        elif self._quota_used(job, 0) or over:
+        elif self._quota_used(job, 0):
             self.queue.give_up(job)
         else:
-            self.queue.stall(job, lane.park())
+            self._cut_off(lane, job)
         self._merge_own(lane, job)
 
     def _merge_own(self, lane: SearchLane, job: AnchorJob) -> None:

@@ -339,7 +339,7 @@ class ClusterSearch(GroupSearch):
 
     def _take_home(self, lane: FarLane, granted: list[Granted], walked: tuple[Walked, ...], trip_ns: int) -> None:
         """Charges the batch and its journey, takes in what it found, and gives its anchors back (lock held)."""
-        anchors, over = self._anchors, self._over()
+        anchors = self._anchors
         begun: list[tuple[AnchorJob, Slice]] = []
         for one, result in zip(granted, walked, strict=True):
             if result.done is None:
@@ -353,7 +353,7 @@ class ClusterSearch(GroupSearch):
         walking_ns = sum(done.spent_ns for _, done in begun)
         self._ledger.use(lane.number, max(0, trip_ns - walking_ns))
         for job, done in begun:
-            anchors.give_back(lane, job, done, over=over)
+            anchors.give_back(lane, job, done)
         self._ledger.donate(lane.number)
         lane.measured = sum(done.tests for _, done in begun) * SECOND / max(1, trip_ns)
 

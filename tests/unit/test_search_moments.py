@@ -152,6 +152,25 @@ def test_under_a_quota_a_search_killed_after_every_slice_ends_as_if_nothing_had_
     assert steps.outcome == expected
 
 
+@pytest.mark.parametrize("tests", [None, 400])
+@pytest.mark.parametrize("at", [7, 20, 40, 150])
+def test_a_state_saved_while_a_stop_is_being_carried_out_can_be_gone_on_with(at: int, tests: int | None) -> None:
+    """As when the engine dies: its worker stops, and may still save, with lanes that have ended their work."""
+    options = QUOTA | {"tests": tests, "slice_tests": 20}
+    expected = finished(Steps(PROBLEM, **options, lanes=2)).outcome
+    steps = Steps(PROBLEM, **options, lanes=2)
+    for number, step in enumerate(steps.run()):
+        if number >= at and step == "walked" and all(lane.job is not None for lane in steps.lanes):
+            break
+    steps.walk(steps.lanes[0], over=True)
+    again = finished(Steps(PROBLEM, **options, lanes=2, earlier=steps.shared.state(0.0))).outcome
+    if tests is None:
+        (groups, _, _, open_), (theirs, _, _, _) = again, expected
+        assert (groups, open_) == (theirs, (None, 0.0))
+    else:
+        assert again == expected
+
+
 SMALL: dict[str, Any] = {"min_picks": 3, "max_size": 5}
 STALLING: dict[str, Any] = {"policy": Policy(1, helps=True), "slice_tests": 5}  # each slice ends in a stall
 
