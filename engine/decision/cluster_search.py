@@ -8,7 +8,9 @@ is walked alone, so that result is equal too, to the last digit.
 
 Workers may come and go. A new one gets a lane and brings its time into the ledger; one that is
 lost gives its batch back to the queue, untouched since the batch left, so at most a batch's
-work is done twice and nothing is counted twice. Without any worker for half a minute the
+work is done twice and nothing is counted twice. One that hangs is lost a minute after its batch
+was due; it holds up neither the end of the budget nor a stop, which wait for batches under way
+only as long as they should need. Without any worker for half a minute the
 threads of this machine go on alone: a weekend must not wait for a dead cluster.
 """
 
@@ -42,6 +44,7 @@ BATCH_ANCHORS = 256
 FAR = Policy(20_000_000, helps=True)  # a first look of 20 ms: a batch holds some thirty anchors
 LOOK_S = 0.5  # between two looks at who is in the cluster
 LOCAL_AFTER_S = 30.0
+GRACE_S = 2.0  # so long after the end of the search a batch under way may still come home
 ANSWER_S = 60.0  # beyond its time, a batch that is not home is lost; the first call also compiles
 INSTALL_S = 600.0
 
@@ -57,10 +60,11 @@ class FarLane:
         self.state: LaneState = "waiting"
         self.progressed_at = time.monotonic()
         self._found: tuple[FoundGroup, ...] = ()
+        self._kept: KeptWalk | None = None
 
-    def brought(self, groups: tuple[FoundGroup, ...]) -> None:
-        """What the next ``hand_in`` hands in."""
-        self._found = groups
+    def brought(self, result: Walked) -> None:
+        """What the next ``hand_in`` hands in and the next ``keep`` keeps."""
+        self._found, self._kept = result.groups, result.kept
 
     def hand_in(self, top: TopGroups) -> bool:
         found, self._found = self._found, ()
@@ -71,8 +75,8 @@ class FarLane:
         return None
 
     def keep(self, top: TopGroups) -> KeptWalk | None:
-        """Nothing: under a quota an anchor comes home when its pass or its tests are at an end."""
-        return None
+        """As it came home."""
+        return self._kept
 
     def progressed(self) -> None:
         self.progressed_at = time.monotonic()
@@ -233,7 +237,7 @@ class ClusterSearch(GroupSearch):
             self._install(lane.worker)
             while batch := self._next_batch(lane):
                 self._send(lane, batch)
-        except NotWantedError:  # the search ended while the worker was still compiling
+        except NotWantedError:  # the search ended while the worker was still compiling, or did not answer
             return
         except WorkerLostError as error:
             log.warning("%s; its anchors go back to the queue", error)
@@ -299,10 +303,15 @@ class ClusterSearch(GroupSearch):
         order = Order(job.anchor, job.bound, job.cursor, *sizes, grant_ns=granted.time_ns)
         if job.top is None:
             return order
-        return replace(order, quota=self._anchors.quota_left(job, 0), own_threshold=job.top.threshold)
+        quota = self._anchors.quota_left(job, 0)
+        return replace(order, cursor=None, quota=quota, own_threshold=job.top.threshold, kept=job.kept)
 
     def _send(self, lane: FarLane, granted: list[Granted]) -> None:
-        """One batch there and back. WorkerLostError after its anchors went back to the queue."""
+        """One batch there and back.
+
+        WorkerLostError, or NotWantedError when it was not home in time after the search's end; by then its
+        anchors are back in the queue.
+        """
         with self._changed:
             left = round((self._search_s - self._clock.elapsed_s) * SECOND)
             time_ns = max(1, min(left, sum(one.time_ns for one in granted)))
@@ -311,7 +320,7 @@ class ClusterSearch(GroupSearch):
         began = time.monotonic_ns()
         try:
             walked = self._walked(lane.worker, batch)
-        except WorkerLostError:
+        except (NotWantedError, WorkerLostError):
             with self._changed:
                 for one in granted:
                     self._anchors.queue.put_back(one.job)
@@ -323,13 +332,21 @@ class ClusterSearch(GroupSearch):
             self._changed.notify_all()
 
     def _walked(self, worker: str, batch: Batch) -> tuple[Walked, ...]:
-        under_quota = any(order.quota is not None for order in batch.orders)
-        timeout_s = None if under_quota else batch.time_ns / SECOND + ANSWER_S
+        over_since: float | None = None
+
+        def wanted() -> bool:
+            nonlocal over_since
+            with self._changed:
+                over = self._over()
+            if over and over_since is None:
+                over_since = time.monotonic()
+            return over_since is None or time.monotonic() - over_since < GRACE_S
 
         def sent() -> tuple[Walked, ...]:
             return self._link.call(
-                worker, walk, batch, timeout_s=timeout_s, label="walk", here=lambda: worker in self._present
-            )
+                worker, walk, batch, timeout_s=batch.time_ns / SECOND + ANSWER_S, label="walk",
+                here=lambda: worker in self._present, wanted=wanted,
+            )  # fmt: skip
 
         try:
             return sent()
@@ -345,7 +362,7 @@ class ClusterSearch(GroupSearch):
             if result.done is None:
                 anchors.queue.put_back(one.job)
                 continue
-            lane.brought(result.groups)
+            lane.brought(result)
             if one.job.top is not None:
                 lane.hand_in(one.job.top)
             anchors.record(lane, one.job, result.done)
