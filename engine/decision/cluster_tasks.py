@@ -12,10 +12,12 @@ was walked, nor on how often it travelled.
 
 from __future__ import annotations
 
+import hashlib
 import math
 import threading
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from engine.decision.anchor_queue import AnchorJob
 from engine.decision.group_problem import RankedProblem
@@ -85,11 +87,22 @@ _problems: dict[str, RankedProblem] = {}
 _own = threading.local()  # each thread's lane, for the problem it worked on last
 
 
-def install(key: str, problem: RankedProblem, sources: str) -> str:
-    """Compiles the kernels and keeps the problem; '' or why this worker must not take part."""
-    ours = sources_digest()
-    if ours != sources:
-        return f"its program differs from the engine's (kernels {ours}, not {sources}): install the same version"
+def program_digest() -> str:
+    """Names the sources of the search: whatever travels must mean the same at both ends, not the kernels alone."""
+    digest = hashlib.sha256(sources_digest().encode())
+    for source in sorted(Path(__file__).parent.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+def install(key: str, problem: RankedProblem, program: str) -> str:
+    """Compiles the kernels and keeps the problem; '' or why this worker must not take part.
+
+    ``program``: the engine's ``program_digest``.
+    """
+    ours = program_digest()
+    if ours != program:
+        return f"its program differs from the engine's ({ours}, not {program}): install the same version"
     warm_up(lambda done, total, name: None)
     _problems[key] = problem
     for old in list(_problems)[:-PROBLEMS_KEPT]:

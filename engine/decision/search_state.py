@@ -121,7 +121,10 @@ class Checkpoint:
         self.path, self._key = path, key
 
     def write(self, state: SearchState) -> None:
-        """Replaces the file whole, on disk when this returns. OSError when it cannot be written."""
+        """Replaces the file whole. OSError when it cannot be written.
+
+        What it says is on disk when this returns; after a power cut it may still be the file before that is found.
+        """
         document = {"format": FORMAT, "key": self._key, "state": asdict(state)}
         body = zlib.compress(msgpack.packb(document), 1)
         fresh = self.path.with_suffix(self.path.suffix + ".new")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,7 +12,8 @@ from group_cases import spread
 
 from engine.decision import cluster_search, cluster_tasks
 from engine.decision.cluster_search import ClusterSearch
-from engine.decision.cluster_tasks import Batch, Walked
+from engine.decision.cluster_tasks import Batch, Walked, install, program_digest
+from engine.decision.group_problem import rank_problem
 from engine.decision.group_search import search_groups
 from engine.decision.watchdog import Policy
 
@@ -78,3 +80,18 @@ def test_a_batch_comes_home_when_its_time_is_over(tests: int | None) -> None:
     assert len(link.sent) > 1
     assert search.snapshot().elapsed_s < 3.0 + 5.0  # a busy machine ends a slice late
     assert search.snapshot().ledger_holds
+
+
+def test_a_worker_whose_messages_could_mean_something_else_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
+    """The same kernels do not make the same program: an order may have learned a word since."""
+    ours = program_digest()
+    problem = rank_problem(*PROBLEM, min_picks=5, max_size=5)
+    assert install("here", problem, ours) == ""
+    sources = Path(cluster_tasks.__file__).parent
+    for source in sources.glob("*.py"):
+        (tmp_path / source.name).write_bytes(source.read_bytes())
+    monkeypatch.setattr(cluster_tasks, "__file__", str(tmp_path / "cluster_tasks.py"))
+    assert install("here", problem, ours) == ""
+    with (tmp_path / "cluster_tasks.py").open("a") as file:
+        file.write("# another version\n")
+    assert "install the same version" in install("here", problem, ours)
