@@ -27,7 +27,7 @@ from typing import Any
 from engine.decision.anchor_dispatch import SearchLane
 from engine.decision.anchor_queue import AnchorJob, ParkedStack
 from engine.decision.cluster_link import ClusterLink, NotWantedError, WorkerLostError
-from engine.decision.cluster_tasks import Batch, Order, UnknownProblemError, Walked, install, program_digest, walk
+from engine.decision.cluster_tasks import PROGRAM, Batch, Order, UnknownProblemError, Walked, install, walk
 from engine.decision.group_search import GroupSearch
 from engine.decision.search_lane import Lane, Slice
 from engine.decision.search_snapshot import LaneState
@@ -253,7 +253,7 @@ class ClusterSearch(GroupSearch):
             turn = self._turns.setdefault(worker, threading.Lock())
         with turn:
             if again or worker not in self._installed:
-                arguments = (self._key, self._problem, program_digest())
+                arguments = (self._key, self._problem, PROGRAM)
                 self._installed[worker] = self._link.call(
                     worker, install, *arguments, timeout_s=INSTALL_S, label="install",
                     here=lambda: worker in self._present,

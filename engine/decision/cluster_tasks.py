@@ -87,22 +87,24 @@ _problems: dict[str, RankedProblem] = {}
 _own = threading.local()  # each thread's lane, for the problem it worked on last
 
 
-def program_digest() -> str:
-    """Names the sources of the search: whatever travels must mean the same at both ends, not the kernels alone."""
+def program_digest(folder: Path) -> str:
+    """Names the search's sources in ``folder`` and the kernels': what travels must mean the same at both ends."""
     digest = hashlib.sha256(sources_digest().encode())
-    for source in sorted(Path(__file__).parent.glob("*.py")):
+    for source in sorted(folder.glob("*.py")):
         digest.update(source.read_bytes())
     return digest.hexdigest()[:12]
+
+
+PROGRAM = program_digest(Path(__file__).parent)  # as loaded: the files may be replaced while a worker lives
 
 
 def install(key: str, problem: RankedProblem, program: str) -> str:
     """Compiles the kernels and keeps the problem; '' or why this worker must not take part.
 
-    ``program``: the engine's ``program_digest``.
+    ``program``: the engine's ``PROGRAM``.
     """
-    ours = program_digest()
-    if ours != program:
-        return f"its program differs from the engine's ({ours}, not {program}): install the same version"
+    if program != PROGRAM:
+        return f"its program differs from the engine's ({PROGRAM}, not {program}): install the same version"
     warm_up(lambda done, total, name: None)
     _problems[key] = problem
     for old in list(_problems)[:-PROBLEMS_KEPT]:

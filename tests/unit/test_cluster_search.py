@@ -277,7 +277,7 @@ def test_a_pause_consumes_nothing_and_a_second_life_with_other_workers_ends_alik
 def test_a_worker_of_another_version_is_refused_with_the_reason(
     cluster: Any, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.decision.cluster_search.program_digest", lambda: "another")
+    monkeypatch.setattr("engine.decision.cluster_search.PROGRAM", "another")
     search = on(cluster, case, **RULES)
     search.start()
     with pytest.raises(OperatorError, match="install the same version"):

@@ -12,7 +12,7 @@ from group_cases import spread
 
 from engine.decision import cluster_search, cluster_tasks
 from engine.decision.cluster_search import ClusterSearch
-from engine.decision.cluster_tasks import Batch, Walked, install, program_digest
+from engine.decision.cluster_tasks import PROGRAM, Batch, Walked, install, program_digest
 from engine.decision.group_problem import rank_problem
 from engine.decision.group_search import search_groups
 from engine.decision.watchdog import Policy
@@ -82,16 +82,13 @@ def test_a_batch_comes_home_when_its_time_is_over(tests: int | None) -> None:
     assert search.snapshot().ledger_holds
 
 
-def test_a_worker_whose_messages_could_mean_something_else_is_refused(tmp_path: Path, monkeypatch: Any) -> None:
+def test_a_worker_whose_messages_could_mean_something_else_is_refused(tmp_path: Path) -> None:
     """The same kernels do not make the same program: an order may have learned a word since."""
-    ours = program_digest()
-    problem = rank_problem(*PROBLEM, min_picks=5, max_size=5)
-    assert install("here", problem, ours) == ""
-    sources = Path(cluster_tasks.__file__).parent
-    for source in sources.glob("*.py"):
+    for source in Path(cluster_tasks.__file__).parent.glob("*.py"):
         (tmp_path / source.name).write_bytes(source.read_bytes())
-    monkeypatch.setattr(cluster_tasks, "__file__", str(tmp_path / "cluster_tasks.py"))
-    assert install("here", problem, ours) == ""
+    assert program_digest(tmp_path) == PROGRAM
     with (tmp_path / "cluster_tasks.py").open("a") as file:
         file.write("# another version\n")
-    assert "install the same version" in install("here", problem, ours)
+    problem = rank_problem(*PROBLEM, min_picks=5, max_size=5)
+    assert install("here", problem, PROGRAM) == ""
+    assert "install the same version" in install("here", problem, program_digest(tmp_path))
