@@ -156,7 +156,7 @@ class ClusterSearch(GroupSearch):
     def wait(self, timeout_s: float | None = None) -> bool:
         """As ``GroupSearch.wait``; the keeper ends last, and threads may be added until then."""
         self._threads[0].join(timeout_s)
-        if self._error is not None and not self._threads[0].is_alive():
+        if self._error is not None and self._clock.ended:
             raise self._error
         return self._clock.ended
 

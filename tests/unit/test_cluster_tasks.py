@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,7 @@ from engine.decision.cluster_tasks import PROGRAM, Batch, Walked, install, progr
 from engine.decision.group_problem import rank_problem
 from engine.decision.group_search import search_groups
 from engine.decision.watchdog import Policy
+from engine.errors import OperatorError
 
 PROBLEM = spread(4, algorithms=5, each=10)
 RULES: dict[str, Any] = {"min_picks": 5, "max_size": 5, "top_k": 50}
@@ -40,7 +42,8 @@ class HereLink:
         return answer
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Takes its time, as a cluster does whose workers must be ended."""
+        time.sleep(0.5)
 
 
 @pytest.mark.parametrize("workers", [1, 2])
@@ -72,7 +75,7 @@ def test_anchors_that_are_cut_off_by_time_travel_again_and_end_as_on_one_machine
 def test_a_batch_comes_home_when_its_time_is_over(tests: int | None) -> None:
     """However many tests its anchors may make."""
     link: Any = HereLink(1)
-    options = {"min_picks": 3, "max_size": 10, "top_k": 50, "tests": tests, "budget_s": 3.0}
+    options: dict[str, Any] = {"min_picks": 3, "max_size": 10, "top_k": 50, "tests": tests, "budget_s": 3.0}
     search = ClusterSearch(*spread(5, each=60, common=0.8), **options, threads=1, link=link)
     search.start()
     assert search.wait(120)
@@ -92,3 +95,20 @@ def test_a_worker_whose_messages_could_mean_something_else_is_refused(tmp_path: 
     problem = rank_problem(*PROBLEM, min_picks=5, max_size=5)
     assert install("here", problem, PROGRAM) == ""
     assert "install the same version" in install("here", problem, program_digest(tmp_path))
+
+
+def until_it_has_ended(search: ClusterSearch) -> None:
+    while not search.wait(0.01):
+        pass
+
+
+def test_a_failure_is_told_as_soon_as_the_search_has_ended_not_only_when_the_cluster_is_closed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Whoever looks now and then would take what there is for the result."""
+    monkeypatch.setattr(cluster_search, "PROGRAM", "another")
+    link: Any = HereLink(1)
+    search = ClusterSearch(*PROBLEM, **RULES, threads=1, link=link)
+    search.start()
+    with pytest.raises(OperatorError, match="install the same version"):
+        until_it_has_ended(search)
