@@ -98,12 +98,15 @@ class AskingApp(FreezingApp):
         if view.state != "pending" or view.session is None:
             self.say(f"nothing waits for approval ({view.state})", wrong=True)
             return
-        arguments = {"session": view.session.isoformat(), "list_hash": view.list_hash}
+        arguments: dict[str, Any] = {"session": view.session.isoformat(), "list_hash": view.list_hash}
+        against = self.client.state.overview.grade.against
+        if against:  # the word says so; the engine refuses a live account without it
+            arguments["against_advice"] = True
         dialog = ConfirmDialog(
-            "Approve this trade list?",
+            "Approve AGAINST THE ADVICE?" if against else "Approve this trade list?",
             self._approval_lines(self.client, view),
             yes="Approve",
-            word=self._live_word("APPROVE"),
+            word=self._live_word("AGAINST" if against else "APPROVE"),
             live=lambda client: self._approval_lines(client, view),
         )
         self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))

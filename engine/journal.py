@@ -84,6 +84,18 @@ _VERSION_1 = (
 )
 
 
+# The advice that an approval was given under.
+_APPROVAL_ADVICE = (
+    "ALTER TABLE approvals ADD COLUMN grade TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE approvals ADD COLUMN advice TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE approvals ADD COLUMN size REAL NOT NULL DEFAULT 1.0",
+    "ALTER TABLE approvals ADD COLUMN against_advice INTEGER NOT NULL DEFAULT 0",
+)
+_APPROVAL_COLUMNS = (
+    "session, list_hash, account, mode, outcome, by, symbols, at, grade, advice, size, against_advice"
+)
+
+
 class IntentExistsError(StorageError):
     """An intent with this client order id is already in the journal: ask the broker about it, do not send it."""
 
@@ -144,7 +156,7 @@ class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
     SCHEMA = Schema(
         title="journal",
         application_id=0x5453484A,  # "TSHJ"
-        migrations=(_VERSION_1, QUAL_LOG_MIGRATION, TSH_LOG_MIGRATION, LEDGER_LOG_MIGRATION),
+        migrations=(_VERSION_1, QUAL_LOG_MIGRATION, TSH_LOG_MIGRATION, LEDGER_LOG_MIGRATION, _APPROVAL_ADVICE),
         synchronous="FULL",
         remedy=(
             "look at the account's orders and positions at the broker before anything else "
@@ -301,19 +313,18 @@ class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
     async def record_approval(self, approval: Approval) -> None:
         async with self.transaction() as connection:
             await connection.execute(
-                "INSERT INTO approvals (session, list_hash, account, mode, outcome, by, symbols, at) "
-                f"VALUES ({marks(8)})",
+                f"INSERT INTO approvals ({_APPROVAL_COLUMNS}) VALUES ({marks(12)})",
                 (
                     approval.session.isoformat(), approval.list_hash, approval.account, approval.mode,
                     approval.outcome, approval.by, json.dumps(approval.symbols), utc_text(approval.at),
+                    approval.grade, approval.advice, approval.size, int(approval.against_advice),
                 ),
             )  # fmt: skip
 
     async def approval(self, session: date) -> Approval | None:
         """The last word on the session's trade list: a later one (a swap, the deadline) voids an earlier one."""
         row = await self.row(
-            "SELECT session, list_hash, account, mode, outcome, by, symbols, at FROM approvals "
-            "WHERE session = ? ORDER BY seq DESC LIMIT 1",
+            f"SELECT {_APPROVAL_COLUMNS} FROM approvals WHERE session = ? ORDER BY seq DESC LIMIT 1",
             (session.isoformat(),),
         )
         return None if row is None else _approval(row)
@@ -321,7 +332,7 @@ class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
     async def last_list_before(self, session: date) -> Approval | None:
         """How the latest list of an earlier session ended; None when there was none."""
         row = await self.row(
-            "SELECT session, list_hash, account, mode, outcome, by, symbols, at FROM approvals "
+            f"SELECT {_APPROVAL_COLUMNS} FROM approvals "
             "WHERE session < ? AND outcome != 'voided' ORDER BY session DESC, seq DESC LIMIT 1",
             (session.isoformat(),),
         )
@@ -399,6 +410,10 @@ def _approval(row: Row) -> Approval:
         by=row[5],
         symbols=tuple(json.loads(row[6])),
         at=datetime.fromisoformat(row[7]),
+        grade=row[8],
+        advice=row[9],
+        size=row[10],
+        against_advice=bool(row[11]),
     )
 
 

@@ -19,6 +19,8 @@ from engine.broker.broker_types import Account
 from engine.broker.errors import BrokerError
 from engine.commands import CommandTable
 from engine.compute.algorithms import ALGORITHMS
+from engine.daily.forward_ledger import counted_weeks
+from engine.decision.grade import Grade
 from engine.decision.mp2_p2_group_discovery import LAST_SEARCH, stored_view
 from engine.decision.selection import verdict_parts
 from engine.events import ApprovalEnded, DayClosed, Event, FillReceived
@@ -26,12 +28,13 @@ from engine.health import Health
 from engine.journal import LedgerEntry
 from engine.kernel_warmup import KernelWarmup
 from engine.model import NEW_YORK, UTC, Mode, Session
+from engine.pipeline.advice import grade_of, grade_view, selected_groups
 from engine.pipeline.board_feed import BoardFeed
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.overview import DayFacts, day_track, next_event, next_items, present_lines, week_tiles
 from engine.records import FinalGroup
 from engine.run_log import StageRun
-from engine.views import EventView, ForwardRow, LinkView, StageView, StatusView
+from engine.views import EventView, ForwardRow, GradeView, LinkView, StageView, StatusView
 
 PAINT_S = 0.25
 OVERVIEW_S = 1.0
@@ -76,6 +79,7 @@ class StatusViews:
         self._facts: dict[date, DayFacts] = {}
         self._weekend: tuple[StageView, ...] = ()
         self._evidence: tuple[str, ...] = ()
+        self._grade = GradeView()
         self._forward: tuple[ForwardRow, ...] = ()
         self._day_low: tuple[date, float] | None = None
         self._day_track = DayTrack()
@@ -240,6 +244,7 @@ class StatusViews:
                 "day_low_pct": self._low(today),
                 "day_track": self._day_track.add(today, self._day_pct() if room.clock.is_open else None),
                 "evidence": self._evidence,
+                "grade": self._grade,
                 "forward": self._forward,
                 "health": health,
             }
@@ -292,11 +297,17 @@ class StatusViews:
         chosen = sorted((g for g in groups if g.selected is not None), key=lambda g: g.selected or 0)
         ledger = await self._room.journal.ledger()
         self._forward = tuple(forward_row(entry) for entry in ledger)
-        if outcome is not None:
-            self._evidence = evidence_lines(chosen, judged_weeks(ledger, self._room.settings.broker.mode))
-            if self._room.board.groups.state == "idle":
-                kept = await self._room.journal.get(LAST_SEARCH)
-                self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()), kept)
+        if not chosen:  # a new weekend run has emptied the tables: what trades is frozen in the journal
+            today = self._room.clock.now().astimezone(NEW_YORK).date()
+            chosen = await selected_groups(self._room.journal, today)
+        if chosen:
+            mode = self._room.settings.broker.mode
+            weeks = counted_weeks(await self._room.journal.ledger_days(), mode)
+            grade = grade_of(chosen[0], weeks, mode)
+            self._evidence, self._grade = evidence_lines(chosen, grade), grade_view(grade, weeks)
+        if outcome is not None and self._room.board.groups.state == "idle":
+            kept = await self._room.journal.get(LAST_SEARCH)
+            self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()), kept)
 
 
 _HELD_STATES = frozenset({"WATCH", "ARMED", "TARGET", "EXITING", "CARRIED"})
@@ -305,30 +316,14 @@ _OPEN_STATUSES = frozenset(
 )
 
 
-BEST_GRADE_WEEKS, LEAST_WEEKS = 12, 8  # ledger weeks that grade A, and B, need (CONTRACTS, Evidence)
-
-
-def judged_weeks(ledger: list[LedgerEntry], mode: Mode) -> int:
-    """Weeks of traded groups that count for ``mode``: a simulated market says nothing about a real one."""
-    counted = {Mode.SIM.value} if mode is Mode.SIM else {Mode.PAPER.value, Mode.LIVE.value}
-    return len({entry.week for entry in ledger if entry.selected == 1 and entry.source in counted})
-
-
-def evidence_lines(chosen: list[FinalGroup], ledger_weeks: int) -> tuple[str, ...]:
+def evidence_lines(chosen: list[FinalGroup], grade: Grade) -> tuple[str, ...]:
     """What is known about the selected groups beyond their own five days, in plain words.
 
-    ``ledger_weeks``: weeks that the forward ledger holds of traded groups. A negative hold-out is grade D
-    whatever the ledger says; with fewer weeks than grade B needs it is C; more is for the ledger to judge.
+    ``grade``: of the first of them, which trades.
     """
     if not chosen:
         return ()
-    first = chosen[0]
-    grade, advice = "", ""
-    if first.holdout_mean is not None and first.holdout_mean < 0:
-        grade, advice = "grade D, hold-out negative; ", ": no trade"
-    elif ledger_weeks < LEAST_WEEKS:
-        grade, advice = "grade C, undecided; ", ": paper only"
-    lines = [f"{grade}ledger {ledger_weeks} of {BEST_GRADE_WEEKS} weeks{advice}"]
+    lines = [grade.text, grade.reason]
     for group in chosen:
         name = "A" if group.selected == 1 else "B"
         luck = verdict_parts(group.verdict)[1].partition(" (")[0] or "p not measured"

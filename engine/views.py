@@ -131,6 +131,24 @@ class ForwardRow(View):
     traded_live_excess: float | None = None  # of those, from their fills; None: none sold within its day
 
 
+class GradeView(View):
+    """What the evidence says of the group that trades; excess in percent a day by TSH's pessimistic path, net."""
+
+    grade: Literal["", "A", "B", "C", "D"] = ""  # "": no group is selected
+    weeks: int = 0  # of the forward ledger that count in this mode
+    mean: float | None = None  # over those weeks
+    low_95: float | None = None  # one-sided bounds of the mean; None below two weeks
+    low_80: float | None = None
+    high_80: float | None = None
+    pp_mean: float | None = None  # the same weeks by PP
+    needed: int | None = None  # more weeks until a verdict, of an undecided one
+    advised: float = 0.0  # share of the usual size with real money: 1, one half, 0
+    factor: float = 1.0  # what multiplies the allocation in this mode
+    against: bool = False  # to trade now needs a word of its own: live, and the advice is not to
+    text: str = ""  # grade, weeks, advice in a line
+    reason: str = ""
+
+
 class OverviewView(View):
     week: tuple[DayTile, ...] = ()
     track: tuple[TrackMark, ...] = ()  # the day's moments, from the list to the close
@@ -141,6 +159,7 @@ class OverviewView(View):
     day_low_pct: float | None = None
     day_track: tuple[float, ...] = ()  # the day's P&L in percent, evenly sampled since the engine started
     evidence: tuple[str, ...] = ()
+    grade: GradeView = GradeView()
     forward: tuple[ForwardRow, ...] = ()  # oldest week first
     alerts: tuple[AlertView, ...] = ()
     health: tuple[HealthRow, ...] = ()

@@ -11,7 +11,7 @@ from app.widgets import plot
 from app.widgets.box import EMPTY, Box, Line, fitted, flowed, joined, plain
 from app.widgets.groups_panels import p_text
 from app.widgets.table import Column, Table, chosen_columns, header_line, row_line
-from engine.views import ForwardRow, GroupRow, GroupsView
+from engine.views import ForwardRow, GradeView, GroupRow, GroupsView
 
 LETTERS = {1: "A", 2: "B"}
 
@@ -38,9 +38,10 @@ class VerdictPanel(Box):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Verdict", id=id)
         self._rows: list[GroupRow] = []
+        self._grade = GradeView()
 
-    def show(self, view: GroupsView) -> None:
-        self._rows = selected_of(view)
+    def show(self, view: GroupsView, grade: GradeView) -> None:
+        self._rows, self._grade = selected_of(view), grade
         self.note = plain("interval: mean ± 2 standard errors", "dim") if self._rows else EMPTY
         self.repaint()
 
@@ -56,7 +57,7 @@ class VerdictPanel(Box):
         ]
         reach = 1.1 * max(ends, default=1.0) or 1.0
         titled = [(_titled(column, size, reach), size) for column, size in columns]
-        lines = [header_line(titled)]
+        lines = [*self._graded(width), header_line(titled)]
         for row in self._rows:
             lines.append(row_line(columns, [self._cell(row, c.key, size, reach) for c, size in columns]))
         for row in self._rows:
@@ -67,6 +68,14 @@ class VerdictPanel(Box):
             luck = re.sub(r": p = [0-9.]+", "", row.luck)  # the column says it
             lines.append(plain("   " + (luck if len(luck) <= width - 3 else luck.partition(" (")[0]), "dim"))
         return lines
+
+    def _graded(self, width: int) -> list[Line]:
+        """The grade of what trades, and why it is this one."""
+        if not self._grade.grade:
+            return []
+        ink = "warn" if self._grade.advised == 0 else "strong"
+        said = [plain(piece, ink) for piece in f.wrapped(self._grade.text, width, 2)]
+        return said + [plain(piece, "dim") for piece in f.wrapped(self._grade.reason, width, 2)]
 
     def _cell(self, row: GroupRow, column: str, width: int, reach: float) -> Line:
         mean, error = row.holdout_mean, row.holdout_error

@@ -14,6 +14,8 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
@@ -22,7 +24,7 @@ from engine.brackets import BracketTable
 from engine.daily.pessimistic_exit import tsh_pessimistic
 from engine.journal import LedgerEntry
 from engine.ledger_log import LedgerCandidates, LedgerDay
-from engine.model import MICRO, OPEN, ExitModel, Floats, Panel, mean_or_zero, profit_percentage
+from engine.model import MICRO, OPEN, ExitModel, Floats, Mode, Panel, mean_or_zero, profit_percentage
 from engine.orders_model import Fill
 from engine.trade_costs import CostModel
 
@@ -136,6 +138,51 @@ def _entry(days: Sequence[LedgerDay]) -> LedgerEntry:
         traded_live_excess=mean(lambda day: day.traded_live_excess),
         pp_to_live_gap=mean(lambda day: day.pp_to_live_gap),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CountedWeek:
+    """One week of the traded group as a grade counts it; excess in percent a day, net."""
+
+    week: date
+    judged: int  # sessions
+    tsh_excess: float  # mean over the sessions with candidates, by TSH's pessimistic path
+    pp_excess: float
+    candidates: float  # a session
+
+
+def counted_weeks(days: Iterable[LedgerDay], mode: Mode) -> list[CountedWeek]:
+    """The weeks of traded groups that speak for ``mode``, oldest first, each once.
+
+    A simulated market says nothing of a real one; paper and live share theirs. A session that was
+    judged as paper and as live is one session. A week without any candidate says nothing.
+    """
+    sources = counted_sources(mode)
+    weeks: dict[date, dict[date, LedgerDay]] = defaultdict(dict)
+    for day in days:
+        if day.selected == 1 and day.source in sources:
+            weeks[day.week].setdefault(day.session, day)
+    counted = []
+    for week, sessions in sorted(weeks.items()):
+        own = [day for day in sessions.values() if day.tsh_excess is not None]
+        if own:
+            counted.append(
+                CountedWeek(
+                    week=week,
+                    judged=len(sessions),
+                    tsh_excess=mean_or_zero([day.tsh_excess for day in own if day.tsh_excess is not None]),
+                    pp_excess=mean_or_zero([day.pp_excess for day in own if day.pp_excess is not None]),
+                    candidates=mean_or_zero([float(day.candidates) for day in sessions.values()]),
+                )
+            )
+    return counted
+
+
+def counted_sources(mode: Mode) -> frozenset[str]:
+    """The sources of ledger rows that count in ``mode``."""
+    if mode is Mode.SIM:
+        return frozenset({Mode.SIM.value})
+    return frozenset({Mode.PAPER.value, Mode.LIVE.value})
 
 
 def standard_error(values: Sequence[float]) -> float | None:

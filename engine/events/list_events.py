@@ -82,10 +82,15 @@ class ApprovalGiven(Event):
     mode: str
     by: str
     symbols: tuple[str, ...]
+    grade: str = ""
+    advice: str = ""
+    size: float = 1.0
+    against_advice: bool = False
 
     @property
     def text(self) -> str:
-        return f"{self.by} approved {self.list_hash[:8]} for {self.session}: {' '.join(self.symbols)}"
+        against = f", AGAINST THE ADVICE (grade {self.grade})" if self.against_advice else ""
+        return f"{self.by} approved {self.list_hash[:8]} for {self.session}{against}: {' '.join(self.symbols)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,0 +1,96 @@
+"""What the evidence advises for the session ahead: the frozen group, the ledger, and the grade that follows.
+
+Read from the journal alone, like what trades: the selection that is in force, never the tables
+of a weekend run that may be under way. The approval asks it at the moment of the yes, the
+screens whenever the ledger or the selection changes; both get the same answer.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from datetime import date
+
+from engine.daily.forward_ledger import CountedWeek, counted_weeks
+from engine.decision.grade import ENOUGH_SHUFFLES, Grade, grade
+from engine.errors import StorageError
+from engine.journal import JournalDb
+from engine.model import Mode, mean_or_zero
+from engine.pipeline.selection_record import read_frozen
+from engine.records import FinalGroup
+from engine.views import GradeView
+
+_SHUFFLES = re.compile(r"better than [0-9]+ of ([0-9]+) shuffled searches")
+
+
+async def advice_for(journal: JournalDb, session: date, mode: Mode) -> Grade:
+    """The grade of the group that would trade in ``session``; without a selection nothing is known of it.
+
+    Raises StorageError when the frozen selection cannot be read.
+    """
+    found = await journal.live_selection(session)
+    weeks = counted_weeks(await journal.ledger_days(), mode)
+    return grade_of(None if found is None else read_frozen(found.payload).first, weeks, mode)
+
+
+async def selected_groups(journal: JournalDb, session: date) -> list[FinalGroup]:
+    """The frozen groups in force on a session, what trades first; empty without a readable selection."""
+    found = await journal.live_selection(session)
+    if found is None:
+        return []
+    try:
+        frozen = read_frozen(found.payload)
+    except StorageError:
+        return []  # the board and the approval say so
+    return [frozen.first, *([frozen.second] if frozen.second is not None else [])]
+
+
+def grade_of(group: FinalGroup | None, weeks: Sequence[CountedWeek], mode: Mode) -> Grade:
+    """The grade of one group over the weeks that count."""
+    return grade(
+        [week.tsh_excess for week in weeks],
+        None if group is None else group.holdout_mean,
+        None if group is None else group.p_value,
+        p_decided=group is not None and p_is_decided(group),
+        mode=mode,
+        breadth=mean_or_zero([week.candidates for week in weeks]) if weeks else _promised(group),
+    )
+
+
+def p_is_decided(group: FinalGroup) -> bool:
+    """Whether so many shuffled searches stand behind the group's p that it counts.
+
+    A result that was certain early was certain not to be significant, so the number decides.
+    Selections without the counts have the number of shuffles in their verdict's words.
+    """
+    if group.p_value is None:
+        return False
+    done: int | None = getattr(group, "shuffles_done", None)
+    if done is None:
+        said = _SHUFFLES.search(group.verdict)
+        done = int(said.group(1)) if said else 0
+    return done >= ENOUGH_SHUFFLES
+
+
+def _promised(group: FinalGroup | None) -> float:
+    """Candidates a day that the training days promise: picks among the sample and the hold-out tickers."""
+    return 0.0 if group is None else mean_or_zero(group.day_picks) + mean_or_zero(group.holdout_picks)
+
+
+def grade_view(given: Grade, weeks: Sequence[CountedWeek]) -> GradeView:
+    """The grade as the consoles show it; ``weeks`` are those that it counted."""
+    return GradeView(
+        grade=given.letter,
+        weeks=given.weeks,
+        mean=given.mean,
+        low_95=given.low_95,
+        low_80=given.low_80,
+        high_80=given.high_80,
+        pp_mean=mean_or_zero([week.pp_excess for week in weeks]) if weeks else None,
+        needed=given.needed,
+        advised=given.advised,
+        factor=given.factor,
+        against=given.against,
+        text=given.text,
+        reason=given.reason,
+    )
