@@ -29,4 +29,4 @@ class EvidenceScreen(ConsoleScreen):
         self.query_one(VerdictPanel).show(state.groups, state.overview.grade)
         self.query_one(ShufflesPanel).show(state.groups)
         self.query_one(ProofPanel).show(state.groups)
-        self.query_one(ForwardTable).show_rows(state.overview.forward)
+        self.query_one(ForwardTable).show_rows(state.overview.forward, state.overview.grade)

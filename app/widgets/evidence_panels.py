@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from app import formatting as f
 from app.widgets import plot
-from app.widgets.box import EMPTY, Box, Line, fitted, flowed, joined, plain
+from app.widgets.box import EMPTY, Box, Line, fitted, flowed, plain
 from app.widgets.groups_panels import p_text
 from app.widgets.table import Column, Table, chosen_columns, header_line, row_line
 from engine.views import ForwardRow, GradeView, GroupRow, GroupsView
@@ -205,8 +205,8 @@ class ForwardTable(Table[ForwardRow]):
         Column("source", "source", 12, 3),
         Column("sessions", "sessions", 8, 4, right=True),
         Column("candidates", "candidates", 10, 5, right=True),
-        Column("pp", "PP excess %/day", 17, 1, right=True),
-        Column("tsh", "TSH excess %/day", 17, 2, right=True),
+        Column("tsh", "TSH excess %/day", 17, 1, right=True),  # decides the grade
+        Column("pp", "PP excess %/day", 17, 2, right=True),
         Column("traded", "traded live %/day", 17, 7, right=True),  # beside all candidates, where there is room
         Column("interval", "", 20, 6, most=60),
     )
@@ -216,21 +216,16 @@ class ForwardTable(Table[ForwardRow]):
         self.can_focus = True
         self._reach = 1.0
 
-    def show_rows(self, rows: Sequence[ForwardRow]) -> None:
-        self._reach = max((abs(r.pp_excess) + 2 * (r.pp_error or 0.0) for r in rows), default=1.0) * 1.1 or 1.0
-        weeks = len({row.week for row in rows})
-        self.note = joined([plain(f"{weeks} weeks", "strong"), self._mean(rows)], "   ") if rows else EMPTY
+    def show_rows(self, rows: Sequence[ForwardRow], grade: GradeView) -> None:
+        """``grade``: over the weeks that count in this mode; rows of other sources stand in the table alone."""
+        self._reach = max((abs(r.tsh_excess) + 2 * (r.tsh_error or 0.0) for r in rows), default=1.0) * 1.1 or 1.0
+        self.note = _counted(grade) if rows else EMPTY
         self.empty = [
             plain("no week was judged forward yet: nothing speaks for real money", "text"),
             plain("stay on paper until some are", "text"),
             plain("each traded week of A and each shadow week of B gets a line, newest last", "dim"),
         ]
         self.show(rows)
-
-    @staticmethod
-    def _mean(rows: Sequence[ForwardRow]) -> Line:
-        own = [row.pp_excess for row in rows if row.group == "A"]
-        return plain(f"A {f.signed(sum(own) / len(own))} %/day in the mean", "dim") if own else EMPTY
 
     def key(self, row: ForwardRow) -> str:
         return f"{row.week} {row.group} {row.source}"
@@ -248,17 +243,29 @@ class ForwardTable(Table[ForwardRow]):
             case "candidates":
                 return plain(f.count(row.candidates))
             case "pp":
-                return plain(_with_error(row.pp_excess, row.pp_error), "strong")
+                return plain(_with_error(row.pp_excess, row.pp_error))
             case "tsh":
-                return plain(_with_error(row.tsh_excess, row.tsh_error))
+                return plain(_with_error(row.tsh_excess, row.tsh_error), "strong")
             case "traded":
                 if row.traded_live_excess is None:
                     return plain(f.UNKNOWN, "dim")
                 return plain(f"{f.signed(row.traded_live_excess)} of {row.traded}")
             case _:
-                if row.pp_error is None:
+                if row.tsh_error is None:
                     return plain("no interval", "dim")
-                return tuple(plot.interval(row.pp_excess, row.pp_error, width, -self._reach, self._reach))
+                return tuple(plot.interval(row.tsh_excess, row.tsh_error, width, -self._reach, self._reach))
+
+
+def _counted(grade: GradeView) -> Line:
+    """What the grade rests on: TSH's mean over the weeks that count, with its 80 % bounds; PP beside it."""
+    if grade.mean is None:
+        return plain("no week counts in this mode", "dim")
+    weeks = "1 week counts" if grade.weeks == 1 else f"{grade.weeks} weeks count"
+    bounds = ""
+    if grade.low_80 is not None and grade.high_80 is not None:
+        bounds = f" ({f.signed(grade.low_80)}…{f.signed(grade.high_80)})"
+    pp = "" if grade.pp_mean is None else f"  PP {f.signed(grade.pp_mean)}"
+    return ((f"{weeks}  ", "dim"), (f"TSH {f.signed(grade.mean)}{bounds}", "strong"), (pp, "dim"))
 
 
 def _with_error(mean: float, error: float | None) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from datetime import date, timedelta
 
 import pytest
 import recorded_views as recorded
@@ -15,7 +16,7 @@ from app.dialogs.confirm import ConfirmDialog
 from app.options import Options
 from engine.control import Answer
 from engine.errors import RefusedError
-from engine.views import GradeView
+from engine.views import ForwardRow, GradeView
 
 GRADE_C = GradeView(
     grade="C", weeks=3, mean=0.03, low_80=-0.08, high_80=0.14, low_95=-0.2, pp_mean=0.09, needed=29, against=True,
@@ -87,3 +88,28 @@ async def test_a_terminal_asks_for_the_word_and_another_word_approves_nothing(
     with pytest.raises(RefusedError, match="not confirmed"):
         await cli_runs.approve(Options(against.home), against.board.shortlist.list_hash)
     assert against.commands == []
+
+
+@pytest.mark.parametrize("size", [(80, 24), (118, 40), (160, 48)])
+async def test_the_forward_table_tells_the_mean_that_the_grade_rests_on_whatever_else_stands_in_it(
+    against: RecordedEngine, app: TshConsole, size: tuple[int, int]
+) -> None:
+    """Simulated weeks beside the paper ones, and PP, would say something else."""
+    rows = tuple(
+        ForwardRow(
+            week=date(2026, 10, 30) + timedelta(days=7 * i), group="A", source=source, sessions=5, candidates=61,
+            pp_excess=0.9, pp_error=0.1, tsh_excess=0.7, tsh_error=0.1,
+        )
+        for i, source in enumerate(["sim", "paper", "live"])
+    )  # fmt: skip
+    against.board.overview = against.board.overview.model_copy(update={"forward": rows})
+    async with app.run_test(size=size) as pilot:
+        await painted(pilot, app)
+        await pilot.press("6")
+        await until(lambda: "weeks count" in text_of(app))
+        shown = text_of(app)
+    assert "3 weeks count  TSH +0.03 (-0.08…+0.14)" in shown
+    assert GRADE_C.text in shown
+    if size[0] > 80:
+        assert "PP +0.09" in shown
+    assert "in the mean" not in shown

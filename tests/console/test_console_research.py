@@ -244,7 +244,7 @@ async def test_the_forward_ledger_is_drawn_from_its_rows_and_says_when_it_is_emp
         shown = text_of(app)
         assert "2026-11-13" in shown
         assert "+0.10 ± 0.08" in shown
-        assert "A +0.05 %/day in the mean" in shown
+        assert "no week counts in this mode" in shown
 
 
 async def test_a_wide_console_shows_what_the_traded_names_brought_beside_all_candidates(
