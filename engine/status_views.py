@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 import time
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import date, datetime
@@ -19,7 +20,8 @@ from engine.broker.broker_types import Account
 from engine.broker.errors import BrokerError
 from engine.commands import CommandTable
 from engine.compute.algorithms import ALGORITHMS
-from engine.daily.forward_ledger import counted_weeks
+from engine.daily.forward_ledger import counted_sources
+from engine.daily.ledger_sessions import WeekSessions
 from engine.decision.grade import Grade
 from engine.decision.mp2_p2_group_discovery import LAST_SEARCH, stored_view
 from engine.decision.selection import verdict_parts
@@ -28,7 +30,7 @@ from engine.health import Health
 from engine.journal import LedgerEntry
 from engine.kernel_warmup import KernelWarmup
 from engine.model import NEW_YORK, UTC, Mode, Session
-from engine.pipeline.advice import grade_of, grade_view, selected_groups
+from engine.pipeline.advice import grade_of, grade_view, kept_week_sessions, selected_groups, weeks_of
 from engine.pipeline.board_feed import BoardFeed
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.overview import DayFacts, day_track, next_event, next_items, present_lines, week_tiles
@@ -296,15 +298,26 @@ class StatusViews:
         outcome, groups = await self._room.stocks.final_groups()
         chosen = sorted((g for g in groups if g.selected is not None), key=lambda g: g.selected or 0)
         ledger = await self._room.journal.ledger()
-        self._forward = tuple(forward_row(entry) for entry in ledger)
+        mode = self._room.settings.broker.mode
+        sessions = await kept_week_sessions(self._room.journal, mode)
+        judged = Counter((d.week, d.selected, d.source) for d in await self._room.journal.ledger_days())
+        counted = counted_sources(mode)
+        self._forward = tuple(
+            forward_row(
+                entry,
+                judged[entry.week, entry.selected, entry.source],
+                sessions.get(entry.week) if entry.source in counted else None,
+            )
+            for entry in ledger
+        )
         if not chosen:  # a new weekend run has emptied the tables: what trades is frozen in the journal
             today = self._room.clock.now().astimezone(NEW_YORK).date()
             chosen = await selected_groups(self._room.journal, today)
         if chosen:
-            mode = self._room.settings.broker.mode
-            weeks = counted_weeks(await self._room.journal.ledger_days(), mode)
+            weeks = await weeks_of(self._room.journal, mode)
             grade = grade_of(chosen[0], weeks, mode)
-            self._evidence, self._grade = evidence_lines(chosen, grade), grade_view(grade, weeks)
+            self._grade = grade_view(grade, weeks)
+            self._evidence = evidence_lines(chosen, grade, self._grade.left_out)
         if outcome is not None and self._room.board.groups.state == "idle":
             kept = await self._room.journal.get(LAST_SEARCH)
             self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()), kept)
@@ -316,14 +329,14 @@ _OPEN_STATUSES = frozenset(
 )
 
 
-def evidence_lines(chosen: list[FinalGroup], grade: Grade) -> tuple[str, ...]:
+def evidence_lines(chosen: list[FinalGroup], grade: Grade, left_out: str = "") -> tuple[str, ...]:
     """What is known about the selected groups beyond their own five days, in plain words.
 
-    ``grade``: of the first of them, which trades.
+    ``grade``: of the first of them, which trades; ``left_out``: weeks that it could not count.
     """
     if not chosen:
         return ()
-    lines = [grade.text, grade.reason]
+    lines = [grade.text, grade.reason, *([left_out] if left_out else [])]
     for group in chosen:
         name = "A" if group.selected == 1 else "B"
         luck = verdict_parts(group.verdict)[1].partition(" (")[0] or "p not measured"
@@ -337,13 +350,14 @@ def evidence_lines(chosen: list[FinalGroup], grade: Grade) -> tuple[str, ...]:
     return tuple(lines)
 
 
-def forward_row(entry: LedgerEntry) -> ForwardRow:
-    """A week of the forward ledger as the evidence screen shows it."""
+def forward_row(entry: LedgerEntry, judged: int, sessions: WeekSessions | None = None) -> ForwardRow:
+    """A week of the forward ledger as the evidence screen shows it; ``judged``: its sessions, empty ones too."""
     return ForwardRow(
         week=entry.week,
         group="A" if entry.selected == 1 else "B",
         source=entry.source,
-        sessions=entry.sessions,
+        sessions=judged,
+        possible=None if sessions is None else sessions.possible,
         candidates=entry.candidates,
         pp_excess=entry.pp_excess,
         pp_error=entry.pp_error,

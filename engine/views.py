@@ -121,7 +121,8 @@ class ForwardRow(View):
     week: date
     group: Literal["A", "B"]
     source: str  # live, paper, sim, walk-forward
-    sessions: int
+    sessions: int  # judged
+    possible: int | None = None  # sessions of the week so far; None: not known
     candidates: int
     pp_excess: float
     pp_error: float | None = None
@@ -147,6 +148,7 @@ class GradeView(View):
     against: bool = False  # to trade now needs a word of its own: live, and the advice is not to
     text: str = ""  # grade, weeks, advice in a line
     reason: str = ""
+    left_out: str = ""  # weeks that do not count because sessions of them are not judged
 
 
 class OverviewView(View):

@@ -75,7 +75,8 @@ class VerdictPanel(Box):
             return []
         ink = "warn" if self._grade.advised == 0 else "strong"
         said = [plain(piece, ink) for piece in f.wrapped(self._grade.text, width, 2)]
-        return said + [plain(piece, "dim") for piece in f.wrapped(self._grade.reason, width, 2)]
+        said += [plain(piece, "dim") for piece in f.wrapped(self._grade.reason, width, 2)]
+        return said + [plain(piece, "warn") for piece in f.wrapped(self._grade.left_out, width, 2)]
 
     def _cell(self, row: GroupRow, column: str, width: int, reach: float) -> Line:
         mean, error = row.holdout_mean, row.holdout_error
@@ -239,7 +240,7 @@ class ForwardTable(Table[ForwardRow]):
             case "source":
                 return plain(row.source, "dim")
             case "sessions":
-                return plain(str(row.sessions))
+                return plain(str(row.sessions) if row.possible is None else f"{row.sessions} of {row.possible}")
             case "candidates":
                 return plain(f.count(row.candidates))
             case "pp":

@@ -8,10 +8,11 @@ screens whenever the ledger or the selection changes; both get the same answer.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import date
 
-from engine.daily.forward_ledger import CountedWeek, counted_weeks
+from engine.daily.forward_ledger import CountedWeek, counted_sources, ledger_weeks
+from engine.daily.ledger_sessions import WeekSessions
 from engine.decision.grade import ENOUGH_SHUFFLES, Grade, grade
 from engine.errors import StorageError
 from engine.journal import JournalDb
@@ -29,8 +30,40 @@ async def advice_for(journal: JournalDb, session: date, mode: Mode) -> Grade:
     Raises StorageError when the frozen selection cannot be read.
     """
     found = await journal.live_selection(session)
-    weeks = counted_weeks(await journal.ledger_days(), mode)
+    weeks = await weeks_of(journal, mode)
     return grade_of(None if found is None else read_frozen(found.payload).first, weeks, mode)
+
+
+async def weeks_of(journal: JournalDb, mode: Mode) -> list[CountedWeek]:
+    """The ledger's weeks of ``mode`` with the number of their sessions, as far as that is known."""
+    return ledger_weeks(await journal.ledger_days(), mode, await kept_week_sessions(journal, mode))
+
+
+async def keep_week_sessions(journal: JournalDb, mode: Mode, found: Mapping[date, WeekSessions]) -> None:
+    """Keeps the sessions of the weeks; those of older weeks, which no calendar at hand reaches, stay."""
+    known = {**await kept_week_sessions(journal, mode), **found}
+    value = {week.isoformat(): [s.possible, s.over] for week, s in sorted(known.items())}
+    await journal.put(_key(mode), value)
+
+
+async def kept_week_sessions(journal: JournalDb, mode: Mode) -> dict[date, WeekSessions]:
+    kept = await journal.get(_key(mode), {})
+    return {date.fromisoformat(week): WeekSessions(int(n), bool(over)) for week, (n, over) in kept.items()}
+
+
+def _key(mode: Mode) -> str:
+    return "ledger_sessions_" + "_".join(sorted(counted_sources(mode)))
+
+
+def left_out(weeks: Sequence[CountedWeek]) -> str:
+    """Which weeks do not count because sessions of them are not judged; "" when none."""
+    lacking = [week for week in weeks if week.missing]
+    if not lacking:
+        return ""
+    sessions = sum(week.missing for week in lacking)
+    if len(lacking) == 1:
+        return f"the week of {lacking[0].week} does not count: {sessions} of its sessions not judged"
+    return f"{len(lacking)} weeks do not count: {sessions} of their sessions not judged"
 
 
 async def selected_groups(journal: JournalDb, session: date) -> list[FinalGroup]:
@@ -46,9 +79,10 @@ async def selected_groups(journal: JournalDb, session: date) -> list[FinalGroup]
 
 
 def grade_of(group: FinalGroup | None, weeks: Sequence[CountedWeek], mode: Mode) -> Grade:
-    """The grade of one group over the weeks that count."""
+    """The grade of one group over those of ``weeks`` that count."""
+    counting = [week for week in weeks if week.counts]
     return grade(
-        [week.tsh_excess for week in weeks],
+        [week.tsh_excess for week in counting],
         None if group is None else group.holdout_mean,
         None if group is None else group.p_value,
         p_decided=group is not None and p_is_decided(group),
@@ -78,7 +112,8 @@ def _promised(group: FinalGroup | None) -> float:
 
 
 def grade_view(given: Grade, weeks: Sequence[CountedWeek]) -> GradeView:
-    """The grade as the consoles show it; ``weeks`` are those that it counted."""
+    """The grade as the consoles show it; ``weeks`` are those that it was given for."""
+    counting = [week.pp_excess for week in weeks if week.counts]
     return GradeView(
         grade=given.letter,
         weeks=given.weeks,
@@ -86,11 +121,12 @@ def grade_view(given: Grade, weeks: Sequence[CountedWeek]) -> GradeView:
         low_95=given.low_95,
         low_80=given.low_80,
         high_80=given.high_80,
-        pp_mean=mean_or_zero([week.pp_excess for week in weeks]) if weeks else None,
+        pp_mean=mean_or_zero(counting) if counting else None,
         needed=given.needed,
         advised=given.advised,
         factor=given.factor,
         against=given.against,
         text=given.text,
         reason=given.reason,
+        left_out=left_out(weeks),
     )

@@ -311,7 +311,9 @@ class WeekendCycle:
         payload = frozen_payload(groups, outcome, run.run)
         known = await room.journal.live_selection(week)
         if known is None or known.week != week or known.payload != payload:
-            await room.journal.freeze_selection(week, payload)
+            await room.journal.freeze_selection(
+                week, payload, market_at=room.clock.now(), source=room.settings.broker.mode.value
+            )
         names = {g.selected: group_name(g.members) for g in groups if g.selected is not None}
         room.bus.publish(
             GroupsSelected(

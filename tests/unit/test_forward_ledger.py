@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from engine.brackets import DEFAULT_BRACKETS
 from engine.config import load_settings
-from engine.daily.forward_ledger import counted_weeks, judged, live_results, standard_error, week_entries
+from engine.daily.forward_ledger import judged, ledger_weeks, live_results, standard_error, week_entries
 from engine.errors import UsageError
 from engine.home import Home
 from engine.journal import JournalDb
@@ -209,10 +209,10 @@ def test_paper_and_live_share_their_weeks_and_a_session_judged_as_both_is_one() 
         day("paper", monday, 0.1), day("live", monday, 0.1), day("live", tuesday, 0.3), day("sim", tuesday, 9.0),
         day("paper", tuesday, 7.0, selected=2),
     ]  # fmt: skip
-    [real] = counted_weeks(days, Mode.LIVE)
+    [real] = ledger_weeks(days, Mode.LIVE)
     assert (real.judged, real.tsh_excess, real.pp_excess) == (2, pytest.approx(0.2), pytest.approx(0.7))
-    assert [week.tsh_excess for week in counted_weeks(days, Mode.SIM)] == [9.0]
-    assert counted_weeks(days[3:], Mode.PAPER) == []
+    assert [week.tsh_excess for week in ledger_weeks(days, Mode.SIM)] == [9.0]
+    assert ledger_weeks(days[3:], Mode.PAPER) == []
 
 
 # --- the journal -------------------------------------------------------------------------------
