@@ -8,6 +8,11 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# No test is timed: a busy machine must not turn a property into a failure.
+settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("untimed")
 
 PROJECT = Path(__file__).parents[1]
 WARM_AT_ONCE_S = 4.0  # kernels that are only loaded are ready by then

@@ -168,7 +168,7 @@ def random_sets(seed: int, each: int) -> list[ParameterSet]:
     return [chosen[i] for i in random.permutation(len(chosen))]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10_000))
 def test_sets_tested_together_and_alone_give_the_same_bits(seed: int) -> None:
     windows = synthetic_windows(seed, tickers=70, rows=64)
@@ -179,7 +179,7 @@ def test_sets_tested_together_and_alone_give_the_same_bits(seed: int) -> None:
     assert np.array_equal(together, np.stack(alone, axis=1))
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10_000), tickers=st.sampled_from([1, 7, 255, 256, 257, 300]))
 def test_every_window_stands_alone(seed: int, tickers: int) -> None:
     windows = synthetic_windows(seed, tickers, rows=64)
@@ -195,7 +195,7 @@ def test_every_window_stands_alone(seed: int, tickers: int) -> None:
     assert np.array_equal(buys(windows[-1:]), everything[-1:])
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 10_000))
 def test_the_volume_unit_and_a_price_scale_of_a_power_of_two_change_nothing(seed: int) -> None:
     windows = synthetic_windows(seed, tickers=50, rows=64)

@@ -23,7 +23,7 @@ PANEL = panel(names(60), SESSIONS)
 BARS = bars(PANEL)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(order=st.integers(0, 2**32))
 def test_bars_in_any_order_make_the_same_panel(order: int) -> None:
     shuffled = list(BARS)

@@ -10,7 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from engine.brackets import DEFAULT_BRACKETS
@@ -106,7 +106,7 @@ def story(home: Home) -> list[tuple[BrokerOrder, TradeUpdate | None]]:
     ]
 
 
-@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=25)
 @given(st.lists(st.integers(0, 6), max_size=12))
 def test_any_order_and_repetition_of_news_books_the_same_shares_and_money(steps: list[int]) -> None:
     async def work(bench: Bench) -> None:

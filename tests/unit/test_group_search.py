@@ -29,7 +29,7 @@ def run(given: Case, **arguments: Any) -> SearchResult:
     return search_groups(given.bits, given.pp, given.algorithm, **chosen)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=25)
 @given(
     seed=st.integers(0, 10_000),
     min_picks=st.integers(1, 12),
@@ -61,7 +61,7 @@ def test_the_best_groups_are_those_of_brute_force(
     assert result.gap == 0.0
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 10_000),
     min_picks=st.integers(1, 10),
@@ -75,7 +75,7 @@ def test_no_group_beats_the_bound_of_any_item_in_it(seed: int, min_picks: int, o
     assert all(group.score <= bounds[item] + 1e-9 for group in groups for item in group.members)
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(
     seed=st.integers(0, 10_000),
     min_picks=st.integers(1, 10),

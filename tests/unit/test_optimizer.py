@@ -45,7 +45,7 @@ def evolve(space: ParameterSpace, cycles: int, seed: int, count: int = 8) -> His
 spaces = st.sampled_from([*ALGORITHMS.values(), TINY, MIDDLE])
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(space=spaces, cycles=st.integers(1, 30), seed=st.integers(-5, 2**63), count=st.integers(1, 12))
 def test_every_proposal_is_new_and_inside_the_space(
     space: ParameterSpace, cycles: int, seed: int, count: int
@@ -55,7 +55,7 @@ def test_every_proposal_is_new_and_inside_the_space(
     assert all(space.contains(point) for point in points)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(space=spaces, cycles=st.integers(0, 30), seed=st.integers(0, 1000), order=st.randoms())
 def test_the_same_history_in_any_order_gives_the_same_proposals(
     space: ParameterSpace, cycles: int, seed: int, order: random.Random

@@ -49,7 +49,7 @@ def walked(entry: float, corners: list[float], table: BracketTable, *, ride: boo
     return 100 * (corners[-1] / entry - 1)
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(PRICES, CORNERS, TABLES, st.booleans())
 def test_no_path_through_the_bar_earns_less(
     entry: float, moves: list[float], table: BracketTable, ride: bool
@@ -59,7 +59,7 @@ def test_no_path_through_the_bar_earns_less(
     assert walked(entry, corners, table, ride=ride) >= floor - NEAR_PCT
 
 
-@settings(max_examples=120, deadline=None)
+@settings(max_examples=120)
 @given(PRICES, CORNERS, TABLES, st.booleans())
 def test_some_path_through_the_bar_earns_no_more(
     entry: float, moves: list[float], table: BracketTable, ride: bool

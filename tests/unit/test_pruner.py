@@ -143,7 +143,7 @@ def weeks(draw: st.DrawFn) -> list[VariationResult]:
     return rows
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(rows=weeks(), data=st.data())
 def test_kept_and_dropped_are_everything_and_the_order_of_arrival_does_not_matter(
     rows: list[VariationResult], data: st.DataObject

@@ -89,7 +89,6 @@ def test_headlines_lose_markup_control_sequences_and_invisible_characters(hostil
     assert clean_text(hostile, 300) == plain
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=400))
 @example("\x1b" * 50)
 @example("<" * 400)
@@ -166,7 +165,6 @@ def test_repeating_a_word_does_not_add() -> None:
 WORDS = "raises guidance misses not no fraud . ; , offering public the abc could".split()  # noqa: SIM905
 
 
-@settings(deadline=None)
 @given(words=st.lists(st.sampled_from(WORDS), max_size=20))
 def test_any_article_scores_within_bounds_and_its_findings_sum_to_the_score(words: list[str]) -> None:
     read = load_lexicon().read(article(" ".join(words), summary=" ".join(words[::-1])))
@@ -174,7 +172,6 @@ def test_any_article_scores_within_bounds_and_its_findings_sum_to_the_score(word
     assert sum(f.points for f in read.findings) == pytest.approx(read.score)
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=200))
 def test_token_offsets_point_at_the_text(text: str) -> None:
     for token in tokens_of(text):
@@ -256,7 +253,7 @@ def test_the_quotes_contributions_sum_to_the_score() -> None:
     assert {a for a, _, _ in qual.quotes} == {1, 2}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(
     picked=st.lists(
         st.tuples(
@@ -358,7 +355,6 @@ quals = st.lists(
 )
 
 
-@settings(deadline=None)
 @given(candidates=rows, scores=quals, names=st.integers(1, 6), data=st.data())
 def test_news_only_tilts_and_vetoes_inside_the_shortlist(
     candidates: list[Candidate], scores: list[QualScore], names: int, data: st.DataObject

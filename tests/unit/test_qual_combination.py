@@ -68,7 +68,6 @@ def test_what_does_not_move_or_is_too_short_is_like_nothing() -> None:
     assert alike.why("A", "UNKNOWN") == ""
 
 
-@settings(deadline=None)
 @given(a=st.integers(0, 50), b=st.integers(0, 50), scale=st.floats(0.1, 100))
 def test_correlation_is_symmetric_bounded_and_blind_to_the_price_level(a: int, b: int, scale: float) -> None:
     one, other = returns_of(walk(a)), returns_of(walk(b))
@@ -90,7 +89,7 @@ kinds = st.lists(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(max_examples=60)
 @given(drawn=kinds, cap=st.integers(1, 4), names=st.integers(1, 6), data=st.data())
 def test_no_more_than_the_cap_are_all_of_one_kind_and_nobody_gives_way_without_need(
     drawn: list[tuple[int, float, str]], cap: int, names: int, data: st.DataObject

@@ -7,7 +7,7 @@ from datetime import date, timedelta
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from app.cli_qual import evaluation_summary
@@ -42,7 +42,6 @@ def test_equal_values_share_their_mean_rank() -> None:
 numbers = st.lists(st.integers(-5, 5), min_size=2, max_size=15)
 
 
-@settings(deadline=None)
 @given(one=numbers, data=st.data())
 def test_spearman_is_bounded_symmetric_and_sees_only_the_order(one: list[int], data: st.DataObject) -> None:
     other = data.draw(st.lists(st.integers(-5, 5), min_size=len(one), max_size=len(one)))

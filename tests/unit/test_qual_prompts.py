@@ -112,7 +112,6 @@ def test_links_and_hidden_characters_are_gone(hostile: str, plain: str) -> None:
     assert clean_text(hostile, 300) == plain
 
 
-@settings(deadline=None)
 @given(text=st.text(max_size=300))
 def test_cleaning_what_is_clean_changes_nothing_visible(text: str) -> None:
     cleaned = clean_text(text, 100)
@@ -164,7 +163,7 @@ answers_text = st.one_of(
 )
 
 
-@settings(deadline=None, max_examples=300)
+@settings(max_examples=300)
 @given(text=answers_text)
 def test_whatever_a_model_says_is_refused_or_a_bounded_score_with_real_words(text: str) -> None:
     shown = [ShownArticle("A1", 7, "ABC raises guidance"), ShownArticle("A2", 8, "ABC to present")]

@@ -27,7 +27,6 @@ def walk(seed: int, tickers: int = 50, sessions: int = 90) -> Floats:
     return np.stack([opened, high, low, close, volume], axis=2)
 
 
-@settings(deadline=None)
 @given(values=columns)
 def test_percent_ranks_lie_in_0_1_and_their_mean_is_one_half(values: Floats) -> None:
     ranks = ranking.percent_rank(values)
@@ -35,7 +34,6 @@ def test_percent_ranks_lie_in_0_1_and_their_mean_is_one_half(values: Floats) -> 
     assert ranks.mean() == pytest.approx(0.5)
 
 
-@settings(deadline=None)
 @given(values=columns)
 def test_percent_ranks_keep_the_order_and_equal_values_share_a_rank(values: Floats) -> None:
     ranks = ranking.percent_rank(values)
@@ -45,7 +43,6 @@ def test_percent_ranks_keep_the_order_and_equal_values_share_a_rank(values: Floa
     assert np.all(moves[steps == 0] == 0)
 
 
-@settings(deadline=None)
 @given(values=columns, data=st.data())
 def test_percent_ranks_follow_a_permutation(values: Floats, data: st.DataObject) -> None:
     shuffle = np.array(data.draw(st.permutations(range(len(values)))))
@@ -57,7 +54,7 @@ def test_a_value_without_a_number_is_refused() -> None:
         ranking.percent_rank(np.array([1.0, np.nan]))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_a_rank_score_lies_in_0_1_is_the_sum_of_its_parts_and_has_no_nan(seed: int) -> None:
     bars = walk(seed, tickers=20, sessions=30)
@@ -131,7 +128,6 @@ def test_the_most_volatile_and_the_largest_losers_are_vetoed_with_the_reason() -
     assert sum(bool(t) for t in texts) == 2
 
 
-@settings(deadline=None)
 @given(values=columns, share=st.floats(0, 100))
 def test_no_more_than_the_share_is_extreme(values: Floats, share: float) -> None:
     chosen = ranking.extreme(values, share)

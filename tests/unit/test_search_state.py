@@ -135,7 +135,7 @@ def test_another_searchs_file_is_refused(tmp_path: Path) -> None:
         Checkpoint(tmp_path / "file", digest_of([b"ab"])).read()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(at=st.integers(0, 10_000), length=st.integers(0, 10_000), cut=st.booleans())
 def test_a_damaged_file_is_never_taken_for_a_state(
     tmp_path_factory: pytest.TempPathFactory, at: int, length: int, cut: bool

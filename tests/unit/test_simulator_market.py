@@ -60,7 +60,7 @@ def test_a_session_is_in_progress_from_its_open_until_just_before_its_close(mark
     assert market.sessions.in_progress(session.close) is None
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(minutes=st.lists(st.integers(0, 5 * 24 * 60), min_size=2, max_size=6))
 def test_however_time_is_cut_up_the_same_moments_pass_once_and_in_order(minutes: list[int]) -> None:
     cuts = sorted(new_york_time(FRIDAY, time(16, 30)) + timedelta(minutes=m) for m in minutes)
@@ -93,7 +93,7 @@ def bars(draw: st.DrawFn) -> Bar:
     return Bar(opened / 100, prices[3] / 100, prices[0] / 100, close / 100, draw(st.integers(1, 10**7)))
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(bar=bars(), seed=st.integers(0, 2**31), seconds=st.sampled_from([FULL_SESSION, HALF_SESSION]))
 def test_a_path_honours_open_high_low_and_close_exactly(bar: Bar, seed: int, seconds: int) -> None:
     path = day_path(seed, "ABCD", MONDAY, bar, seconds)
@@ -101,7 +101,7 @@ def test_a_path_honours_open_high_low_and_close_exactly(bar: Bar, seed: int, sec
     assert (path[0], path.max(), path.min(), path[-1]) == (bar.open, bar.high, bar.low, bar.close)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(bar=bars(), seed=st.integers(0, 2**31))
 def test_a_path_is_a_pure_function_of_seed_symbol_and_day(bar: Bar, seed: int) -> None:
     first = day_path(seed, "ABCD", MONDAY, bar, FULL_SESSION)
@@ -110,7 +110,7 @@ def test_a_path_is_a_pure_function_of_seed_symbol_and_day(bar: Bar, seed: int) -
         assert not np.array_equal(first, day_path(seed + 1, "ABCD", MONDAY, bar, FULL_SESSION))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(row=st.integers(0, 59), second=st.integers(0, FULL_SESSION))
 def test_quotes_are_on_the_cent_grid_with_the_bid_below_the_ask_around_the_last_trade(
     row: int, second: int

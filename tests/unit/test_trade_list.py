@@ -6,7 +6,7 @@ from dataclasses import replace
 from datetime import date
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.daily.trade_list import TradeList, build, content_hash, difference, swap
@@ -44,13 +44,11 @@ picks = st.builds(
 )
 
 
-@settings(deadline=None)
 @given(rows=st.lists(picks, max_size=4))
 def test_the_same_content_has_the_same_hash(rows: list[TradePick]) -> None:
     assert content_hash(DAY, rows) == content_hash(DAY, [replace(p) for p in rows])
 
 
-@settings(deadline=None)
 @given(rows=st.lists(picks, min_size=1, max_size=4), data=st.data())
 def test_any_change_of_a_row_or_the_session_changes_the_hash(rows: list[TradePick], data: st.DataObject) -> None:
     i = data.draw(st.integers(0, len(rows) - 1))

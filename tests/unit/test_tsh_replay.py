@@ -166,7 +166,7 @@ def test_random_walks_of_prints_give_the_same_exit_again(steps: list[int], how: 
     assert decisions[-1].phase == (lived.rows()[-1].data["after"]["phase"])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(st.integers(0, 10**9))
 def test_the_record_is_sparse_and_bounded_by_the_grid_of_prices(seed: int) -> None:
     """2,000 prints: no row a print, and never more rows than cents between arm level and target, plus a few."""
