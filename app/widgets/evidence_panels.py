@@ -126,21 +126,24 @@ class ShufflesPanel(Box):
             if not view.groups:
                 why = "each shuffled week's best group is counted here once the search has ended"
             return [plain(piece, "dim") for piece in f.wrapped(why or "no scores are known", width, 3)]
-        beaten = sum(score < view.observed for score in view.shuffle_scores)
+        found = [score for score in view.shuffle_scores if score is not None]
+        empty = len(view.shuffle_scores) - len(found)
+        reached = sum(score >= view.observed for score in found)
         lines = plot.histogram(
-            view.shuffle_scores,
+            found,
             view.observed,
             width,
-            max(6, self.size.height - 3),
+            max(6, self.size.height - 3 - bool(empty)),
             number=lambda value: f.signed(value, 3),
             name="this week",
         )
         said: Line = (
             ("luck alone did as well in ", "dim"),
-            (f"{f.count(len(view.shuffle_scores) - beaten)} of {f.count(len(view.shuffle_scores))}", "strong"),
+            (f"{f.count(reached)} of {f.count(len(view.shuffle_scores))}", "strong"),
             (" shuffled weeks", "dim"),
         )
-        return [*lines, fitted(said, width)]
+        none = [plain(f"{f.count(empty)} of them held no group at all", "dim")] if empty else []
+        return [*lines, *(fitted(line, width) for line in (said, *none))]
 
 
 class ProofPanel(Box):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -264,6 +265,17 @@ def kept_search(outcome: SearchOutcome, view: GroupsView) -> dict[str, Any]:
     return {"week": outcome.week.isoformat(), "tests": outcome.tests, "view": view.model_dump(mode="json")}
 
 
+def _finite(kept: Any) -> Any:
+    """A kept view as the console can be sent it: earlier versions kept -Infinity where there was no group."""
+    if isinstance(kept, float):
+        return kept if math.isfinite(kept) else None
+    if isinstance(kept, Mapping):
+        return {name: _finite(value) for name, value in kept.items()}
+    if isinstance(kept, list | tuple):
+        return [_finite(value) for value in kept]
+    return kept
+
+
 def stored_view(
     outcome: SearchOutcome,
     groups: Sequence[FinalGroup],
@@ -278,7 +290,7 @@ def stored_view(
     rows = tuple(group_row(g, spaces) for g in groups)
     if kept is not None and (kept["week"], kept["tests"]) == (outcome.week.isoformat(), outcome.tests):
         try:
-            return GroupsView.model_validate(kept["view"]).model_copy(update={"groups": rows})
+            return GroupsView.model_validate(_finite(kept["view"])).model_copy(update={"groups": rows})
         except ValidationError as error:
             log.warning("the last search's lanes and curves are of another version: %s", error)
     return GroupsView(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -296,8 +297,8 @@ class SearchRun:
             groups=tuple(self._row(rank, g) for rank, g in enumerate(now.groups[:SHOWN_GROUPS], start=1)),
             shuffles=self._request.settings.permutations,
             shuffles_done=0 if lane is None else lane.done,
-            shuffle_scores=() if luck is None else tuple(round(score, 4) for score in luck.best),
-            observed=None if luck is None else luck.observed,
+            shuffle_scores=() if luck is None else tuple(_shown(score) for score in luck.best),
+            observed=None if luck is None else _shown(luck.observed),
             detail=_detail(now, lane) or ("" if self._search is None else self._search.where),
         )
 
@@ -353,6 +354,11 @@ class SearchRun:
             view=view,
             tally=None if tally is None else WireTally.of(tally),
         )
+
+
+def _shown(score: float) -> float | None:
+    """A week's best score; None where no group passed (-inf to the arithmetic, which JSON does not know)."""
+    return score if math.isfinite(score) else None
 
 
 def _party(name: int | str) -> str:

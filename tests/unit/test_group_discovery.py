@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from discovery_week import OUTSIDE, SPACES, native, plan, store
+from pydantic import ValidationError
 
 from engine.brackets import DEFAULT_BRACKETS
 from engine.decision.group_search import search_groups
@@ -28,7 +29,7 @@ from engine.errors import DataError, OperatorError
 from engine.events import Event, GroupsSelected
 from engine.model import DAYS, ExitModel, profit_percentage
 from engine.storage.stocks_data_db import StocksDataDb
-from engine.views import GroupsView
+from engine.views import GroupsView, Snapshot
 from engine.worker_pipe import WorkerClient
 
 
@@ -136,6 +137,28 @@ async def test_the_last_view_tells_who_gave_time_to_whom_how_the_gap_closed_and_
     assert len(last.shuffle_scores) == last.shuffles_done
     assert last.observed == pytest.approx(last.incumbent)
     assert all(row.judgement and row.holdout_picks >= 0 for row in last.groups)
+
+
+async def test_shuffled_weeks_without_any_group_reach_the_console_and_a_restart(week: Path) -> None:
+    """A floor that hardly a group passes: most shuffled weeks have none, and JSON has no infinity."""
+    views: list[GroupsView] = []
+    stocks = await StocksDataDb.open(week)
+    try:
+        found = await GroupDiscovery(stocks, plan(week), native().evaluate).run()
+        floor = max(min(group.day_means) for group in found.groups) - 1e-6
+        chosen = plan(week, day_floor=floor, permutations=40)
+        report = await GroupDiscovery(stocks, chosen, native().evaluate, on_view=views.append).run()
+    finally:
+        await stocks.close()
+    assert None in views[-1].shuffle_scores
+    sent = json.loads(Snapshot(groups=views[-1]).model_dump_json())
+    assert Snapshot.model_validate(sent).groups == views[-1]
+    kept = json.loads(json.dumps(kept_search(report.outcome, views[-1]), allow_nan=False))
+    assert stored_view(report.outcome, report.groups, SPACES, kept) == views[-1]
+    kept["view"]["shuffle_scores"] = [-math.inf if score is None else score for score in views[-1].shuffle_scores]
+    assert stored_view(report.outcome, report.groups, SPACES, kept) == views[-1]  # as earlier versions kept it
+    with pytest.raises(ValidationError):
+        GroupsView(observed=-math.inf)
 
 
 async def test_replication_is_what_the_groups_members_pick_among_the_tickers_outside_the_sample(
