@@ -86,6 +86,13 @@ class FinalGroup:
     holdout_error: float | None = None
     holdout_picks: tuple[int, ...] = ()
     p_value: float | None = None
+    # What p rests on (``permutation_null.Shuffled``); None with a p of a version that did not keep it.
+    shuffles_reached: int | None = None  # shuffled weeks whose best was at least as good
+    shuffles_done: int | None = None
+    shuffles_planned: int | None = None
+    shuffles_certain: bool = False  # ended early because p > 0.05 was certain
+    shuffles_bounded: int | None = None  # what each was limited to, when it did not see everything
+    shuffles_observed: float | None = None  # the real week's best, searched as the shuffled ones
     overlap_first: float | None = None  # Jaccard of 5-day picks with the selected first
     selected: int | None = None  # 1 trades, 2 runs in shadow
     verdict: str = ""

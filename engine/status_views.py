@@ -20,7 +20,7 @@ from engine.broker.errors import BrokerError
 from engine.commands import CommandTable
 from engine.compute.algorithms import ALGORITHMS
 from engine.decision.mp2_p2_group_discovery import LAST_SEARCH, stored_view
-from engine.decision.selection import verdict_parts
+from engine.decision.selection import luck_text
 from engine.events import ApprovalEnded, DayClosed, Event, FillReceived
 from engine.health import Health
 from engine.journal import LedgerEntry
@@ -331,14 +331,13 @@ def evidence_lines(chosen: list[FinalGroup], ledger_weeks: int) -> tuple[str, ..
     lines = [f"{grade}ledger {ledger_weeks} of {BEST_GRADE_WEEKS} weeks{advice}"]
     for group in chosen:
         name = "A" if group.selected == 1 else "B"
-        luck = verdict_parts(group.verdict)[1].partition(" (")[0] or "p not measured"
         holdout = (
             "hold-out: no picks"
             if group.holdout_mean is None
             else f"hold-out {group.holdout_mean:+.2f} ± {group.holdout_error or 0.0:.2f} %/day"
         )
         lines.append(f"group {name}  {holdout}")
-        lines.append(f"group {name}  {luck}")
+        lines.append(f"group {name}  {luck_text(group, short=True)}")
     return tuple(lines)
 
 

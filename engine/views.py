@@ -243,6 +243,8 @@ class GroupRow(View):
     holdout_picks: int = 0
     overlap: float | None = None  # Jaccard of 5-day picks with the selected first
     p_value: float | None = None  # against shuffled weeks; None: not measured
+    shuffles_reached: int | None = None  # shuffled weeks that did as well, of those that count; None: not kept
+    shuffles_done: int | None = None
     luck: str = ""  # the same in plain words
     judgement: str = ""  # what p and hold-out say together, in a sentence
     verdict: str = ""

@@ -128,7 +128,10 @@ class ShufflesPanel(Box):
             return [plain(piece, "dim") for piece in f.wrapped(why or "no scores are known", width, 3)]
         found = [score for score in view.shuffle_scores if score is not None]
         empty = len(view.shuffle_scores) - len(found)
-        reached = sum(score >= view.observed for score in found)
+        reached, done = _counted(view) or (
+            sum(score >= view.observed for score in found),
+            len(view.shuffle_scores),
+        )
         lines = plot.histogram(
             found,
             view.observed,
@@ -139,11 +142,19 @@ class ShufflesPanel(Box):
         )
         said: Line = (
             ("luck alone did as well in ", "dim"),
-            (f"{f.count(reached)} of {f.count(len(view.shuffle_scores))}", "strong"),
+            (f"{f.count(reached)} of {f.count(done)}", "strong"),
             (" shuffled weeks", "dim"),
         )
         none = [plain(f"{f.count(empty)} of them held no group at all", "dim")] if empty else []
         return [*lines, *(fitted(line, width) for line in (said, *none))]
+
+
+def _counted(view: GroupsView) -> tuple[int, int] | None:
+    """(reached, done) of the search's best group, as stored; None while the lane runs, or where none was kept."""
+    best = max(view.groups, key=lambda row: row.score, default=None)
+    if best is None or best.shuffles_reached is None or not best.shuffles_done:
+        return None
+    return best.shuffles_reached, best.shuffles_done
 
 
 class ProofPanel(Box):

@@ -28,9 +28,9 @@ from engine.decision.selection import (
     Replication,
     holdout_text,
     judgement,
+    luck_text,
     replicate,
     select_groups,
-    verdict_parts,
 )
 from engine.decision.solver_log import SolverLog
 from engine.errors import DataError
@@ -100,8 +100,7 @@ class DiscoveryReport:
     def summary(self) -> str:
         state = "proven" if self.outcome.proven else f"gap {self.outcome.gap:.3f}"
         found = f"{len(self.groups)} groups ({state}), {self.outcome.tests:,} tests"
-        luck = verdict_parts(self.first.verdict)[1]
-        return "; ".join(part for part in (f"{found}, {holdout_text(self.first)}", luck) if part)
+        return f"{found}, {holdout_text(self.first)}; {luck_text(self.first)}"
 
 
 class GroupDiscovery:
@@ -232,7 +231,6 @@ def members_text(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> str:
 
 def group_row(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> GroupRow:
     """A stored group as the groups screen shows it."""
-    why, luck = verdict_parts(group.verdict)
     return GroupRow(
         rank=group.rank,
         selected=group.selected,
@@ -248,9 +246,11 @@ def group_row(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> GroupRow:
         holdout_picks=sum(group.holdout_picks),
         overlap=group.overlap_first,
         p_value=group.p_value,
-        luck=luck,
+        luck=luck_text(group),
+        shuffles_reached=group.shuffles_reached,
+        shuffles_done=group.shuffles_done,
         judgement=judgement(group),
-        verdict=why,
+        verdict=group.verdict,
     )
 
 

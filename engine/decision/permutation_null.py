@@ -19,6 +19,7 @@ test of Besag and Clifford (1991), whose p = h / l is valid; ours is never small
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +28,9 @@ import numpy as np
 from engine.brackets import BracketTable
 from engine.model import DAYS, TICKERS, Floats, Ints
 
-SIGNIFICANT = 0.05
+SIGNIFICANT = 0.05  # p up to here, inclusive
+ENOUGH_SHUFFLES = 200  # a group is not called better than luck on fewer
+UNMEASURED = "p not measured"
 TIE = 1e-9  # percentage points: scores so close are equal, and equal counts against the group
 
 
@@ -74,6 +77,12 @@ class Shuffled:
     planned: int
     certain: bool = False  # ended early because p > 0.05 was certain
     bounded: int | None = None
+    observed: float | None = None  # the real week's best by the shuffles' procedure; None: it found none
+
+    @property
+    def settled(self) -> bool:
+        """Whether so many are done that p may be judged."""
+        return self.certain or self.done >= ENOUGH_SHUFFLES
 
     @property
     def p_value(self) -> float | None:
@@ -84,9 +93,7 @@ class Shuffled:
     def text(self) -> str:
         """``better than 183 of 200 shuffled searches: p = 0.09``, with what limits it."""
         if self.p_value is None:
-            return (
-                "p not measured" if self.planned == 0 else "p not measured: the budget left no time for shuffles"
-            )
+            return UNMEASURED if self.planned == 0 else f"{UNMEASURED}: the budget left no time for shuffles"
         notes = []
         if self.certain:
             notes.append("more shuffles cannot make it significant")
@@ -95,8 +102,22 @@ class Shuffled:
         if self.bounded is not None:
             notes.append(f"each among {self.bounded:,} groups, not all")
         note = f" ({'; '.join(notes)})" if notes else ""
-        p = f"{self.p_value:.3f}" if self.p_value < SIGNIFICANT else f"{self.p_value:.2f}"
-        return f"better than {self.done - self.reached} of {self.done} shuffled searches: p = {p}{note}"
+        return f"{self.short}{note}"
+
+    @property
+    def short(self) -> str:
+        """``text`` without the limits; of a p that may not be judged yet how many shuffles it lacks."""
+        if self.p_value is None:
+            return UNMEASURED
+        said = (
+            f"better than {self.done - self.reached} of {self.done} shuffled searches: p = {p_text(self.p_value)}"
+        )
+        return said if self.settled else f"{said}, {ENOUGH_SHUFFLES} decide"
+
+
+def p_text(p: float) -> str:
+    """``0.09``; three digits where it is significant."""
+    return f"{p:.3f}" if p <= SIGNIFICANT else f"{p:.2f}"
 
 
 def enough(best: Sequence[float], score: float, planned: int) -> int | None:
@@ -130,6 +151,7 @@ def judge(
             planned=planned,
             certain=end is not None and end < planned,
             bounded=bounded,
+            observed=observed if math.isfinite(observed) else None,
         )
         for score in scores
     )

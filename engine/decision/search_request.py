@@ -118,6 +118,7 @@ class WireShuffled(Wire):
     planned: int
     certain: bool
     bounded: int | None
+    observed: float | None
 
     @classmethod
     def of(cls, shuffled: Shuffled) -> WireShuffled:

@@ -23,7 +23,7 @@ from engine.decision.group_search import search_groups
 from engine.decision.mp2_p2_group_discovery import GroupDiscovery, kept_search, stored_view
 from engine.decision.search_request import MODULE, SearchAnswer, SearchProgress
 from engine.decision.search_worker import load
-from engine.decision.selection import NoGroupError
+from engine.decision.selection import NoGroupError, luck_text
 from engine.decision.solver_log import SolverLog
 from engine.errors import DataError, OperatorError
 from engine.events import Event, GroupsSelected
@@ -91,7 +91,8 @@ async def test_the_stage_stores_the_searched_groups_with_two_selected(week: Path
     assert all(g.selected is None for g in groups[2:])
     assert groups[1].overlap_first is not None
     assert groups[1].overlap_first < 0.5
-    assert all(g.p_value is not None and "shuffled searches: p = " in g.verdict for g in groups)
+    assert all(g.p_value is not None and "shuffled searches: p = " in luck_text(g) for g in groups)
+    assert all(g.p_value == (1 + g.shuffles_reached) / (1 + g.shuffles_done) for g in groups)
     assert max(groups, key=lambda g: g.score).p_value == min(g.p_value or 1.0 for g in groups)
     assert outcome.ledger["evidence_used"] > 0
     assert any(0 < view.shuffles_done <= view.shuffles == 40 for view in views)

@@ -15,7 +15,6 @@ from engine.brackets import DEFAULT_BRACKETS
 from engine.decision.evidence_lane import EvidenceLane, evidence_reserve, water_level
 from engine.decision.group_search import GroupSearch
 from engine.decision.permutation_null import Shuffled, enough, judge, price_classes, shuffle
-from engine.decision.selection import verdict_parts
 from engine.model import DAYS, MICRO, TICKERS, Ints, pack_picks, unpack_picks
 
 ONE_CLASS = np.zeros(TICKERS, np.int64)
@@ -140,7 +139,7 @@ def test_a_true_group_is_found_significant() -> None:
     search, lane = lane_after(problem, options=OPTIONS | {"min_picks": 6}, shuffles=200)
     best = search.result().groups[0]
     assert {0, 4} <= set(best.members)
-    assert run(lane)[0] == Shuffled(reached=0, done=200, planned=200)
+    assert run(lane)[0] == Shuffled(reached=0, done=200, planned=200, observed=pytest.approx(best.score))
     assert lane.result()[0].text == "better than 200 of 200 shuffled searches: p = 0.005"
 
 
@@ -215,14 +214,15 @@ def test_a_better_group_never_has_a_larger_p_and_none_is_better_than_the_shuffle
     [
         (Shuffled(17, 200, 200), "better than 183 of 200 shuffled searches: p = 0.09"),
         (Shuffled(3, 200, 200), "better than 197 of 200 shuffled searches: p = 0.020"),
+        (Shuffled(10, 219, 219), "better than 209 of 219 shuffled searches: p = 0.050"),
         (
             Shuffled(10, 14, 200, certain=True),
             "better than 4 of 14 shuffled searches: p = 0.73 (more shuffles cannot make it significant)",
         ),
         (
             Shuffled(0, 39, 200, bounded=5_000),
-            "better than 39 of 39 shuffled searches: p = 0.025 (time ended before 200; each among 5,000 groups, "
-            "not all)",
+            "better than 39 of 39 shuffled searches: p = 0.025, 200 decide (time ended before 200; "
+            "each among 5,000 groups, not all)",
         ),
         (Shuffled(0, 0, 200), "p not measured: the budget left no time for shuffles"),
         (Shuffled(0, 0, 0), "p not measured"),
@@ -230,7 +230,6 @@ def test_a_better_group_never_has_a_larger_p_and_none_is_better_than_the_shuffle
 )
 def test_the_verdict_says_it_in_plain_words(shuffled: Shuffled, text: str) -> None:
     assert shuffled.text == text
-    assert verdict_parts(f"trades: because; {text}") == ("trades: because", text)
 
 
 @given(groups=st.lists(st.integers(0, 50_000), min_size=1, max_size=30), affordable=st.integers(0, 500_000))
