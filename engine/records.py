@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Literal
 
 import numpy as np
 
@@ -93,6 +94,7 @@ class FinalGroup:
     shuffles_certain: bool = False  # ended early because p > 0.05 was certain
     shuffles_bounded: int | None = None  # what each was limited to, when it did not see everything
     shuffles_observed: float | None = None  # the real week's best, searched as the shuffled ones
+    shuffles_scope: Literal["given", "tested", "everything"] | None = None  # what each repeated
     overlap_first: float | None = None  # Jaccard of 5-day picks with the selected first
     selected: int | None = None  # 1 trades, 2 runs in shadow
     verdict: str = ""

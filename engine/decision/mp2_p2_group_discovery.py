@@ -37,7 +37,7 @@ from engine.errors import DataError
 from engine.events import EventSink, GroupsSelected
 from engine.model import DAYS, Bools, Evaluation, ExitModel, Floats, Ints, ParameterSet, profit_percentage
 from engine.records import FinalGroup, SearchOutcome
-from engine.settings import SearchSettings
+from engine.settings import PrunerSettings, SearchSettings
 from engine.spaces import ParameterSpace
 from engine.storage.market_tables import training_windows
 from engine.storage.stocks_data_db import StocksDataDb
@@ -64,6 +64,8 @@ class DiscoveryPlan:
     exit_model: ExitModel
     used_before_s: float = 0.0
     checkpoint: Path | None = None
+    results_db: Path | None = None  # what the pruned variations were chosen from, by ``pruner``
+    pruner: PrunerSettings | None = None
 
     def request(self, week: date) -> SearchRequest:
         """A fixed quota of tests gets the whole budget again: only tests may cut it, or it is not reproducible."""
@@ -77,6 +79,8 @@ class DiscoveryPlan:
             self.exit_model,
             None if self.settings.tests is not None else left,
             self.checkpoint,
+            self.results_db,
+            self.pruner,
         )
 
 

@@ -1,10 +1,11 @@
 """How often luck alone does as well: the arithmetic of the permutation null, without a search in it.
 
-Under the null the picks know nothing about PP. Then the tickers' PP may be dealt out anew -
-one permutation for all five days, inside price brackets, since brackets differ in how far
-they move - and the best group of a *shuffled* week is as good as the best of the real one.
-So the best score of the real week is compared with the best scores of shuffled weeks,
-found by the same procedure:
+Under the null what variations pick knows nothing about PP. Then the tickers' PP may be dealt out
+anew - one permutation for all five days, inside price brackets, since brackets differ in how far
+they move - and the best group of a *shuffled* week is as good as the best of the real one,
+provided that it is found by the same procedure. The variations that the search combines were
+kept because they did well on exactly these PP, so a shuffled week prunes anew; without that p
+would be far too small (``Scope``). Then
 
     p = (1 + shuffles that reach the score) / (1 + shuffles).
 
@@ -22,15 +23,23 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from engine.brackets import BracketTable
-from engine.model import DAYS, TICKERS, Floats, Ints
+from engine.model import Floats, Ints
 
 SIGNIFICANT = 0.05  # p up to here, inclusive
 ENOUGH_SHUFFLES = 200  # a group is not called better than luck on fewer
 UNMEASURED = "p not measured"
+Scope = Literal["given", "tested", "everything"]
+"""How much of the real week's work a shuffle repeats.
+
+``given``: the search alone; its variations were chosen on the true PP, so p is too small. ``tested``:
+pruner and search; what training proposed, which follows the true PP too, stays. ``everything``: the
+same, and training left no parameter set out.
+"""
 TIE = 1e-9  # percentage points: scores so close are equal, and equal counts against the group
 
 
@@ -51,25 +60,12 @@ def shuffle(seed: int, number: int, classes: Ints) -> Ints:
     return source
 
 
-def ranked_shuffles(excess: Ints, sources: Sequence[Ints]) -> Ints:
-    """int64[5, 1000, shuffles]: PP of (day, position in the day's ranking) under each shuffle.
-
-    Positions as the search numbers tickers: by falling ``excess`` (int64[5, 1000]), ties in symbol order.
-    """
-    ranking = np.argsort(-excess, axis=1, kind="stable")
-    ranked = np.empty((DAYS, TICKERS, len(sources)), np.int64)
-    for column, source in enumerate(sources):
-        for day in range(DAYS):
-            ranked[day, :, column] = excess[day, source[ranking[day]]]
-    return ranked
-
-
 @dataclass(frozen=True, slots=True)
 class Shuffled:
     """What the shuffles say about one group.
 
     ``reached``: of ``done`` shuffled searches, how many found a group at least as good.
-    ``bounded``: the groups that each looked at, when it was not all of them.
+    ``bounded``: the tests that each was limited to, when they did not suffice for all of them.
     """
 
     reached: int
@@ -78,6 +74,7 @@ class Shuffled:
     certain: bool = False  # ended early because p > 0.05 was certain
     bounded: int | None = None
     observed: float | None = None  # the real week's best by the shuffles' procedure; None: it found none
+    scope: Scope = "everything"
 
     @property
     def settled(self) -> bool:
@@ -100,7 +97,11 @@ class Shuffled:
         elif self.done < self.planned:
             notes.append(f"time ended before {self.planned}")
         if self.bounded is not None:
-            notes.append(f"each among {self.bounded:,} groups, not all")
+            notes.append(f"each within {self.bounded:,} tests, not all groups")
+        if self.scope == "given":
+            notes.append("among variations that were chosen on the same days, so p is too small")
+        elif self.scope == "tested":
+            notes.append("each chose its variations anew among those that training tried")
         note = f" ({'; '.join(notes)})" if notes else ""
         return f"{self.short}{note}"
 
@@ -131,7 +132,12 @@ def enough(best: Sequence[float], score: float, planned: int) -> int | None:
 
 
 def judge(
-    scores: Sequence[float], best: Sequence[float], observed: float, planned: int, bounded: int | None
+    scores: Sequence[float],
+    best: Sequence[float],
+    observed: float,
+    planned: int,
+    bounded: int | None,
+    scope: Scope = "everything",
 ) -> tuple[Shuffled, ...]:
     """What the shuffles say about each group.
 
@@ -152,6 +158,7 @@ def judge(
             certain=end is not None and end < planned,
             bounded=bounded,
             observed=observed if math.isfinite(observed) else None,
+            scope=scope,
         )
         for score in scores
     )

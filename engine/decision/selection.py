@@ -166,16 +166,18 @@ def _with_luck(group: FinalGroup, shuffled: Shuffled) -> FinalGroup:
         shuffles_certain=shuffled.certain,
         shuffles_bounded=shuffled.bounded,
         shuffles_observed=shuffled.observed,
+        shuffles_scope=shuffled.scope,
     )
 
 
 def shuffled_of(group: FinalGroup) -> Shuffled | None:
     """What the shuffles said of a stored group; None: not measured, or an earlier version kept p alone."""
     reached, done, planned = group.shuffles_reached, group.shuffles_done, group.shuffles_planned
-    if reached is None or done is None or planned is None:
+    scope = group.shuffles_scope
+    if reached is None or done is None or planned is None or scope is None:
         return None
     return Shuffled(
-        reached, done, planned, group.shuffles_certain, group.shuffles_bounded, group.shuffles_observed
+        reached, done, planned, group.shuffles_certain, group.shuffles_bounded, group.shuffles_observed, scope
     )
 
 
@@ -259,6 +261,8 @@ def judgement(group: FinalGroup) -> str:
         luck = "luck was not counted as it is now"
     elif not shuffled.settled:
         luck = f"luck is not settled (p = {p_text(p)} of {shuffled.done} shuffles, {ENOUGH_SHUFFLES} decide)"
+    elif p <= SIGNIFICANT and shuffled.scope == "given":
+        luck = f"luck is understated (p = {p_text(p)}: the variations were chosen on the same days)"
     elif p <= SIGNIFICANT:
         luck = f"better than luck explains (p = {p:.3f})"
     else:

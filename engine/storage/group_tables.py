@@ -67,6 +67,8 @@ _LUCK_COLUMNS = (
     "shuffles_observed REAL",
 )
 LUCK_MIGRATION = tuple(f"ALTER TABLE final_groups ADD COLUMN {column}" for column in _LUCK_COLUMNS)
+SCOPE_MIGRATION = ("ALTER TABLE final_groups ADD COLUMN shuffles_scope TEXT",)
+_COLUMNS = len(_GROUP_COLUMNS) + len(_LUCK_COLUMNS) + 1
 
 
 class GroupTables(Database):
@@ -107,7 +109,8 @@ class GroupTables(Database):
                     "INSERT OR REPLACE INTO search_outcome VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)", head
                 )
                 await connection.executemany(
-                    f"INSERT INTO final_groups VALUES ({marks(len(_GROUP_COLUMNS) + len(_LUCK_COLUMNS))})", rows
+                    f"INSERT INTO final_groups VALUES ({marks(_COLUMNS)})",
+                    rows,
                 )
         except sqlite3.IntegrityError as error:
             raise StorageError(
@@ -154,6 +157,7 @@ def _group_row(group: FinalGroup) -> Row:
         group.standard_error, group.holdout_mean, group.holdout_error, *holdout, group.p_value,
         group.overlap_first, group.verdict, group.picks, group.shuffles_reached, group.shuffles_done,
         group.shuffles_planned, int(group.shuffles_certain), group.shuffles_bounded, group.shuffles_observed,
+        group.shuffles_scope,
     )  # fmt: skip
 
 
@@ -162,7 +166,7 @@ def _group(row: Row) -> FinalGroup:
     day_means, day_picks, rest = row[7:12], row[12:17], row[17:]
     pp_mean, leave_one_out, selection_score, standard_error, holdout_mean, holdout_error = rest[:6]
     holdout_picks, (p_value, overlap_first, verdict, picks) = rest[6:11], rest[11:15]
-    reached, done, planned, certain, bounded, observed = rest[15:]
+    reached, done, planned, certain, bounded, observed, scope = rest[15:]
     return FinalGroup(
         rank=rank,
         members=tuple(ParameterSet(m["algorithm"], tuple(m["values"])) for m in json.loads(members)),
@@ -186,6 +190,7 @@ def _group(row: Row) -> FinalGroup:
         shuffles_certain=bool(certain),
         shuffles_bounded=bounded,
         shuffles_observed=observed,
+        shuffles_scope=scope,
         overlap_first=overlap_first,
         selected=selected,
         verdict=verdict,

@@ -126,6 +126,7 @@ def group(rank: int, selected: int | None = None, *, holdout: bool = True) -> Fi
         shuffles_planned=300 if rank == 2 else None,
         shuffles_bounded=4_000 if rank == 2 else None,
         shuffles_observed=0.61 if rank == 2 else None,
+        shuffles_scope="tested" if rank == 2 else None,
         overlap_first=None if selected == 1 else 0.2,
         selected=selected,
         verdict="trades" if selected == 1 else "",

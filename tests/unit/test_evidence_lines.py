@@ -9,7 +9,13 @@ from storage_samples import group
 
 from engine.status_views import evidence_lines
 
-SHUFFLED = {"p_value": 18 / 201, "shuffles_reached": 17, "shuffles_done": 200, "shuffles_planned": 200}
+SHUFFLED = {
+    "p_value": 18 / 201,
+    "shuffles_reached": 17,
+    "shuffles_done": 200,
+    "shuffles_planned": 200,
+    "shuffles_scope": "tested",
+}
 
 
 @pytest.mark.parametrize(

@@ -187,6 +187,12 @@ def test_hold_out_days_without_picks_are_left_out() -> None:
             "luck is not settled (p = 0.042 of 23 shuffles, 200 decide); hold-out repeats it",
         ),
         (Shuffled(10, 219, 219), -0.5, 0.1, "better than luck explains (p = 0.050); hold-out contradicts it"),
+        (
+            Shuffled(0, 200, 200, scope="given"),
+            0.5,
+            0.1,
+            "luck is understated (p = 0.005: the variations were chosen on the same days); hold-out repeats it",
+        ),
         (Shuffled(11, 219, 219), -0.5, 0.1, "no better than luck finds (p = 0.05); hold-out contradicts it"),
         (Shuffled(0, 0, 200), None, None, "luck was not measured; hold-out says nothing"),
         (None, None, None, "luck was not measured; hold-out says nothing"),
