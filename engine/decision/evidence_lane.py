@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from engine.decision.permutation_null import Shuffled, enough, judge
+from engine.decision.permutation_null import Shuffled, hopeless, judge, reaches
 from engine.decision.search_clock import RunClock
 from engine.decision.search_state import EvidenceState
 from engine.decision.shuffled_weeks import FoundBest, ShuffledWeeks, WeekSearch
@@ -74,9 +74,13 @@ class EvidenceLane:
         self._found: dict[int, FoundBest] = {}
         if resume is not None:
             self._found = {number: FoundBest(score, cut) for number, score, cut in resume.found}
+        self._row: list[FoundBest] = []  # what counts: numbers 1, 2, ... without a gap
+        self._reached = 0  # of the row
+        self._settled = False  # p > 0.05 is certain
         self._next = 0
         self._changed = threading.Condition()
         self._stopping = False
+        self._count()
         self._error: BaseException | None = None
         self._clock = RunClock(0.0 if resume is None else resume.elapsed_s)
         self._running = threads
@@ -121,10 +125,10 @@ class EvidenceLane:
         """What the shuffles say about each group, in the order of ``scores``; RuntimeError before the end."""
         if not self._clock.ended:
             raise RuntimeError("the evidence lane has not ended")
-        observed, counted = self._observed(), self._counted()
+        observed = self._observed()
         quota = min(self._weeks.all_tests, self._weeks.anchor_tests)
-        cut = any(found.cut for found in (observed, *counted))
-        best = [found.score for found in counted]
+        cut = any(found.cut for found in (observed, *self._row))
+        best = [found.score for found in self._row]
         return judge(self._scores, best, observed.score, self._planned, quota if cut else None, self._weeks.scope)
 
     def state(self) -> EvidenceState:
@@ -145,7 +149,7 @@ class EvidenceLane:
             return EvidenceSnapshot(
                 state=state,
                 planned=self._planned,
-                best=tuple(found.score for found in self._counted()),
+                best=tuple(found.score for found in self._row),
                 observed=self._observed().score if 0 in self._found else None,
                 elapsed_s=self._clock.elapsed_s,
                 ledger=self._ledger.sums(),
@@ -156,16 +160,16 @@ class EvidenceLane:
     def _observed(self) -> FoundBest:
         return self._found.get(0, FoundBest(math.inf, cut=False))
 
-    def _counted(self) -> list[FoundBest]:
-        """The unbroken row of shuffles, up to where p > 0.05 is certain; none before the real week is done."""
-        row: list[FoundBest] = []
-        while 0 in self._found and len(row) < self._planned and len(row) + 1 in self._found:
-            row.append(self._found[len(row) + 1])
-        return row[: self._enough(row)]
-
-    def _enough(self, row: Sequence[FoundBest]) -> int | None:
+    def _count(self) -> None:
+        """Lengthens the row by what is done, up to where p > 0.05 is certain (lock held)."""
+        if 0 not in self._found or not self._planned:
+            return
         highest = min(max(self._scores), self._observed().score)
-        return enough([found.score for found in row], highest, self._planned)
+        while not self._settled and len(self._row) < self._planned and len(self._row) + 1 in self._found:
+            self._row.append(self._found[len(self._row) + 1])
+            self._reached += reaches(self._row[-1].score, highest)
+            self._settled = hopeless(self._reached, self._planned)
+        self._stopping |= self._settled
 
     # --- the threads ---------------------------------------------------------------------
 
@@ -193,8 +197,7 @@ class EvidenceLane:
                 return
             with self._changed:
                 self._found[number] = week.result()
-                if self._enough(self._counted()) is not None:
-                    self._stopping = True
+                self._count()
 
     def _search(self, week: WeekSearch) -> bool:
         """Whether the week was searched to its end."""

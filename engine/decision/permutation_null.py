@@ -121,12 +121,22 @@ def p_text(p: float) -> str:
     return f"{p:.3f}" if p <= SIGNIFICANT else f"{p:.2f}"
 
 
+def reaches(best: float, score: float) -> bool:
+    """Whether a shuffle whose best is ``best`` counts against ``score``."""
+    return best >= score - TIE
+
+
+def hopeless(reached: int, planned: int) -> bool:
+    """Whether p > 0.05 whatever the other shuffles give."""
+    return (1 + reached) / (1 + planned) > SIGNIFICANT
+
+
 def enough(best: Sequence[float], score: float, planned: int) -> int | None:
     """After how many shuffles (``best`` in order) p > 0.05 is certain for ``score``; None when it is not."""
     reached = 0
     for done, value in enumerate(best[:planned], start=1):
-        reached += value >= score - TIE
-        if (1 + reached) / (1 + planned) > SIGNIFICANT:
+        reached += reaches(value, score)
+        if hopeless(reached, planned):
             return done
     return None
 
@@ -152,7 +162,7 @@ def judge(
     used = best[: planned if end is None else end]
     return tuple(
         Shuffled(
-            reached=sum(value >= min(score, observed) - TIE for value in used),
+            reached=sum(reaches(value, min(score, observed)) for value in used),
             done=len(used),
             planned=planned,
             certain=end is not None and end < planned,

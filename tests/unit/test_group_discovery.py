@@ -28,6 +28,7 @@ from engine.decision.solver_log import SolverLog
 from engine.errors import DataError, OperatorError
 from engine.events import Event, GroupsSelected
 from engine.model import DAYS, ExitModel, profit_percentage
+from engine.settings import PrunerSettings
 from engine.storage.stocks_data_db import StocksDataDb
 from engine.views import GroupsView, Snapshot
 from engine.worker_pipe import WorkerClient
@@ -37,6 +38,17 @@ from engine.worker_pipe import WorkerClient
 def week(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("discovery") / "stocks_data.db"
     asyncio.run(store(path, each=20))
+    return path
+
+
+RULES = PrunerSettings(keep_default=20, keep={}, min_buys=20, min_buys_day=2)
+
+
+@pytest.fixture(scope="module")
+def trained_week(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With what training tested, and the best of it kept."""
+    path = tmp_path_factory.mktemp("trained") / "stocks_data.db"
+    asyncio.run(store(path, each=120, rules=RULES))
     return path
 
 
@@ -279,6 +291,66 @@ async def test_a_killed_search_restarts_with_what_its_budget_has_left(large_week
         await stocks.close()
     assert report.outcome.budget_s == 2.5
     assert used[-1] < report.outcome.seconds < 2.5 + 1.0
+
+
+async def test_shuffled_weeks_prune_what_training_tested_anew(trained_week: Path) -> None:
+    options = {"permutations": 200, "min_picks": 3}
+    reports, views = [], []
+    stocks = await StocksDataDb.open(trained_week)
+    try:
+        others = RULES.model_copy(update={"keep_default": 9})
+        for rules, threads in ((RULES, 1), (RULES, 2), (None, 2), (others, 2)):
+            chosen = plan(trained_week, rules=rules, threads=threads, **options)
+            stage = GroupDiscovery(stocks, chosen, native().evaluate, on_view=views.append)
+            reports.append((await stage.run()).groups)
+            views.append(views[-1])
+    finally:
+        await stocks.close()
+    alone, together, blind, foreign = reports
+    assert alone == together  # p, counts and verdict are the same on one thread and two
+    assert {g.shuffles_scope for g in together} == {"tested"}
+    assert "each chose its variations anew" in luck_text(together[0])
+    best = max(together, key=lambda g: g.score)
+    assert best.shuffles_observed == pytest.approx(best.score)
+    assert {g.shuffles_scope for g in (*blind, *foreign)} == {"given"}  # nothing tested, or other rules than those
+    assert "p is too small" in luck_text(blind[0])
+    again = max(blind, key=lambda g: g.score)
+    assert (again.score, again.members) == (best.score, best.members)
+    assert again.p_value < best.p_value
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+async def test_shuffles_done_before_a_kill_are_not_done_again(trained_week: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "search.checkpoint"
+    options = {"permutations": 100_000, "min_picks": 3, "budget_s": 8.0, "rules": RULES}
+    views: list[GroupsView] = []
+    stocks = await StocksDataDb.open(trained_week)
+    try:
+        chosen = plan(trained_week, checkpoint=checkpoint, **options)
+        stage = GroupDiscovery(stocks, chosen, native().evaluate, on_view=views.append)
+        running = asyncio.create_task(stage.run())
+        await until(lambda: checkpoint.exists() and views[-1].shuffles_done > 20, running)
+        saved = checkpoint.read_bytes()
+        await until(lambda: checkpoint.read_bytes() != saved, running)
+        assert stage.worker_pid is not None
+        os.kill(stage.worker_pid, signal.SIGKILL)
+        with pytest.raises(OperatorError, match="ended by signal 9"):
+            await running
+        last = views[-1]
+        again = GroupDiscovery(
+            stocks, plan(trained_week, checkpoint=checkpoint, used_before_s=last.elapsed_s, **options),
+            native().evaluate, on_view=views.append,
+        )  # fmt: skip
+        report = await again.run()
+    finally:
+        await stocks.close()
+    resumed = next(view for view in views[views.index(last) + 1 :] if view.shuffles_done)
+    assert last.elapsed_s - 5.0 < resumed.elapsed_s
+    assert resumed.shuffle_scores[: last.shuffles_done // 2] == last.shuffle_scores[: last.shuffles_done // 2]
+    assert resumed.shuffles_done > last.shuffles_done // 2
+    assert report.outcome.proven
+    assert report.outcome.seconds < 8.0 + 1.0
+    assert views[-1].shuffle_scores[: last.shuffles_done] == last.shuffle_scores
 
 
 async def killed(path: Path, checkpoint: Path, options: dict[str, object]) -> GroupsView:
