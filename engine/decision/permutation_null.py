@@ -99,9 +99,9 @@ class Shuffled:
         if self.bounded is not None:
             notes.append(f"each within {self.bounded:,} tests, not all groups")
         if self.scope == "given":
-            notes.append("among variations that were chosen on the same days, so p is too small")
+            notes.append("its variations were chosen on the same days")
         elif self.scope == "tested":
-            notes.append("each chose its variations anew among those that training tried")
+            notes.append("training is not repeated")
         note = f" ({'; '.join(notes)})" if notes else ""
         return f"{self.short}{note}"
 
@@ -113,6 +113,8 @@ class Shuffled:
         said = (
             f"better than {self.done - self.reached} of {self.done} shuffled searches: p = {p_text(self.p_value)}"
         )
+        if self.scope == "given":
+            said += ", too small"
         return said if self.settled else f"{said}, {ENOUGH_SHUFFLES} decide"
 
 

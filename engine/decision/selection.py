@@ -251,6 +251,14 @@ def holdout_text(group: FinalGroup) -> str:
     return f"hold-out {group.holdout_mean:+.2f} ± {group.holdout_error:.2f} %/day on {total} picks"
 
 
+def significant(group: FinalGroup) -> bool:
+    """Whether it is better than luck explains: p <= 0.05, on enough shuffles that chose anew as the week did."""
+    shuffled = shuffled_of(group)
+    if group.p_value is None or shuffled is None or shuffled.scope == "given":
+        return False
+    return shuffled.settled and group.p_value <= SIGNIFICANT
+
+
 def judgement(group: FinalGroup) -> str:
     """What luck and hold-out say about a group, as a sentence; the hold-out by mean ± two standard errors."""
     p, mean, error = group.p_value, group.holdout_mean, group.holdout_error
@@ -261,10 +269,10 @@ def judgement(group: FinalGroup) -> str:
         luck = "luck was not counted as it is now"
     elif not shuffled.settled:
         luck = f"luck is not settled (p = {p_text(p)} of {shuffled.done} shuffles, {ENOUGH_SHUFFLES} decide)"
-    elif p <= SIGNIFICANT and shuffled.scope == "given":
-        luck = f"luck is understated (p = {p_text(p)}: the variations were chosen on the same days)"
-    elif p <= SIGNIFICANT:
+    elif significant(group):
         luck = f"better than luck explains (p = {p:.3f})"
+    elif p <= SIGNIFICANT:
+        luck = f"luck is understated (p = {p_text(p)}: the variations were chosen on the same days)"
     else:
         luck = f"no better than luck finds (p = {p:.2f})"
     if mean is None or error is None:
