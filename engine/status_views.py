@@ -17,7 +17,7 @@ from engine.daily.forward_ledger import counted_sources
 from engine.daily.ledger_sessions import WeekSessions
 from engine.decision.grade import Grade
 from engine.decision.mp2_p2_group_discovery import LAST_SEARCH, stored_view
-from engine.decision.selection import verdict_parts
+from engine.decision.selection import luck_text
 from engine.events import ApprovalEnded, DayClosed, Event, FillReceived
 from engine.health import Health
 from engine.journal import LedgerEntry
@@ -298,14 +298,13 @@ def evidence_lines(chosen: list[FinalGroup], grade: Grade, left_out: str = "") -
     lines = [grade.text, grade.reason, *([left_out] if left_out else [])]
     for group in chosen:
         name = "A" if group.selected == 1 else "B"
-        luck = verdict_parts(group.verdict)[1].partition(" (")[0] or "p not measured"
         holdout = (
             "hold-out: no picks"
             if group.holdout_mean is None
             else f"hold-out {group.holdout_mean:+.2f} ± {group.holdout_error or 0.0:.2f} %/day"
         )
         lines.append(f"group {name}  {holdout}")
-        lines.append(f"group {name}  {luck}")
+        lines.append(f"group {name}  {luck_text(group, short=True)}")
     return tuple(lines)
 
 

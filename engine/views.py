@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 
 class View(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON has no infinity: one that crossed would be null at the console, which refuses it and hangs up.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LinkView(View):
@@ -273,6 +274,8 @@ class GroupRow(View):
     holdout_picks: int = 0
     overlap: float | None = None  # Jaccard of 5-day picks with the selected first
     p_value: float | None = None  # against shuffled weeks; None: not measured
+    shuffles_reached: int | None = None  # shuffled weeks that did as well, of those that count; None: not kept
+    shuffles_done: int | None = None
     luck: str = ""  # the same in plain words
     judgement: str = ""  # what p and hold-out say together, in a sentence
     verdict: str = ""
@@ -299,8 +302,8 @@ class GroupsView(View):
     groups: tuple[GroupRow, ...] = ()
     shuffles: int = 0  # shuffled searches that the evidence lane plans; 0: none
     shuffles_done: int = 0
-    shuffle_scores: tuple[float, ...] = ()  # the best group of each shuffled week, in order
-    observed: float | None = None  # the real week's best, searched as the shuffled ones are
+    shuffle_scores: tuple[float | None, ...] = ()  # of each shuffled week's best, in order; None: no group at all
+    observed: float | None = None  # the real week's best, searched as the shuffled ones are; None: none
     detail: str = ""
 
 

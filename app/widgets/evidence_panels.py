@@ -136,21 +136,35 @@ class ShufflesPanel(Box):
             if not view.groups:
                 why = "each shuffled week's best group is counted here once the search has ended"
             return [plain(piece, "dim") for piece in f.wrapped(why or "no scores are known", width, 3)]
-        beaten = sum(score < view.observed for score in view.shuffle_scores)
+        found = [score for score in view.shuffle_scores if score is not None]
+        empty = len(view.shuffle_scores) - len(found)
+        reached, done = _counted(view) or (
+            sum(score >= view.observed for score in found),
+            len(view.shuffle_scores),
+        )
         lines = plot.histogram(
-            view.shuffle_scores,
+            found,
             view.observed,
             width,
-            max(6, self.size.height - 3),
+            max(6, self.size.height - 3 - bool(empty)),
             number=lambda value: f.signed(value, 3),
             name="this week",
         )
         said: Line = (
             ("luck alone did as well in ", "dim"),
-            (f"{f.count(len(view.shuffle_scores) - beaten)} of {f.count(len(view.shuffle_scores))}", "strong"),
+            (f"{f.count(reached)} of {f.count(done)}", "strong"),
             (" shuffled weeks", "dim"),
         )
-        return [*lines, fitted(said, width)]
+        none = [plain(f"{f.count(empty)} of them held no group at all", "dim")] if empty else []
+        return [*lines, *(fitted(line, width) for line in (said, *none))]
+
+
+def _counted(view: GroupsView) -> tuple[int, int] | None:
+    """(reached, done) of the search's best group, as stored; None while the lane runs, or where none was kept."""
+    best = max(view.groups, key=lambda row: row.score, default=None)
+    if best is None or best.shuffles_reached is None or not best.shuffles_done:
+        return None
+    return best.shuffles_reached, best.shuffles_done
 
 
 class ProofPanel(Box):
@@ -220,7 +234,7 @@ class ForwardTable(Table[ForwardRow]):
     def show_rows(self, rows: Sequence[ForwardRow], grade: GradeView) -> None:
         """``grade``: over the weeks that count in this mode; rows of other sources stand in the table alone."""
         self._reach = max((abs(r.tsh_excess) + 2 * (r.tsh_error or 0.0) for r in rows), default=1.0) * 1.1 or 1.0
-        self.note = _counted(grade) if rows else EMPTY
+        self.note = _grade_note(grade) if rows else EMPTY
         self.empty = [
             plain("no week was judged forward yet: nothing speaks for real money", "text"),
             plain("stay on paper until some are", "text"),
@@ -257,7 +271,7 @@ class ForwardTable(Table[ForwardRow]):
                 return tuple(plot.interval(row.tsh_excess, row.tsh_error, width, -self._reach, self._reach))
 
 
-def _counted(grade: GradeView) -> Line:
+def _grade_note(grade: GradeView) -> Line:
     """What the grade rests on: TSH's mean over the weeks that count, with its 80 % bounds; PP beside it."""
     if grade.mean is None:
         return plain("no week counts in this mode", "dim")

@@ -26,7 +26,6 @@ Letter = Literal["A", "B", "C", "D"]
 
 BEST_WEEKS, LEAST_WEEKS = 12, 8  # ledger weeks that A, and B, need
 BEST_LEVEL, LEVEL = 0.95, 0.80  # of the one-sided bounds of A, and of B and D
-ENOUGH_SHUFFLES = 200  # from which a p-value counts
 SIZES: dict[Letter, float] = {"A": 1.0, "B": 0.5, "C": 0.0, "D": 0.0}
 # What trades against the advice, by an acknowledgement: never more than the least size that is advised.
 AGAINST_ADVICE = 0.5
@@ -93,8 +92,8 @@ def grade(
     """The grade of a group.
 
     ``weeks``: each counted ledger week's mean excess a day. ``holdout``: mean excess among the
-    hold-out tickers. ``p_decided``: enough shuffles stand behind ``p_value``
-    (``ENOUGH_SHUFFLES``, or more could not change it). ``breadth``: candidates a day.
+    hold-out tickers. ``p_decided``: ``p_value`` counts (enough shuffles, or more could not
+    change it). ``breadth``: candidates a day.
     """
     count = len(weeks)
     mean = mean_or_zero(weeks) if weeks else None

@@ -25,7 +25,7 @@ from engine.decision.top_groups import FoundGroup
 from engine.decision.watchdog import LaneAccount
 from engine.errors import OperatorError
 
-FORMAT = 1
+FORMAT = 2
 DIGEST_BYTES = 32
 
 Place = Literal["fresh", "stalled", "deeper", "given_up"]
@@ -59,13 +59,9 @@ class JobState:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceState:
-    """The evidence lane after its last whole block."""
+    """The evidence lane: the weeks that are done, and its wall seconds without pauses."""
 
-    observed: float
-    best: tuple[float, ...]
-    groups: int
-    cut: bool
-    quota: int  # groups an anchor
+    found: tuple[tuple[int, float, bool], ...]  # (number of the shuffle, best score, its tests ran out)
     elapsed_s: float
 
 

@@ -7,21 +7,19 @@ screens whenever the ledger or the selection changes; both get the same answer.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from datetime import date
 
 from engine.daily.forward_ledger import CountedWeek, counted_sources, ledger_weeks
 from engine.daily.ledger_sessions import WeekSessions
-from engine.decision.grade import ENOUGH_SHUFFLES, Grade, grade
+from engine.decision.grade import Grade, grade
+from engine.decision.selection import shuffled_of
 from engine.errors import StorageError
 from engine.journal import JournalDb
 from engine.model import Mode, mean_or_zero
 from engine.pipeline.selection_record import read_frozen
 from engine.records import FinalGroup
 from engine.views import GradeView
-
-_SHUFFLES = re.compile(r"better than [0-9]+ of ([0-9]+) shuffled searches")
 
 
 async def advice_for(journal: JournalDb, session: date, mode: Mode) -> Grade:
@@ -92,18 +90,9 @@ def grade_of(group: FinalGroup | None, weeks: Sequence[CountedWeek], mode: Mode)
 
 
 def p_is_decided(group: FinalGroup) -> bool:
-    """Whether so many shuffled searches stand behind the group's p that it counts.
-
-    A result that was certain early was certain not to be significant, so the number decides.
-    Selections without the counts have the number of shuffles in their verdict's words.
-    """
-    if group.p_value is None:
-        return False
-    done: int | None = getattr(group, "shuffles_done", None)
-    if done is None:
-        said = _SHUFFLES.search(group.verdict)
-        done = int(said.group(1)) if said else 0
-    return done >= ENOUGH_SHUFFLES
+    """Whether the group's p counts: enough shuffled weeks, each of which chose its variations anew."""
+    shuffled = shuffled_of(group)
+    return shuffled is not None and shuffled.settled and shuffled.scope != "given"
 
 
 def _promised(group: FinalGroup | None) -> float:

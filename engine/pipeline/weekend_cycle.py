@@ -253,6 +253,8 @@ class WeekendCycle:
             settings.training.exit_model,
             used_before,
             room.home.search_checkpoint,
+            room.home.variation_results,
+            settings.pruner,
         )
         if not used_before:  # a search of this run has not begun: what lies there is an abandoned run's
             room.home.search_checkpoint.unlink(missing_ok=True)

@@ -254,6 +254,23 @@ async def test_the_verdict_is_a_sentence_beside_p_and_the_interval(
         assert f"{reached} of {len(view.shuffle_scores)} shuffled weeks" in shown
 
 
+async def test_shuffled_weeks_without_a_group_are_counted_and_not_drawn(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    view = recorded.moment("shortlist").groups
+    engine.board.groups = view.model_copy(update={"shuffle_scores": (None, 9.0, None), "observed": 0.5})
+    async with app.run_test(size=LARGE) as pilot:
+        shown = await on(pilot, app, "6")
+        assert "1 of 3 shuffled weeks" in shown
+        assert "2 of them held no group at all" in shown
+        engine.board.groups = view.model_copy(update={"shuffle_scores": (None, None), "observed": 0.5})
+        app.client.state.groups = engine.board.groups
+        app.client.state.revision += 1
+        app.paint()
+        await pilot.pause()
+        assert "0 of 2 shuffled weeks" in text_of(app)
+
+
 async def test_the_forward_ledger_is_drawn_from_its_rows_and_says_when_it_is_empty(
     engine: RecordedEngine, app: TshConsole
 ) -> None:

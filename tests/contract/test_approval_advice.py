@@ -42,7 +42,8 @@ def group(holdout: float) -> FinalGroup:
         day_means=(0.5, 0.6, 0.7, 0.8, 0.9), day_picks=(8, 9, 10, 11, 12), pp_mean=0.4,
         picks=picks_bytes(np.zeros((DAYS, WORDS), np.uint64)), leave_one_out=0.3, selection_score=0.25,
         standard_error=0.1, holdout_mean=holdout, holdout_error=0.08, holdout_picks=(11, 9, 14, 8, 10),
-        p_value=0.01, selected=1, verdict="trades; better than 199 of 200 shuffled searches: p = 0.010",
+        p_value=0.01, selected=1, verdict="trades", shuffles_reached=1, shuffles_done=200, shuffles_planned=200,
+        shuffles_scope="tested",
     )  # fmt: skip
 
 

@@ -15,7 +15,13 @@ from engine.pipeline.advice import grade_of, grade_view, p_is_decided
 from engine.records import FinalGroup
 from engine.status_views import evidence_lines
 
-SHUFFLED = "trades; better than 183 of 200 shuffled searches: p = 0.09 (enough)"
+SHUFFLED = {
+    "p_value": 18 / 201,
+    "shuffles_reached": 17,
+    "shuffles_done": 200,
+    "shuffles_planned": 200,
+    "shuffles_scope": "tested",
+}
 
 
 def weeks(*excess: float) -> list[CountedWeek]:
@@ -47,11 +53,16 @@ def test_its_reason_stands_below_it() -> None:
     assert lines([group(1, 1)], weeks(*(0.1, 0.3) * 4))[1] == "lower 80 % bound +0.17 %/day; for A 4 more weeks"
 
 
-@pytest.mark.parametrize(("done", "letter"), [(200, "A"), (199, "B")])
-def test_p_needs_two_hundred_shuffles_to_count(done: int, letter: Letter) -> None:
-    words = f"trades; better than {done - 1} of {done} shuffled searches: p = 0.010"
-    first = replace(group(1, 1), p_value=0.01, verdict=words)
-    assert p_is_decided(first) is (done == 200)
+@pytest.mark.parametrize(
+    ("done", "scope", "letter"),
+    [(200, "tested", "A"), (199, "tested", "B"), (200, "given", "B"), (None, None, "B")],
+)
+def test_p_needs_two_hundred_shuffles_that_chose_anew_to_count(
+    done: int | None, scope: str | None, letter: Letter
+) -> None:
+    counts = {"p_value": 0.01, "shuffles_reached": 1, "shuffles_done": done, "shuffles_planned": 200}
+    first = replace(group(1, 1), **counts, shuffles_scope=scope)  # type: ignore[arg-type]
+    assert p_is_decided(first) is (letter == "A")
     assert grade_of(first, weeks(*(0.1, 0.3) * 6), Mode.LIVE).letter == letter
 
 
@@ -63,13 +74,19 @@ def test_the_view_has_pp_beside_the_path_that_decides() -> None:
 
 
 def test_each_selected_group_says_its_hold_out_and_its_p() -> None:
-    said = lines([replace(group(1, 1), verdict=SHUFFLED), group(4, 2, holdout=False)], [])
+    said = lines([replace(group(1, 1), **SHUFFLED), group(4, 2, holdout=False)], [])
     assert said[2:] == (
         "group A  hold-out +0.05 ± 0.08 %/day",
         "group A  better than 183 of 200 shuffled searches: p = 0.09",
         "group B  hold-out: no picks",
         "group B  p not measured",
     )
+
+
+def test_a_p_of_too_few_shuffles_says_how_many_decide() -> None:
+    few = SHUFFLED | {"p_value": 1 / 24, "shuffles_reached": 0, "shuffles_done": 23}
+    line = "group A  better than 23 of 23 shuffled searches: p = 0.042, 200 decide"
+    assert line in lines([replace(group(1, 1), **few)], [])
 
 
 def test_without_a_selected_group_nothing_is_said() -> None:
