@@ -220,7 +220,7 @@ class ForwardTable(Table[ForwardRow]):
     def show_rows(self, rows: Sequence[ForwardRow], grade: GradeView) -> None:
         """``grade``: over the weeks that count in this mode; rows of other sources stand in the table alone."""
         self._reach = max((abs(r.tsh_excess) + 2 * (r.tsh_error or 0.0) for r in rows), default=1.0) * 1.1 or 1.0
-        self.note = _counted(grade) if rows else EMPTY
+        self.note = _grade_note(grade) if rows else EMPTY
         self.empty = [
             plain("no week was judged forward yet: nothing speaks for real money", "text"),
             plain("stay on paper until some are", "text"),
@@ -257,7 +257,7 @@ class ForwardTable(Table[ForwardRow]):
                 return tuple(plot.interval(row.tsh_excess, row.tsh_error, width, -self._reach, self._reach))
 
 
-def _counted(grade: GradeView) -> Line:
+def _grade_note(grade: GradeView) -> Line:
     """What the grade rests on: TSH's mean over the weeks that count, with its 80 % bounds; PP beside it."""
     if grade.mean is None:
         return plain("no week counts in this mode", "dim")
