@@ -50,6 +50,19 @@ async def test_against_the_advice_the_dialog_asks_for_another_word_and_says_so_t
     assert (name, arguments["against_advice"]) == ("approve", True)
 
 
+@pytest.mark.parametrize("size", [(80, 24), (118, 30), (160, 48)])
+async def test_the_grade_stands_above_the_word_on_every_terminal(
+    against: RecordedEngine, app: TshConsole, size: tuple[int, int]
+) -> None:
+    async with app.run_test(size=size) as pilot:
+        await painted(pilot, app)
+        await pilot.press("4", "a")
+        await until(lambda: "AGAINST THE ADVICE" in text_of(app))
+        shown = text_of(app)
+    assert GRADE_C.text in shown
+    assert "type AGAINST" in shown
+
+
 async def test_with_the_advice_nothing_is_acknowledged(against: RecordedEngine, app: TshConsole) -> None:
     grade = GRADE_C.model_copy(update={"grade": "B", "against": False})
     against.board.overview = against.board.overview.model_copy(update={"grade": grade})
