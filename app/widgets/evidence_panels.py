@@ -66,8 +66,8 @@ class VerdictPanel(Box):
             words = f.wrapped(row.judgement or "not judged: this search is of an earlier version", width - 3, 2)
             lines.append(((f"{letter}  ", "accent"), (words[0], "strong")))
             lines += [plain("   " + piece, "strong") for piece in words[1:]]
-            luck = re.sub(r": p = [0-9.]+", "", row.luck)  # the column says it
-            lines.append(plain("   " + (luck if len(luck) <= width - 3 else luck.partition(" (")[0]), "dim"))
+            luck = re.sub(r": p = [0-9.]+( at least)?", "", row.luck)  # the column says it
+            lines.append(plain("   " + _fitting(luck, width - 3), "dim"))
         return lines
 
     def _graded(self, width: int) -> list[Line]:
@@ -103,6 +103,15 @@ class VerdictPanel(Box):
                 return plain(f.signed(row.mean_day), "dim")
             case _:
                 return plain(" ".join(row.members.split()), "dim")
+
+
+def _fitting(luck: str, width: int) -> str:
+    """What luck says, with as many of its notes in brackets as there is room for, the first ones first."""
+    head, _, notes = luck.partition(" (")
+    kept = notes.removesuffix(")").split("; ")
+    while kept and len(f"{head} ({'; '.join(kept)})") > width:
+        kept.pop()
+    return f"{head} ({'; '.join(kept)})" if notes and kept else head
 
 
 def _titled(column: Column, width: int, reach: float) -> Column:

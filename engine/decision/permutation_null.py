@@ -92,16 +92,16 @@ class Shuffled:
         if self.p_value is None:
             return UNMEASURED if self.planned == 0 else f"{UNMEASURED}: the budget left no time for shuffles"
         notes = []
+        if self.scope == "given":
+            notes.append("its variations were chosen on the same days")
+        elif self.scope == "tested":
+            notes.append("training is not repeated")
         if self.certain:
             notes.append("more shuffles cannot make it significant")
         elif self.done < self.planned:
             notes.append(f"time ended before {self.planned}")
         if self.bounded is not None:
             notes.append(f"each within {self.bounded:,} tests, not all groups")
-        if self.scope == "given":
-            notes.append("its variations were chosen on the same days")
-        elif self.scope == "tested":
-            notes.append("training is not repeated")
         note = f" ({'; '.join(notes)})" if notes else ""
         return f"{self.short}{note}"
 
@@ -114,7 +114,7 @@ class Shuffled:
             f"better than {self.done - self.reached} of {self.done} shuffled searches: p = {p_text(self.p_value)}"
         )
         if self.scope == "given":
-            said += ", too small"
+            said += " at least"
         return said if self.settled else f"{said}, {ENOUGH_SHUFFLES} decide"
 
 

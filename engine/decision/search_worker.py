@@ -42,7 +42,7 @@ from engine.decision.search_state import Checkpoint, CheckpointError, SearchStat
 from engine.decision.shuffled_weeks import GroupRules, ShuffledWeeks, evidence_reserve, shuffle_tests
 from engine.decision.time_flows import Flow
 from engine.decision.top_groups import FoundGroup
-from engine.decision.variation_pool import VariationPool
+from engine.decision.variation_pool import VariationPool, promising
 from engine.decision.watchdog import SECOND
 from engine.errors import DataError, OperatorError
 from engine.model import DAYS, OPEN, Ints, ParameterSet, Words, excess_of, profit_percentage, unpack_picks
@@ -119,11 +119,16 @@ async def load_tested(request: SearchRequest) -> VariationPool | None:
         return None
     spaces = [s.space() for s in request.spaces]
     results = await VariationResultsDb.open(Path(request.results_db), spaces=spaces, read_only=True)
+    picks, whole = [], True
     try:
-        picks = [stored_picks(await results.tested_picks(space)) for space in spaces]
+        for space in spaces:
+            tested = stored_picks(await results.tested_picks(space))
+            whole &= len(tested) == space.size
+            picks.append(
+                promising(tested, request.pruner)
+            )  # an exhaustive run tested 100,000: the others go at once
     finally:
         await results.close()
-    whole = all(len(own) == space.size for own, space in zip(picks, spaces, strict=True))
     return VariationPool.of([space.algorithm for space in spaces], picks, request.pruner, whole=whole)
 
 

@@ -16,6 +16,7 @@ from engine.decision.group_kernel import advance, open_anchor
 from engine.decision.kernel_arrays import (
     BITS,
     CLOSED,
+    DEPTH,
     FLOAT,
     HELD,
     HITS,
@@ -154,11 +155,12 @@ def hunt_best(
             open_anchor(problem, Limits(max_size, max_size, 0, least, best[0]), work, hits, hunt.order[state[AT]])
             state[OPENED] = 1
             state[SPENT] += work.counters[TESTS]
-        closed = False
-        while not closed:
+        while True:
             for hit in range(work.counters[HELD]):
                 best[0] = max(best[0], hits.score[hit])
             work.counters[HELD] = 0
+            if work.meta[DEPTH] == 0:  # closed
+                break
             left = min(anchor_tests - work.counters[TESTS], all_tests - state[SPENT])
             if left <= 0:
                 state[CUT_OFF] += 1
@@ -167,10 +169,8 @@ def hunt_best(
                 return SLICE_OVER
             before = work.counters[TESTS]
             limits = Limits(max_size, max_size, 0, _least_sum(problem, best[0]), best[0])
-            closed = advance(problem, limits, work, hits, min(left, LOOK_UP)) == CLOSED
+            advance(problem, limits, work, hits, min(left, LOOK_UP))
             state[SPENT] += work.counters[TESTS] - before
-        for hit in range(work.counters[HELD]):
-            best[0] = max(best[0], hits.score[hit])
         state[OPENED] = 0
         state[AT] += 1
     state[AT] = hunt.order.shape[0]

@@ -44,7 +44,8 @@ def shuffle_tests(budget_s: float, shuffles: int) -> int:
     ``budget_s`` wall seconds of the settings. A function of settings alone.
     """
     time_s = evidence_reserve(budget_s, shuffles) * THREADS / (shuffles + 1)
-    return round(min(max(time_s * TESTS_A_SECOND, LEAST_TESTS), MOST_TESTS), -5)
+    tests = min(max(time_s * TESTS_A_SECOND, LEAST_TESTS), MOST_TESTS)
+    return LEAST_TESTS * round(tests / LEAST_TESTS)
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,17 +39,13 @@ class VariationPool:
     def of(
         cls, names: Sequence[str], bits: Sequence[Words], rules: PrunerSettings, *, whole: bool
     ) -> VariationPool:
-        """``bits[i]``: all variations of algorithm ``names[i]``, by rising parameter values."""
-        picks = np.concatenate([own.reshape(-1, DAYS, WORDS) for own in bits])
-        algorithm = np.repeat(np.arange(len(names), dtype=np.int64), [len(own) for own in bits])
-        buys = np.bitwise_count(picks).sum(axis=2, dtype=np.int64)
-        total = buys.sum(axis=1)
-        fit = (buys.min(axis=1) >= rules.min_buys_day) & (total >= rules.min_buys)
-        fit &= 100.0 * total / (DAYS * TICKERS) <= rules.max_density_pct
+        """``bits[i]``: variations of algorithm ``names[i]``, by rising parameter values."""
+        parts = [promising(own, rules) for own in bits]
+        picks = np.ascontiguousarray(np.concatenate(parts))
         return cls(
-            bits=np.ascontiguousarray(picks[fit]),
-            buys=np.ascontiguousarray(buys[fit]),
-            algorithm=np.ascontiguousarray(algorithm[fit]),
+            bits=picks,
+            buys=np.bitwise_count(picks).sum(axis=2, dtype=np.int64),
+            algorithm=np.repeat(np.arange(len(names), dtype=np.int64), [len(own) for own in parts]),
             places=np.array([rules.keep.get(name, rules.keep_default) for name in names], np.int64),
             rules=rules,
             whole=whole,
@@ -69,6 +65,17 @@ class VariationPool:
         near = float(self.rules.near_duplicate)
         found = keep_distinct(self.bits, total, self.algorithm, order, self.places, near, kept)
         return kept[:found]
+
+
+def promising(picks: Words, rules: PrunerSettings) -> Words:
+    """Of ``picks`` uint64[n, 5, 16], or the same flat, those that pass the gates that PP cannot change."""
+    picks = picks.reshape(-1, DAYS, WORDS)
+    buys = np.bitwise_count(picks).sum(axis=2, dtype=np.int64)
+    total = buys.sum(axis=1)
+    fit = (buys.min(axis=1) >= rules.min_buys_day) & (total >= rules.min_buys)
+    fit &= 100.0 * total / (DAYS * TICKERS) <= rules.max_density_pct
+    chosen: Words = picks[fit]
+    return chosen
 
 
 def _scores(means: Floats, total: Ints) -> Floats:

@@ -288,6 +288,22 @@ async def test_the_verdict_is_a_sentence_beside_p_and_the_interval(
         assert f"{reached} of {len(view.shuffle_scores)} shuffled weeks" in shown
 
 
+@pytest.mark.parametrize(("size", "more"), [(SMALL, False), (LARGE, True)])
+async def test_the_verdict_keeps_the_first_limits_of_p_where_there_is_little_room(
+    engine: RecordedEngine, app: TshConsole, size: tuple[int, int], more: bool
+) -> None:
+    view = recorded.moment("shortlist").groups
+    limits = "training is not repeated; more shuffles cannot make it significant; each within 8,000 tests"
+    luck = f"better than 149 of 177 shuffled searches: p = 0.16 ({limits})"
+    rows = tuple(row.model_copy(update={"luck": luck}) for row in view.groups)
+    engine.board.groups = view.model_copy(update={"groups": rows})
+    async with app.run_test(size=size) as pilot:
+        shown = await on(pilot, app, "6")
+        assert "better than 149 of 177 shuffled searches (training is not repeated" in shown
+        assert ("more shuffles cannot make it significant)" in shown) == more
+        assert "each within" not in shown
+
+
 async def test_shuffled_weeks_without_a_group_are_counted_and_not_drawn(
     engine: RecordedEngine, app: TshConsole
 ) -> None:

@@ -141,7 +141,7 @@ def test_a_true_group_is_found_significant() -> None:
     assert {0, 4} <= set(best.members)
     said = run(lane)[0]
     assert (said.reached, said.done, said.bounded, said.observed) == (0, 200, None, pytest.approx(best.score))
-    assert said.text.startswith("better than 200 of 200 shuffled searches: p = 0.005, too small (its")
+    assert said.text.startswith("better than 200 of 200 shuffled searches: p = 0.005 at least (its")
 
 
 def noise(seed: int, *, planted: bool = False) -> Case:
@@ -259,7 +259,7 @@ def test_a_better_group_never_has_a_larger_p_and_none_is_better_than_the_shuffle
         ),
         (
             Shuffled(0, 200, 200, scope="given"),
-            "better than 200 of 200 shuffled searches: p = 0.005, too small (its variations were "
+            "better than 200 of 200 shuffled searches: p = 0.005 at least (its variations were "
             "chosen on the same days)",
         ),
         (Shuffled(0, 0, 200), "p not measured: the budget left no time for shuffles"),
