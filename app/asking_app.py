@@ -114,15 +114,22 @@ class AskingApp(FreezingApp):
         if view.state != "pending" or view.session is None:
             self.say(f"nothing waits for approval ({view.state})", wrong=True)
             return
-        arguments = {"session": view.session.isoformat(), "list_hash": view.list_hash}
-        word = self._live_word("APPROVE")
+        arguments: dict[str, Any] = {"session": view.session.isoformat(), "list_hash": view.list_hash}
+        against = self.client.state.overview.grade.against
+        if against:  # the word says so; the engine refuses a live account without it
+            arguments["against_advice"] = True
+        word = self._live_word("AGAINST" if against else "APPROVE")
 
         def lines(client: Client) -> Sequence[Line]:
             room = room_for_words(self.size, typed=bool(word))
             return approval_lines(view, client.state, room if client.link is Link.LIVE else room - 1)
 
         dialog = ConfirmDialog(
-            "Approve this trade list?", lines(self.client), yes="Approve", word=word, live=lines
+            "Approve AGAINST THE ADVICE?" if against else "Approve this trade list?",
+            lines(self.client),
+            yes="Approve",
+            word=word,
+            live=lines,
         )
         self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
 

@@ -196,12 +196,15 @@ def approve(
     context: typer.Context,
     list_hash: Annotated[str | None, typer.Argument(help="At least 8 digits of the hash of the list.")] = None,
     reject: Annotated[bool, typer.Option("--reject", help="Say no instead.")] = False,
+    against_advice: Annotated[
+        bool, typer.Option("--against-advice", help="Real money although the grade is C or D.")
+    ] = False,
     home: HomeOption = None,
     as_json: Json = False,
 ) -> None:
-    """Shows the trade list that waits; with its hash, approves it."""
+    """Shows the trade list that waits and the evidence behind it; with its hash, approves it."""
     options = options_of(context, home, as_json, None, looks=list_hash is None)
-    run_to_end(cli_runs.approve(options, list_hash, reject=reject))
+    run_to_end(cli_runs.approve(options, list_hash, reject=reject, against_advice=against_advice))
 
 
 @app.command()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from typing import Any
 
 from rich.console import Console
@@ -14,6 +15,7 @@ from app.headless import Follower, attached, command, told
 from app.options import Options, print_json, say
 from app.reporting import print_report
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, OperatorError, RefusedError, UsageError
+from engine.views import GradeView
 
 SHORTEST_HASH = 8
 
@@ -61,8 +63,13 @@ async def trade(options: Options) -> int:
         return await _to_the_end(client, options, "weekday", await _running(client, "weekday"))
 
 
-async def approve(options: Options, list_hash: str | None, *, reject: bool) -> int:
-    """Shows the list that waits, or decides on it when its hash is given."""
+async def approve(
+    options: Options, list_hash: str | None, *, reject: bool = False, against_advice: bool = False
+) -> int:
+    """Shows the list that waits, or decides on it when its hash is given.
+
+    ``against_advice``: already acknowledged; otherwise a terminal asks for the word where it is needed.
+    """
     async with attached(options, start=False) as client:
         waiting = client.state.shortlist
         if waiting.state != "pending":
@@ -77,10 +84,25 @@ async def approve(options: Options, list_hash: str | None, *, reject: bool) -> i
             raise RefusedError(
                 f"the list that waits is {waiting.list_hash[:8]}, not {given[:8]}: read it again, then decide"
             )
-        what = {"session": str(waiting.session), "list_hash": waiting.list_hash}
+        what: dict[str, Any] = {"session": str(waiting.session), "list_hash": waiting.list_hash}
+        if not reject and (against_advice or client.state.overview.grade.against):
+            what["against_advice"] = against_advice or _acknowledged(client.state.overview.grade)
         answer = await command(client, "reject" if reject else "approve", what)
         print(answer.data["text"])
         return EXIT_DONE
+
+
+def _acknowledged(grade: GradeView) -> bool:
+    """Asks for the word before real money trades against the advice. RefusedError when it is not given."""
+    if not sys.stdin.isatty():
+        raise RefusedError(
+            f"real money against the advice ({grade.text}; {grade.reason}): nothing was approved. "
+            "Run it in a terminal, which asks for a word, or give --against-advice"
+        )
+    say(f"AGAINST THE ADVICE, with real money: {grade.text}; {grade.reason}")
+    if input("type AGAINST to go: ").strip() != "AGAINST":
+        raise RefusedError("not confirmed: nothing was approved")
+    return True
 
 
 async def unlatch(options: Options) -> int:
@@ -155,7 +177,9 @@ async def _ended(client: EngineClient, options: Options, kind: str, ended: dict[
 def _print_list(client: EngineClient, options: Options) -> None:
     view = client.state.shortlist
     if options.as_json:
-        print_json(view.model_dump(mode="json"))
+        overview = client.state.overview
+        grade = overview.grade.model_dump(mode="json")
+        print_json({**view.model_dump(mode="json"), "evidence": list(overview.evidence), "grade": grade})
         return
     print(
         f"trade list {view.list_hash[:8]} for {view.session}, decision until {view.deadline}; without it: NO TRADE"
@@ -167,4 +191,7 @@ def _print_list(client: EngineClient, options: Options) -> None:
     print(
         f"board: {WORDS[client.state.board.verdict]}, {client.state.board.summary}  ('tshc board' lists the gates)"
     )
-    print(f"approve with: tshc approve {view.list_hash[:8]}")
+    for text in client.state.overview.evidence or ("evidence: no group is selected",):
+        print(f"  {text}")
+    against = "  --against-advice (or the word it asks for)" if client.state.overview.grade.against else ""
+    print(f"approve with: tshc approve {view.list_hash[:8]}{against}")

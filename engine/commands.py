@@ -183,7 +183,12 @@ class CommandTable:
     # --- the trade list --------------------------------------------------------------------
 
     async def _approve(self, arguments: dict[str, Any], caller: Caller) -> Answer:
-        text = await self.approvals.approve(_day(arguments), str(arguments["list_hash"]), caller.name)
+        text = await self.approvals.approve(
+            _day(arguments),
+            str(arguments["list_hash"]),
+            caller.name,
+            against_advice=arguments.get("against_advice") is True,
+        )
         return Answer(True, data={"text": text})
 
     async def _reject(self, arguments: dict[str, Any], caller: Caller) -> Answer:

@@ -21,7 +21,7 @@ import orjson
 from engine.database import Row, Schema, marks
 from engine.errors import StorageError
 from engine.events import Event
-from engine.ledger_log import LEDGER_LOG_MIGRATION, LedgerLog
+from engine.ledger_log import LEDGER_LOG_MIGRATION, LEDGER_REBUILT_MIGRATION, LedgerLog
 from engine.model import utc_text
 from engine.orders_model import Approval, Fill, OrderIntent, OrderState
 from engine.qual_log import QUAL_LOG_MIGRATION, QualLog
@@ -84,6 +84,24 @@ _VERSION_1 = (
 )
 
 
+# The advice that an approval was given under.
+_APPROVAL_ADVICE = (
+    "ALTER TABLE approvals ADD COLUMN grade TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE approvals ADD COLUMN advice TEXT NOT NULL DEFAULT ''",
+    "ALTER TABLE approvals ADD COLUMN size REAL NOT NULL DEFAULT 1.0",
+    "ALTER TABLE approvals ADD COLUMN against_advice INTEGER NOT NULL DEFAULT 0",
+)
+# When a selection was frozen by the market's clock (a session's open is compared with it), and under which broker.
+_SELECTION_ORIGIN = (
+    "ALTER TABLE selections ADD COLUMN market_at TEXT",
+    "ALTER TABLE selections ADD COLUMN source TEXT NOT NULL DEFAULT ''",
+    *LEDGER_REBUILT_MIGRATION,
+)
+_APPROVAL_COLUMNS = (
+    "session, list_hash, account, mode, outcome, by, symbols, at, grade, advice, size, against_advice"
+)
+
+
 class IntentExistsError(StorageError):
     """An intent with this client order id is already in the journal: ask the broker about it, do not send it."""
 
@@ -93,8 +111,10 @@ class Selection:
     """The two groups of a week, frozen; ``week`` is its day5."""
 
     week: date
-    frozen_at: datetime
+    frozen_at: datetime  # wall time
     payload: dict[str, Any]
+    market_at: datetime | None = None  # market time; None: frozen before it was kept
+    source: str = ""  # the broker's mode then
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +164,14 @@ class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
     SCHEMA = Schema(
         title="journal",
         application_id=0x5453484A,  # "TSHJ"
-        migrations=(_VERSION_1, QUAL_LOG_MIGRATION, TSH_LOG_MIGRATION, LEDGER_LOG_MIGRATION),
+        migrations=(
+            _VERSION_1,
+            QUAL_LOG_MIGRATION,
+            TSH_LOG_MIGRATION,
+            LEDGER_LOG_MIGRATION,
+            _APPROVAL_ADVICE,
+            _SELECTION_ORIGIN,
+        ),
         synchronous="FULL",
         remedy=(
             "look at the account's orders and positions at the broker before anything else "
@@ -301,19 +328,18 @@ class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
     async def record_approval(self, approval: Approval) -> None:
         async with self.transaction() as connection:
             await connection.execute(
-                "INSERT INTO approvals (session, list_hash, account, mode, outcome, by, symbols, at) "
-                f"VALUES ({marks(8)})",
+                f"INSERT INTO approvals ({_APPROVAL_COLUMNS}) VALUES ({marks(12)})",
                 (
                     approval.session.isoformat(), approval.list_hash, approval.account, approval.mode,
                     approval.outcome, approval.by, json.dumps(approval.symbols), utc_text(approval.at),
+                    approval.grade, approval.advice, approval.size, int(approval.against_advice),
                 ),
             )  # fmt: skip
 
     async def approval(self, session: date) -> Approval | None:
         """The last word on the session's trade list: a later one (a swap, the deadline) voids an earlier one."""
         row = await self.row(
-            "SELECT session, list_hash, account, mode, outcome, by, symbols, at FROM approvals "
-            "WHERE session = ? ORDER BY seq DESC LIMIT 1",
+            f"SELECT {_APPROVAL_COLUMNS} FROM approvals WHERE session = ? ORDER BY seq DESC LIMIT 1",
             (session.isoformat(),),
         )
         return None if row is None else _approval(row)
@@ -321,19 +347,38 @@ class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
     async def last_list_before(self, session: date) -> Approval | None:
         """How the latest list of an earlier session ended; None when there was none."""
         row = await self.row(
-            "SELECT session, list_hash, account, mode, outcome, by, symbols, at FROM approvals "
+            f"SELECT {_APPROVAL_COLUMNS} FROM approvals "
             "WHERE session < ? AND outcome != 'voided' ORDER BY session DESC, seq DESC LIMIT 1",
             (session.isoformat(),),
         )
         return None if row is None else _approval(row)
 
-    async def freeze_selection(self, week: date, payload: Mapping[str, Any]) -> None:
-        """Freezes the week's groups (``week`` is day5); of several freezes of a week the last is read."""
+    async def freeze_selection(
+        self, week: date, payload: Mapping[str, Any], *, market_at: datetime | None = None, source: str = ""
+    ) -> None:
+        """Freezes the week's groups (``week`` is day5); of several freezes of a week the last is read.
+
+        ``market_at``: the market's time now; ``source``: the broker's mode.
+        """
         async with self.transaction() as connection:
             await connection.execute(
-                "INSERT INTO selections (week, frozen_at, payload) VALUES (?, ?, ?)",
-                (week.isoformat(), now_text(), json.dumps(dict(payload), sort_keys=True)),
+                "INSERT INTO selections (week, frozen_at, payload, market_at, source) VALUES (?, ?, ?, ?, ?)",
+                (
+                    week.isoformat(),
+                    now_text(),
+                    json.dumps(dict(payload), sort_keys=True),
+                    None if market_at is None else utc_text(market_at),
+                    source,
+                ),
             )
+
+    async def selections(self, since: date) -> list[Selection]:
+        """All that were frozen for weeks from ``since`` on, in the order of freezing."""
+        rows = await self.rows(
+            "SELECT week, frozen_at, payload, market_at, source FROM selections WHERE week >= ? ORDER BY seq",
+            (since.isoformat(),),
+        )
+        return [_selection(row) for row in rows]
 
     async def live_selection(self, at: date) -> Selection | None:
         """The selection in force on session ``at``: the last frozen one, from its day5 until seven days later.
@@ -342,13 +387,11 @@ class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
         its own day5; None then means that nothing is being replaced.
         """
         row = await self.row(
-            "SELECT week, frozen_at, payload FROM selections WHERE week <= ? AND week >= ? "
+            "SELECT week, frozen_at, payload, market_at, source FROM selections WHERE week <= ? AND week >= ? "
             "ORDER BY seq DESC LIMIT 1",
             (at.isoformat(), (at - SELECTION_LIFE).isoformat()),
         )
-        if row is None:
-            return None
-        return Selection(date.fromisoformat(row[0]), datetime.fromisoformat(row[1]), json.loads(row[2]))
+        return None if row is None else _selection(row)
 
     # --- small persistent state ----------------------------------------------------------------
 
@@ -399,6 +442,20 @@ def _approval(row: Row) -> Approval:
         by=row[5],
         symbols=tuple(json.loads(row[6])),
         at=datetime.fromisoformat(row[7]),
+        grade=row[8],
+        advice=row[9],
+        size=row[10],
+        against_advice=bool(row[11]),
+    )
+
+
+def _selection(row: Row) -> Selection:
+    return Selection(
+        week=date.fromisoformat(row[0]),
+        frozen_at=datetime.fromisoformat(row[1]),
+        payload=json.loads(row[2]),
+        market_at=time_or_none(row[3]),
+        source=row[4],
     )
 
 

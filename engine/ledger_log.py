@@ -8,8 +8,8 @@ cannot be changed once their session is known. The weekly entries are derived fr
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Collection, Sequence
+from dataclasses import astuple, dataclass, fields, replace
 from datetime import date
 
 from engine.database import Database, marks
@@ -40,9 +40,19 @@ LEDGER_LOG_MIGRATION = (
 )
 
 
+# Sessions that nobody worked off: their rows say that they were made afterwards.
+LEDGER_REBUILT_MIGRATION = (
+    "ALTER TABLE ledger_candidates ADD COLUMN reconstructed INTEGER NOT NULL DEFAULT 0",
+    "ALTER TABLE ledger_days ADD COLUMN reconstructed INTEGER NOT NULL DEFAULT 0",
+)
+
+
 @dataclass(frozen=True, slots=True)
 class LedgerCandidates:
-    """What one frozen group would buy at the open of ``session``, as known the evening before."""
+    """What one frozen group would buy at the open of ``session``, as known the evening before.
+
+    ``reconstructed``: not recorded then, but made later from bars up to that evening alone.
+    """
 
     session: date
     selected: int  # 1 traded, 2 shadow
@@ -51,6 +61,7 @@ class LedgerCandidates:
     members: str
     candidates: tuple[tuple[str, float], ...]  # best first: symbol, median dollar volume a day
     universe: tuple[str, ...]  # every ticker that was asked
+    reconstructed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +85,7 @@ class LedgerDay:
     traded_tsh_excess: float | None
     traded_live_excess: float | None  # from executions; None while none is closed
     pp_to_live_gap: float | None  # live minus PP of the closed trades, both net
+    reconstructed: bool = False  # the candidates were made afterwards
 
 
 class LedgerLog(Database):
@@ -83,7 +95,7 @@ class LedgerLog(Database):
         """Keeps the candidates of a session; False when they were kept before: the first ones stay."""
         row = (
             record.session.isoformat(), record.selected, record.source, record.week.isoformat(), record.members,
-            json.dumps(record.candidates), json.dumps(record.universe), now_text(),
+            json.dumps(record.candidates), json.dumps(record.universe), now_text(), int(record.reconstructed),
         )  # fmt: skip
         sql = f"INSERT OR IGNORE INTO ledger_candidates VALUES ({marks(len(row))})"
         return await self.in_one_trip(lambda journal: journal.execute(sql, row).rowcount == 1)
@@ -96,10 +108,19 @@ class LedgerLog(Database):
         )
         return frozenset(int(row[0]) for row in rows)
 
+    async def ledger_recorded(self, sources: Collection[str], first: date) -> frozenset[tuple[date, int]]:
+        """(session, group) of all candidates that are kept from ``first`` on, under any of the sources."""
+        rows = await self.rows(
+            "SELECT session, selected FROM ledger_candidates WHERE session >= ? "
+            f"AND source IN ({marks(len(sources))})",
+            (first.isoformat(), *sorted(sources)),
+        )
+        return frozenset((date.fromisoformat(row[0]), int(row[1])) for row in rows)
+
     async def ledger_unjudged(self, source: str, first: date, last: date) -> list[LedgerCandidates]:
         """Candidates of sessions ``first``..``last`` that have no judged day yet, oldest first."""
         rows = await self.rows(
-            "SELECT c.session, c.selected, c.source, c.week, c.members, c.candidates, c.universe "
+            "SELECT c.session, c.selected, c.source, c.week, c.members, c.candidates, c.universe, c.reconstructed "
             "FROM ledger_candidates c LEFT JOIN ledger_days d "
             "ON d.session = c.session AND d.selected = c.selected AND d.source = c.source "
             "WHERE d.session IS NULL AND c.source = ? AND c.session BETWEEN ? AND ? "
@@ -115,6 +136,7 @@ class LedgerLog(Database):
                 members=row[4],
                 candidates=tuple((str(symbol), float(volume)) for symbol, volume in json.loads(row[5])),
                 universe=tuple(json.loads(row[6])),
+                reconstructed=bool(row[7]),
             )
             for row in rows
         ]
@@ -122,9 +144,12 @@ class LedgerLog(Database):
     async def record_ledger_days(self, days: Sequence[LedgerDay]) -> int:
         """Keeps judged days in one transaction; how many were new. What was judged before stays."""
         rows = [
-            (d.session.isoformat(), d.selected, d.source, d.week.isoformat(), *astuple(d)[4:], now_text())
+            (
+                d.session.isoformat(), d.selected, d.source, d.week.isoformat(), *astuple(d)[4:-1], now_text(),
+                int(d.reconstructed),
+            )
             for d in days
-        ]
+        ]  # fmt: skip
         async with self.transaction() as connection:
             stored = 0
             for row in rows:
@@ -138,7 +163,8 @@ class LedgerLog(Database):
         """All judged days, oldest first."""
         names = ", ".join(f.name for f in fields(LedgerDay))
         rows = await self.rows(f"SELECT {names} FROM ledger_days ORDER BY session, selected, source")
-        return [
+        days = [
             LedgerDay(date.fromisoformat(row[0]), row[1], row[2], date.fromisoformat(row[3]), *row[4:])
             for row in rows
         ]
+        return [replace(day, reconstructed=bool(day.reconstructed)) for day in days]

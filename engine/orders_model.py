@@ -113,3 +113,8 @@ class Approval:
     by: str
     symbols: tuple[str, ...]
     at: datetime
+    # The evidence at that moment (engine.decision.grade); "" where nobody asked for it.
+    grade: str = ""
+    advice: str = ""  # in words
+    size: float = 1.0  # what the advice makes of the allocation: 1, or one half
+    against_advice: bool = False  # trades all the same, by an acknowledgement of its own

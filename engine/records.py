@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from datetime import date
+from typing import Literal
 
 import numpy as np
 
@@ -86,6 +87,14 @@ class FinalGroup:
     holdout_error: float | None = None
     holdout_picks: tuple[int, ...] = ()
     p_value: float | None = None
+    # What p rests on (``permutation_null.Shuffled``); None with a p of a version that did not keep it.
+    shuffles_reached: int | None = None  # shuffled weeks whose best was at least as good
+    shuffles_done: int | None = None
+    shuffles_planned: int | None = None
+    shuffles_certain: bool = False  # ended early because p > 0.05 was certain
+    shuffles_bounded: int | None = None  # what each was limited to, when it did not see everything
+    shuffles_observed: float | None = None  # the real week's best, searched as the shuffled ones
+    shuffles_scope: Literal["given", "tested", "everything"] | None = None  # what each repeated
     overlap_first: float | None = None  # Jaccard of 5-day picks with the selected first
     selected: int | None = None  # 1 trades, 2 runs in shadow
     verdict: str = ""

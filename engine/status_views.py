@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from datetime import date
@@ -12,20 +13,24 @@ from decimal import Decimal
 
 from engine.commands import CommandTable
 from engine.compute.algorithms import ALGORITHMS
+from engine.daily.forward_ledger import counted_sources
+from engine.daily.ledger_sessions import WeekSessions
+from engine.decision.grade import Grade
 from engine.decision.mp2_p2_group_discovery import LAST_SEARCH, stored_view
-from engine.decision.selection import verdict_parts
+from engine.decision.selection import luck_text
 from engine.events import ApprovalEnded, DayClosed, Event, FillReceived
 from engine.health import Health
 from engine.journal import LedgerEntry
 from engine.kernel_warmup import KernelWarmup
 from engine.model import NEW_YORK, Mode
+from engine.pipeline.advice import grade_of, grade_view, kept_week_sessions, selected_groups, weeks_of
 from engine.pipeline.board_feed import BoardFeed
 from engine.pipeline.broker_watch import BrokerWatch
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.overview import DayFacts, day_track, next_event, next_items, present_lines, week_tiles
 from engine.records import FinalGroup
 from engine.run_log import StageRun
-from engine.views import EventView, ForwardRow, StageView, StatusView
+from engine.views import EventView, ForwardRow, GradeView, StageView, StatusView
 
 PAINT_S = 0.25
 OVERVIEW_S = 1.0
@@ -74,6 +79,7 @@ class StatusViews:
         self._facts: dict[date, DayFacts] = {}
         self._weekend: tuple[StageView, ...] = ()
         self._evidence: tuple[str, ...] = ()
+        self._grade = GradeView()
         self._forward: tuple[ForwardRow, ...] = ()
         self._day_track = DayTrack()
         self._tasks: list[asyncio.Task[None]] = []
@@ -213,6 +219,7 @@ class StatusViews:
                 "day_low_name": low_name,
                 "day_track": self._day_track.add(today, watch.day_pct if moving else None),
                 "evidence": self._evidence,
+                "grade": self._grade,
                 "forward": self._forward,
                 "health": health,
             }
@@ -250,12 +257,29 @@ class StatusViews:
         outcome, groups = await self._room.stocks.final_groups()
         chosen = sorted((g for g in groups if g.selected is not None), key=lambda g: g.selected or 0)
         ledger = await self._room.journal.ledger()
-        self._forward = tuple(forward_row(entry) for entry in ledger)
-        if outcome is not None:
-            self._evidence = evidence_lines(chosen, judged_weeks(ledger, self._room.settings.broker.mode))
-            if self._room.board.groups.state == "idle":
-                kept = await self._room.journal.get(LAST_SEARCH)
-                self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()), kept)
+        mode = self._room.settings.broker.mode
+        sessions = await kept_week_sessions(self._room.journal, mode)
+        judged = Counter((d.week, d.selected, d.source) for d in await self._room.journal.ledger_days())
+        counted = counted_sources(mode)
+        self._forward = tuple(
+            forward_row(
+                entry,
+                judged[entry.week, entry.selected, entry.source],
+                sessions.get(entry.week) if entry.source in counted else None,
+            )
+            for entry in ledger
+        )
+        if not chosen:  # a new weekend run has emptied the tables: what trades is frozen in the journal
+            today = self._room.clock.now().astimezone(NEW_YORK).date()
+            chosen = await selected_groups(self._room.journal, today)
+        if chosen:
+            weeks = await weeks_of(self._room.journal, mode)
+            grade = grade_of(chosen[0], weeks, mode)
+            self._grade = grade_view(grade, weeks)
+            self._evidence = evidence_lines(chosen, grade, self._grade.left_out)
+        if outcome is not None and self._room.board.groups.state == "idle":
+            kept = await self._room.journal.get(LAST_SEARCH)
+            self._room.board.groups = stored_view(outcome, groups, list(ALGORITHMS.values()), kept)
 
 
 _HELD_STATES = frozenset({"WATCH", "ARMED", "TARGET", "EXITING", "CARRIED"})
@@ -264,50 +288,34 @@ _OPEN_STATUSES = frozenset(
 )
 
 
-BEST_GRADE_WEEKS, LEAST_WEEKS = 12, 8  # ledger weeks that grade A, and B, need (CONTRACTS, Evidence)
-
-
-def judged_weeks(ledger: list[LedgerEntry], mode: Mode) -> int:
-    """Weeks of traded groups that count for ``mode``: a simulated market says nothing about a real one."""
-    counted = {Mode.SIM.value} if mode is Mode.SIM else {Mode.PAPER.value, Mode.LIVE.value}
-    return len({entry.week for entry in ledger if entry.selected == 1 and entry.source in counted})
-
-
-def evidence_lines(chosen: list[FinalGroup], ledger_weeks: int) -> tuple[str, ...]:
+def evidence_lines(chosen: list[FinalGroup], grade: Grade, left_out: str = "") -> tuple[str, ...]:
     """What is known about the selected groups beyond their own five days, in plain words.
 
-    ``ledger_weeks``: weeks that the forward ledger holds of traded groups. A negative hold-out is grade D
-    whatever the ledger says; with fewer weeks than grade B needs it is C; more is for the ledger to judge.
+    ``grade``: of the first of them, which trades; ``left_out``: weeks that it could not count.
     """
     if not chosen:
         return ()
-    first = chosen[0]
-    grade, advice = "", ""
-    if first.holdout_mean is not None and first.holdout_mean < 0:
-        grade, advice = "grade D, hold-out negative; ", ": no trade"
-    elif ledger_weeks < LEAST_WEEKS:
-        grade, advice = "grade C, undecided; ", ": paper only"
-    lines = [f"{grade}ledger {ledger_weeks} of {BEST_GRADE_WEEKS} weeks{advice}"]
+    lines = [grade.text, grade.reason, *([left_out] if left_out else [])]
     for group in chosen:
         name = "A" if group.selected == 1 else "B"
-        luck = verdict_parts(group.verdict)[1].partition(" (")[0] or "p not measured"
         holdout = (
             "hold-out: no picks"
             if group.holdout_mean is None
             else f"hold-out {group.holdout_mean:+.2f} ± {group.holdout_error or 0.0:.2f} %/day"
         )
         lines.append(f"group {name}  {holdout}")
-        lines.append(f"group {name}  {luck}")
+        lines.append(f"group {name}  {luck_text(group, short=True)}")
     return tuple(lines)
 
 
-def forward_row(entry: LedgerEntry) -> ForwardRow:
-    """A week of the forward ledger as the evidence screen shows it."""
+def forward_row(entry: LedgerEntry, judged: int, sessions: WeekSessions | None = None) -> ForwardRow:
+    """A week of the forward ledger as the evidence screen shows it; ``judged``: its sessions, empty ones too."""
     return ForwardRow(
         week=entry.week,
         group="A" if entry.selected == 1 else "B",
         source=entry.source,
-        sessions=entry.sessions,
+        sessions=judged,
+        possible=None if sessions is None else sessions.possible,
         candidates=entry.candidates,
         pp_excess=entry.pp_excess,
         pp_error=entry.pp_error,

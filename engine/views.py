@@ -15,7 +15,8 @@ from pydantic import BaseModel, ConfigDict
 
 
 class View(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    # JSON has no infinity: one that crossed would be null at the console, which refuses it and hangs up.
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 class LinkView(View):
@@ -128,7 +129,8 @@ class ForwardRow(View):
     week: date
     group: Literal["A", "B"]
     source: str  # live, paper, sim, walk-forward
-    sessions: int
+    sessions: int  # judged
+    possible: int | None = None  # sessions of the week so far; None: not known
     candidates: int
     pp_excess: float
     pp_error: float | None = None
@@ -136,6 +138,25 @@ class ForwardRow(View):
     tsh_error: float | None = None
     traded: int = 0  # names that were really bought
     traded_live_excess: float | None = None  # of those, from their fills; None: none sold within its day
+
+
+class GradeView(View):
+    """What the evidence says of the group that trades; excess in percent a day by TSH's pessimistic path, net."""
+
+    grade: Literal["", "A", "B", "C", "D"] = ""  # "": no group is selected
+    weeks: int = 0  # of the forward ledger that count in this mode
+    mean: float | None = None  # over those weeks
+    low_95: float | None = None  # one-sided bounds of the mean; None below two weeks
+    low_80: float | None = None
+    high_80: float | None = None
+    pp_mean: float | None = None  # the same weeks by PP
+    needed: int | None = None  # more weeks until a verdict, of an undecided one
+    advised: float = 0.0  # share of the usual size with real money: 1, one half, 0
+    factor: float = 1.0  # what multiplies the allocation in this mode
+    against: bool = False  # to trade now needs a word of its own: live, and the advice is not to
+    text: str = ""  # grade, weeks, advice in a line
+    reason: str = ""
+    left_out: str = ""  # weeks that do not count because sessions of them are not judged
 
 
 class OverviewView(View):
@@ -149,6 +170,7 @@ class OverviewView(View):
     day_low_name: str = "day low"  # what it may be called: "low since 14:00" when nobody looked before
     day_track: tuple[float, ...] = ()  # the day's P&L in percent, evenly sampled since the engine started
     evidence: tuple[str, ...] = ()
+    grade: GradeView = GradeView()
     forward: tuple[ForwardRow, ...] = ()  # oldest week first
     alerts: tuple[AlertView, ...] = ()
     health: tuple[HealthRow, ...] = ()
@@ -252,6 +274,8 @@ class GroupRow(View):
     holdout_picks: int = 0
     overlap: float | None = None  # Jaccard of 5-day picks with the selected first
     p_value: float | None = None  # against shuffled weeks; None: not measured
+    shuffles_reached: int | None = None  # shuffled weeks that did as well, of those that count; None: not kept
+    shuffles_done: int | None = None
     luck: str = ""  # the same in plain words
     judgement: str = ""  # what p and hold-out say together, in a sentence
     verdict: str = ""
@@ -278,8 +302,8 @@ class GroupsView(View):
     groups: tuple[GroupRow, ...] = ()
     shuffles: int = 0  # shuffled searches that the evidence lane plans; 0: none
     shuffles_done: int = 0
-    shuffle_scores: tuple[float, ...] = ()  # the best group of each shuffled week, in order
-    observed: float | None = None  # the real week's best, searched as the shuffled ones are
+    shuffle_scores: tuple[float | None, ...] = ()  # of each shuffled week's best, in order; None: no group at all
+    observed: float | None = None  # the real week's best, searched as the shuffled ones are; None: none
     detail: str = ""
 
 

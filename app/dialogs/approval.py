@@ -61,7 +61,12 @@ def _shaped(
     if state.shortlist.list_hash != view.list_hash:
         end.append(plain("the list changed meanwhile: go back and look again", "alarm"))
     said = [*names, *flowed(difference(view), WIDTH, "  ")]
+    against = state.overview.grade.against
+    if against and evidence == 0:
+        evidence = 1  # the grade that is acted against stands above the word on every terminal
     known = [plain(text, "dim") for text in state.overview.evidence[:evidence]]
+    if against and known:
+        known[0] = plain(state.overview.evidence[0], "warn")
     if known and len(known) < len(state.overview.evidence):
         known[-1] = joined([known[-1], (("6", "key:go.evidence"), (" the rest", "dim"))])
     air = [EMPTY] if airy else []

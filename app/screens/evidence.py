@@ -26,7 +26,7 @@ class EvidenceScreen(ConsoleScreen):
 
     def show(self, state: EngineState) -> None:
         hidden(self.query_one("#luck"), not state.groups.groups)
-        self.query_one(VerdictPanel).show(state.groups)
+        self.query_one(VerdictPanel).show(state.groups, state.overview.grade)
         self.query_one(ShufflesPanel).show(state.groups)
         self.query_one(ProofPanel).show(state.groups)
-        self.query_one(ForwardTable).show_rows(state.overview.forward)
+        self.query_one(ForwardTable).show_rows(state.overview.forward, state.overview.grade)

@@ -8,11 +8,11 @@ from typing import ClassVar
 
 from app import formatting as f
 from app.widgets import plot
-from app.widgets.box import EMPTY, Box, Line, fitted, flowed, joined, plain
+from app.widgets.box import EMPTY, Box, Line, fitted, flowed, plain
 from app.widgets.groups_panels import p_text
 from app.widgets.search_panels import unproven
 from app.widgets.table import Column, Table, chosen_columns, header_line, row_line
-from engine.views import ForwardRow, GroupRow, GroupsView
+from engine.views import ForwardRow, GradeView, GroupRow, GroupsView
 
 LETTERS = {1: "A", 2: "B"}
 
@@ -39,9 +39,10 @@ class VerdictPanel(Box):
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Verdict", id=id)
         self._rows: list[GroupRow] = []
+        self._grade = GradeView()
 
-    def show(self, view: GroupsView) -> None:
-        self._rows = selected_of(view)
+    def show(self, view: GroupsView, grade: GradeView) -> None:
+        self._rows, self._grade = selected_of(view), grade
         self.note = plain("interval: mean ± 2 standard errors", "dim") if self._rows else EMPTY
         self.repaint()
 
@@ -57,7 +58,7 @@ class VerdictPanel(Box):
         ]
         reach = 1.1 * max(ends, default=1.0) or 1.0
         titled = [(_titled(column, size, reach), size) for column, size in columns]
-        lines = [header_line(titled)]
+        lines = [*self._graded(width), header_line(titled)]
         for row in self._rows:
             lines.append(row_line(columns, [self._cell(row, c.key, size, reach) for c, size in columns]))
         for row in self._rows:
@@ -65,9 +66,18 @@ class VerdictPanel(Box):
             words = f.wrapped(row.judgement or "not judged: this search is of an earlier version", width - 3, 2)
             lines.append(((f"{letter}  ", "accent"), (words[0], "strong")))
             lines += [plain("   " + piece, "strong") for piece in words[1:]]
-            luck = re.sub(r": p = [0-9.]+", "", row.luck)  # the column says it
-            lines.append(plain("   " + (luck if len(luck) <= width - 3 else luck.partition(" (")[0]), "dim"))
+            luck = re.sub(r": p = [0-9.]+( at least)?", "", row.luck)  # the column says it
+            lines.append(plain("   " + _fitting(luck, width - 3), "dim"))
         return lines
+
+    def _graded(self, width: int) -> list[Line]:
+        """The grade of what trades, and why it is this one."""
+        if not self._grade.grade:
+            return []
+        ink = "warn" if self._grade.advised == 0 else "strong"
+        said = [plain(piece, ink) for piece in f.wrapped(self._grade.text, width, 2)]
+        said += [plain(piece, "dim") for piece in f.wrapped(self._grade.reason, width, 2)]
+        return said + [plain(piece, "warn") for piece in f.wrapped(self._grade.left_out, width, 2)]
 
     def _cell(self, row: GroupRow, column: str, width: int, reach: float) -> Line:
         mean, error = row.holdout_mean, row.holdout_error
@@ -93,6 +103,15 @@ class VerdictPanel(Box):
                 return plain(f.signed(row.mean_day), "dim")
             case _:
                 return plain(" ".join(row.members.split()), "dim")
+
+
+def _fitting(luck: str, width: int) -> str:
+    """What luck says, with as many of its notes in brackets as there is room for, the first ones first."""
+    head, _, notes = luck.partition(" (")
+    kept = notes.removesuffix(")").split("; ")
+    while kept and len(f"{head} ({'; '.join(kept)})") > width:
+        kept.pop()
+    return f"{head} ({'; '.join(kept)})" if notes and kept else head
 
 
 def _titled(column: Column, width: int, reach: float) -> Column:
@@ -127,21 +146,35 @@ class ShufflesPanel(Box):
             if not view.groups:
                 why = "each shuffled week's best group is counted here once the search has ended"
             return [plain(piece, "dim") for piece in f.wrapped(why or "no scores are known", width, 3)]
-        beaten = sum(score < view.observed for score in view.shuffle_scores)
+        found = [score for score in view.shuffle_scores if score is not None]
+        empty = len(view.shuffle_scores) - len(found)
+        reached, done = _counted(view) or (
+            sum(score >= view.observed for score in found),
+            len(view.shuffle_scores),
+        )
         lines = plot.histogram(
-            view.shuffle_scores,
+            found,
             view.observed,
             width,
-            max(6, self.size.height - 3),
+            max(6, self.size.height - 3 - bool(empty)),
             number=lambda value: f.signed(value, 3),
             name="this week",
         )
         said: Line = (
             ("luck alone did as well in ", "dim"),
-            (f"{f.count(len(view.shuffle_scores) - beaten)} of {f.count(len(view.shuffle_scores))}", "strong"),
+            (f"{f.count(reached)} of {f.count(done)}", "strong"),
             (" shuffled weeks", "dim"),
         )
-        return [*lines, fitted(said, width)]
+        none = [plain(f"{f.count(empty)} of them held no group at all", "dim")] if empty else []
+        return [*lines, *(fitted(line, width) for line in (said, *none))]
+
+
+def _counted(view: GroupsView) -> tuple[int, int] | None:
+    """(reached, done) of the search's best group, as stored; None while the lane runs, or where none was kept."""
+    best = max(view.groups, key=lambda row: row.score, default=None)
+    if best is None or best.shuffles_reached is None or not best.shuffles_done:
+        return None
+    return best.shuffles_reached, best.shuffles_done
 
 
 class ProofPanel(Box):
@@ -194,8 +227,8 @@ class ForwardTable(Table[ForwardRow]):
         Column("source", "source", 12, 3),
         Column("sessions", "sessions", 8, 4, right=True),
         Column("candidates", "candidates", 10, 5, right=True),
-        Column("pp", "PP excess %/day", 17, 1, right=True),
-        Column("tsh", "TSH excess %/day", 17, 2, right=True),
+        Column("tsh", "TSH excess %/day", 17, 1, right=True),  # decides the grade
+        Column("pp", "PP excess %/day", 17, 2, right=True),
         Column("traded", "traded live %/day", 17, 7, right=True),  # beside all candidates, where there is room
         Column("interval", "", 20, 6, most=60),
     )
@@ -205,21 +238,16 @@ class ForwardTable(Table[ForwardRow]):
         self.can_focus = True
         self._reach = 1.0
 
-    def show_rows(self, rows: Sequence[ForwardRow]) -> None:
-        self._reach = max((abs(r.pp_excess) + 2 * (r.pp_error or 0.0) for r in rows), default=1.0) * 1.1 or 1.0
-        weeks = len({row.week for row in rows})
-        self.note = joined([plain(f"{weeks} weeks", "strong"), self._mean(rows)], "   ") if rows else EMPTY
+    def show_rows(self, rows: Sequence[ForwardRow], grade: GradeView) -> None:
+        """``grade``: over the weeks that count in this mode; rows of other sources stand in the table alone."""
+        self._reach = max((abs(r.tsh_excess) + 2 * (r.tsh_error or 0.0) for r in rows), default=1.0) * 1.1 or 1.0
+        self.note = _grade_note(grade) if rows else EMPTY
         self.empty = [
             plain("no week was judged forward yet: nothing speaks for real money", "text"),
             plain("stay on paper until some are", "text"),
             plain("each traded week of A and each shadow week of B gets a line, newest last", "dim"),
         ]
         self.show(rows)
-
-    @staticmethod
-    def _mean(rows: Sequence[ForwardRow]) -> Line:
-        own = [row.pp_excess for row in rows if row.group == "A"]
-        return plain(f"A {f.signed(sum(own) / len(own))} %/day in the mean", "dim") if own else EMPTY
 
     def key(self, row: ForwardRow) -> str:
         return f"{row.week} {row.group} {row.source}"
@@ -233,21 +261,33 @@ class ForwardTable(Table[ForwardRow]):
             case "source":
                 return plain(row.source, "dim")
             case "sessions":
-                return plain(str(row.sessions))
+                return plain(str(row.sessions) if row.possible is None else f"{row.sessions} of {row.possible}")
             case "candidates":
                 return plain(f.count(row.candidates))
             case "pp":
-                return plain(_with_error(row.pp_excess, row.pp_error), "strong")
+                return plain(_with_error(row.pp_excess, row.pp_error))
             case "tsh":
-                return plain(_with_error(row.tsh_excess, row.tsh_error))
+                return plain(_with_error(row.tsh_excess, row.tsh_error), "strong")
             case "traded":
                 if row.traded_live_excess is None:
                     return plain(f.UNKNOWN, "dim")
                 return plain(f"{f.signed(row.traded_live_excess)} of {row.traded}")
             case _:
-                if row.pp_error is None:
+                if row.tsh_error is None:
                     return plain("no interval", "dim")
-                return tuple(plot.interval(row.pp_excess, row.pp_error, width, -self._reach, self._reach))
+                return tuple(plot.interval(row.tsh_excess, row.tsh_error, width, -self._reach, self._reach))
+
+
+def _grade_note(grade: GradeView) -> Line:
+    """What the grade rests on: TSH's mean over the weeks that count, with its 80 % bounds; PP beside it."""
+    if grade.mean is None:
+        return plain("no week counts in this mode", "dim")
+    weeks = "1 week counts" if grade.weeks == 1 else f"{grade.weeks} weeks count"
+    bounds = ""
+    if grade.low_80 is not None and grade.high_80 is not None:
+        bounds = f" ({f.signed(grade.low_80)}…{f.signed(grade.high_80)})"
+    pp = "" if grade.pp_mean is None else f"  PP {f.signed(grade.pp_mean)}"
+    return ((f"{weeks}  ", "dim"), (f"TSH {f.signed(grade.mean)}{bounds}", "strong"), (pp, "dim"))
 
 
 def _with_error(mean: float, error: float | None) -> str:

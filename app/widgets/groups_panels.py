@@ -220,7 +220,7 @@ def p_text(row: GroupRow) -> str:
     """How often shuffled weeks hold a group as good: ``.09``, three digits where it is small."""
     if row.p_value is None:
         return f.UNKNOWN
-    return (f"{row.p_value:.3f}" if row.p_value < 0.05 else f"{row.p_value:.2f}").removeprefix("0")
+    return (f"{row.p_value:.3f}" if row.p_value <= 0.05 else f"{row.p_value:.2f}").removeprefix("0")
 
 
 def holdout_text(row: GroupRow) -> str:

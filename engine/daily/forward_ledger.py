@@ -14,15 +14,18 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date
 from decimal import Decimal
 
 import numpy as np
 
 from engine.brackets import BracketTable
+from engine.daily.ledger_sessions import WeekSessions
 from engine.daily.pessimistic_exit import tsh_pessimistic
 from engine.journal import LedgerEntry
 from engine.ledger_log import LedgerCandidates, LedgerDay
-from engine.model import MICRO, OPEN, ExitModel, Floats, Panel, mean_or_zero, profit_percentage
+from engine.model import MICRO, OPEN, ExitModel, Floats, Mode, Panel, mean_or_zero, profit_percentage
 from engine.orders_model import Fill
 from engine.trade_costs import CostModel
 
@@ -96,6 +99,7 @@ def judged(
         traded_tsh_excess=_mean_or_none([float(tsh_net[k]) for k in traded]),
         traded_live_excess=_mean_or_none(live_net),
         pp_to_live_gap=_mean_or_none(gaps),
+        reconstructed=record.reconstructed,
     )
 
 
@@ -136,6 +140,65 @@ def _entry(days: Sequence[LedgerDay]) -> LedgerEntry:
         traded_live_excess=mean(lambda day: day.traded_live_excess),
         pp_to_live_gap=mean(lambda day: day.pp_to_live_gap),
     )
+
+
+@dataclass(frozen=True, slots=True)
+class CountedWeek:
+    """One week of the traded group as a grade looks at it; excess in percent a day, net."""
+
+    week: date
+    judged: int  # sessions
+    tsh_excess: float  # mean over the sessions with candidates, by TSH's pessimistic path
+    pp_excess: float
+    candidates: float  # a session
+    sessions: WeekSessions | None = None  # None: not known of weeks before they were counted
+
+    @property
+    def missing(self) -> int:
+        """Sessions that are over and not judged."""
+        return 0 if self.sessions is None else max(0, self.sessions.possible - self.judged)
+
+    @property
+    def counts(self) -> bool:
+        """A whole week alone counts as one: over, and judged on each of its sessions."""
+        return self.sessions is None or (self.sessions.over and not self.missing)
+
+
+def ledger_weeks(
+    days: Iterable[LedgerDay], mode: Mode, sessions: Mapping[date, WeekSessions] | None = None
+) -> list[CountedWeek]:
+    """The weeks of traded groups that speak for ``mode``, oldest first, each once; not all of them count.
+
+    A simulated market says nothing of a real one; paper and live share theirs. A session that was
+    judged as paper and as live is one session. A week without any candidate says nothing.
+    """
+    sources = counted_sources(mode)
+    weeks: dict[date, dict[date, LedgerDay]] = defaultdict(dict)
+    for day in days:
+        if day.selected == 1 and day.source in sources:
+            weeks[day.week].setdefault(day.session, day)
+    found = []
+    for week, judged_days in sorted(weeks.items()):
+        own = [day for day in judged_days.values() if day.tsh_excess is not None]
+        if own:
+            found.append(
+                CountedWeek(
+                    week=week,
+                    judged=len(judged_days),
+                    tsh_excess=mean_or_zero([day.tsh_excess for day in own if day.tsh_excess is not None]),
+                    pp_excess=mean_or_zero([day.pp_excess for day in own if day.pp_excess is not None]),
+                    candidates=mean_or_zero([float(day.candidates) for day in judged_days.values()]),
+                    sessions=(sessions or {}).get(week),
+                )
+            )
+    return found
+
+
+def counted_sources(mode: Mode) -> frozenset[str]:
+    """The sources of ledger rows that count in ``mode``."""
+    if mode is Mode.SIM:
+        return frozenset({Mode.SIM.value})
+    return frozenset({Mode.PAPER.value, Mode.LIVE.value})
 
 
 def standard_error(values: Sequence[float]) -> float | None:

@@ -250,20 +250,3 @@ def masked_sum(typing_context: Any, values: Any, start: Any, mask: Any) -> tuple
         return _lane_sum(builder, sums)
 
     return types.int64(types.Array(types.int64, 1, "C"), types.int64, types.uint64), codegen
-
-
-@intrinsic
-def add_row(typing_context: Any, sums: Any, to: Any, values: Any, start: Any) -> tuple[Any, _Codegen]:
-    """``sums[to : to + 8] += values[start : start + 8]`` (flat int64 arrays)."""
-
-    def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        target, place, source, begin = arguments
-        total = builder.add(
-            _row_at(context, builder, signature.args[0], target, place),
-            _row_at(context, builder, signature.args[2], source, begin),
-        )
-        _store_row(context, builder, signature.args[0], target, place, total)
-        return context.get_dummy_value()
-
-    flat = types.Array(types.int64, 1, "C")
-    return types.void(flat, types.int64, flat, types.int64), codegen

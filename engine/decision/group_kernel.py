@@ -20,6 +20,7 @@ import numpy as np
 from engine.decision.bit_intrinsics import LANES, count_ones, lowest_one, shared_total, shares_enough
 from engine.decision.kernel_arrays import (
     ANCHOR,
+    BITS,
     BLOCK,
     CLOSED,
     CUT,
@@ -36,6 +37,7 @@ from engine.decision.kernel_arrays import (
     NEVER,
     PP_STEP,
     PROBLEM,
+    ROWS,
     SLICE_OVER,
     SPAN,
     TESTS,
@@ -48,7 +50,7 @@ from engine.decision.kernel_arrays import (
     kernel,
 )
 from engine.decision.kernel_bounds import best_sum, open_best, open_best_of, part_block, score_of, single_best
-from engine.model import DAYS, WORDS, Ints
+from engine.model import DAYS, WORDS, Ints, Words
 
 
 @kernel
@@ -88,6 +90,20 @@ def _project(problem: Problem, work: Workspace, anchor: int, locals_: int) -> No
                     left &= left - np.uint64(1)
                     work.rows[local * stride + (slot >> 6) * LANES + day] |= np.uint64(1) << np.uint64(slot & 63)
             before += count_ones(own_word)
+
+
+@kernel
+def rank_bits(bits: Words, place: Ints, ranked: Words) -> None:
+    """Sets every pick of ``bits`` in ``ranked``, both uint64[n, 5, 16], at its ``place`` int64[5, 1000]."""
+    one = np.uint64(1)
+    for item in range(bits.shape[0]):
+        for day in range(DAYS):
+            for word in range(WORDS):
+                left = bits[item, day, word]
+                while left != 0:
+                    to = place[day, word * 64 + lowest_one(left)]
+                    ranked[item, day, to >> 6] |= one << np.uint64(to & 63)
+                    left &= left - one
 
 
 @inlined
@@ -286,6 +302,7 @@ def count_all(problem: Problem, limits: Limits, work: Workspace, hits: Hits) -> 
 
 # What a search compiles on first use, callees first: (name, function, argument types).
 KERNELS = (
+    ("ranks", rank_bits, (BITS, ROWS, BITS)),
     ("project", _project, (PROBLEM, WORKSPACE, INT, INT)),
     ("parts", part_block, (PROBLEM, WORKSPACE, INT, INT, INT)),
     ("best sum", best_sum, (PROBLEM, WORKSPACE, INT)),

@@ -14,9 +14,10 @@ from dataclasses import dataclass
 import numpy as np
 
 from engine.decision.bit_intrinsics import LANES
+from engine.decision.group_kernel import rank_bits
 from engine.decision.kernel_arrays import MAX_MEMBERS, NEVER, NO_FLOOR, Hits, Problem
 from engine.decision.top_groups import FoundGroup, TopGroups
-from engine.model import DAYS, MICRO, TICKERS, WORDS, Ints, Words, pack_picks, unpack_picks
+from engine.model import DAYS, MICRO, TICKERS, WORDS, Ints, Words
 from engine.records import picks_bytes
 
 LARGEST_PP = 2**40  # micro-percent; sums of 5,000 of them fit int64 with room
@@ -97,10 +98,8 @@ def rank_problem(
     ranking = np.argsort(-pp, axis=1, kind="stable")
     ranked_bits = np.zeros((len(items), DAYS, WORDS), np.uint64)
     ranked_pp = np.zeros((DAYS, WORDS * 64), np.int64)
-    for day in range(DAYS):
-        picks = unpack_picks(bits[items, day])
-        ranked_bits[:, day] = pack_picks(picks[:, ranking[day]])
-        ranked_pp[day, :TICKERS] = pp[day, ranking[day]]
+    rank_bits(bits[items], np.argsort(ranking, axis=1), ranked_bits)
+    ranked_pp[:, :TICKERS] = np.take_along_axis(pp, ranking, axis=1)
     floors = np.zeros(LANES, np.uint64)
     floors[:DAYS] = min_picks
     kernel = Problem(

@@ -161,6 +161,7 @@ LIMITS = tuple_type(Limits(2, 2, 0, NEVER, 0.0))
 WORKSPACE = tuple_type(new_workspace(1))
 HITS = tuple_type(new_hits(1))
 INT, FLOAT, BOOL, INTS = types.int64, types.float64, types.boolean, types.Array(types.int64, 1, "C")
+BITS, ROWS = types.Array(types.uint64, 3, "C"), types.Array(types.int64, 2, "C")
 
 # Arrays come and go with the caller, so the kernels need no reference counting: it would cost
 # more than the work on a node.

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -27,16 +28,16 @@ from engine.decision.selection import (
     Replication,
     holdout_text,
     judgement,
+    luck_text,
     replicate,
     select_groups,
-    verdict_parts,
 )
 from engine.decision.solver_log import SolverLog
 from engine.errors import DataError
 from engine.events import EventSink, GroupsSelected
 from engine.model import DAYS, Bools, Evaluation, ExitModel, Floats, Ints, ParameterSet, profit_percentage
 from engine.records import FinalGroup, SearchOutcome
-from engine.settings import SearchSettings
+from engine.settings import PrunerSettings, SearchSettings
 from engine.spaces import ParameterSpace
 from engine.storage.market_tables import training_windows
 from engine.storage.stocks_data_db import StocksDataDb
@@ -63,6 +64,8 @@ class DiscoveryPlan:
     exit_model: ExitModel
     used_before_s: float = 0.0
     checkpoint: Path | None = None
+    results_db: Path | None = None  # what the pruned variations were chosen from, by ``pruner``
+    pruner: PrunerSettings | None = None
 
     def request(self, week: date) -> SearchRequest:
         """A fixed quota of tests gets the whole budget again: only tests may cut it, or it is not reproducible."""
@@ -76,6 +79,8 @@ class DiscoveryPlan:
             self.exit_model,
             None if self.settings.tests is not None else left,
             self.checkpoint,
+            self.results_db,
+            self.pruner,
         )
 
 
@@ -99,8 +104,7 @@ class DiscoveryReport:
     def summary(self) -> str:
         state = "proven" if self.outcome.proven else f"gap {self.outcome.gap:.3f}"
         found = f"{len(self.groups)} groups ({state}), {self.outcome.tests:,} tests"
-        luck = verdict_parts(self.first.verdict)[1]
-        return "; ".join(part for part in (f"{found}, {holdout_text(self.first)}", luck) if part)
+        return f"{found}, {holdout_text(self.first)}; {luck_text(self.first)}"
 
 
 class GroupDiscovery:
@@ -231,7 +235,6 @@ def members_text(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> str:
 
 def group_row(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> GroupRow:
     """A stored group as the groups screen shows it."""
-    why, luck = verdict_parts(group.verdict)
     return GroupRow(
         rank=group.rank,
         selected=group.selected,
@@ -247,9 +250,11 @@ def group_row(group: FinalGroup, spaces: Sequence[ParameterSpace]) -> GroupRow:
         holdout_picks=sum(group.holdout_picks),
         overlap=group.overlap_first,
         p_value=group.p_value,
-        luck=luck,
+        luck=luck_text(group),
+        shuffles_reached=group.shuffles_reached,
+        shuffles_done=group.shuffles_done,
         judgement=judgement(group),
-        verdict=why,
+        verdict=group.verdict,
     )
 
 
@@ -262,6 +267,17 @@ def kept_search(outcome: SearchOutcome, view: GroupsView) -> dict[str, Any]:
     """The last view without its groups, JSON-safe: what no table holds (lanes, flows, curve, shuffles)."""
     view = view.model_copy(update={"groups": ()})
     return {"week": outcome.week.isoformat(), "tests": outcome.tests, "view": view.model_dump(mode="json")}
+
+
+def _finite(kept: Any) -> Any:
+    """A kept view as the console can be sent it: earlier versions kept -Infinity where there was no group."""
+    if isinstance(kept, float):
+        return kept if math.isfinite(kept) else None
+    if isinstance(kept, Mapping):
+        return {name: _finite(value) for name, value in kept.items()}
+    if isinstance(kept, list | tuple):
+        return [_finite(value) for value in kept]
+    return kept
 
 
 def stored_view(
@@ -278,7 +294,7 @@ def stored_view(
     rows = tuple(group_row(g, spaces) for g in groups)
     if kept is not None and (kept["week"], kept["tests"]) == (outcome.week.isoformat(), outcome.tests):
         try:
-            return GroupsView.model_validate(kept["view"]).model_copy(update={"groups": rows})
+            return GroupsView.model_validate(_finite(kept["view"])).model_copy(update={"groups": rows})
         except ValidationError as error:
             log.warning("the last search's lanes and curves are of another version: %s", error)
     return GroupsView(

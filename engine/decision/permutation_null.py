@@ -1,10 +1,11 @@
 """How often luck alone does as well: the arithmetic of the permutation null, without a search in it.
 
-Under the null the picks know nothing about PP. Then the tickers' PP may be dealt out anew -
-one permutation for all five days, inside price brackets, since brackets differ in how far
-they move - and the best group of a *shuffled* week is as good as the best of the real one.
-So the best score of the real week is compared with the best scores of shuffled weeks,
-found by the same procedure:
+Under the null what variations pick knows nothing about PP. Then the tickers' PP may be dealt out
+anew - one permutation for all five days, inside price brackets, since brackets differ in how far
+they move - and the best group of a *shuffled* week is as good as the best of the real one,
+provided that it is found by the same procedure. The variations that the search combines were
+kept because they did well on exactly these PP, so a shuffled week prunes anew; without that p
+would be far too small (``Scope``). Then
 
     p = (1 + shuffles that reach the score) / (1 + shuffles).
 
@@ -19,15 +20,26 @@ test of Besag and Clifford (1991), whose p = h / l is valid; ours is never small
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from engine.brackets import BracketTable
-from engine.model import DAYS, TICKERS, Floats, Ints
+from engine.model import Floats, Ints
 
-SIGNIFICANT = 0.05
+SIGNIFICANT = 0.05  # p up to here, inclusive
+ENOUGH_SHUFFLES = 200  # a group is not called better than luck on fewer
+UNMEASURED = "p not measured"
+Scope = Literal["given", "tested", "everything"]
+"""How much of the real week's work a shuffle repeats.
+
+``given``: the search alone; its variations were chosen on the true PP, so p is too small. ``tested``:
+pruner and search; what training proposed, which follows the true PP too, stays. ``everything``: the
+same, and training left no parameter set out.
+"""
 TIE = 1e-9  # percentage points: scores so close are equal, and equal counts against the group
 
 
@@ -48,25 +60,12 @@ def shuffle(seed: int, number: int, classes: Ints) -> Ints:
     return source
 
 
-def ranked_shuffles(excess: Ints, sources: Sequence[Ints]) -> Ints:
-    """int64[5, 1000, shuffles]: PP of (day, position in the day's ranking) under each shuffle.
-
-    Positions as the search numbers tickers: by falling ``excess`` (int64[5, 1000]), ties in symbol order.
-    """
-    ranking = np.argsort(-excess, axis=1, kind="stable")
-    ranked = np.empty((DAYS, TICKERS, len(sources)), np.int64)
-    for column, source in enumerate(sources):
-        for day in range(DAYS):
-            ranked[day, :, column] = excess[day, source[ranking[day]]]
-    return ranked
-
-
 @dataclass(frozen=True, slots=True)
 class Shuffled:
     """What the shuffles say about one group.
 
     ``reached``: of ``done`` shuffled searches, how many found a group at least as good.
-    ``bounded``: the groups that each looked at, when it was not all of them.
+    ``bounded``: the tests that each was limited to, when they did not suffice for all of them.
     """
 
     reached: int
@@ -74,6 +73,13 @@ class Shuffled:
     planned: int
     certain: bool = False  # ended early because p > 0.05 was certain
     bounded: int | None = None
+    observed: float | None = None  # the real week's best by the shuffles' procedure; None: it found none
+    scope: Scope = "everything"
+
+    @property
+    def settled(self) -> bool:
+        """Whether so many are done that p may be judged."""
+        return self.certain or self.done >= ENOUGH_SHUFFLES
 
     @property
     def p_value(self) -> float | None:
@@ -84,33 +90,66 @@ class Shuffled:
     def text(self) -> str:
         """``better than 183 of 200 shuffled searches: p = 0.09``, with what limits it."""
         if self.p_value is None:
-            return (
-                "p not measured" if self.planned == 0 else "p not measured: the budget left no time for shuffles"
-            )
+            return UNMEASURED if self.planned == 0 else f"{UNMEASURED}: the budget left no time for shuffles"
         notes = []
+        if self.scope == "given":
+            notes.append("its variations were chosen on the same days")
+        elif self.scope == "tested":
+            notes.append("training is not repeated")
         if self.certain:
             notes.append("more shuffles cannot make it significant")
         elif self.done < self.planned:
             notes.append(f"time ended before {self.planned}")
         if self.bounded is not None:
-            notes.append(f"each among {self.bounded:,} groups, not all")
+            notes.append(f"each within {self.bounded:,} tests, not all groups")
         note = f" ({'; '.join(notes)})" if notes else ""
-        p = f"{self.p_value:.3f}" if self.p_value < SIGNIFICANT else f"{self.p_value:.2f}"
-        return f"better than {self.done - self.reached} of {self.done} shuffled searches: p = {p}{note}"
+        return f"{self.short}{note}"
+
+    @property
+    def short(self) -> str:
+        """``text`` without the limits; of a p that may not be judged yet how many shuffles it lacks."""
+        if self.p_value is None:
+            return UNMEASURED
+        said = (
+            f"better than {self.done - self.reached} of {self.done} shuffled searches: p = {p_text(self.p_value)}"
+        )
+        if self.scope == "given":
+            said += " at least"
+        return said if self.settled else f"{said}, {ENOUGH_SHUFFLES} decide"
+
+
+def p_text(p: float) -> str:
+    """``0.09``; three digits where it is significant."""
+    return f"{p:.3f}" if p <= SIGNIFICANT else f"{p:.2f}"
+
+
+def reaches(best: float, score: float) -> bool:
+    """Whether a shuffle whose best is ``best`` counts against ``score``."""
+    return best >= score - TIE
+
+
+def hopeless(reached: int, planned: int) -> bool:
+    """Whether p > 0.05 whatever the other shuffles give."""
+    return (1 + reached) / (1 + planned) > SIGNIFICANT
 
 
 def enough(best: Sequence[float], score: float, planned: int) -> int | None:
     """After how many shuffles (``best`` in order) p > 0.05 is certain for ``score``; None when it is not."""
     reached = 0
     for done, value in enumerate(best[:planned], start=1):
-        reached += value >= score - TIE
-        if (1 + reached) / (1 + planned) > SIGNIFICANT:
+        reached += reaches(value, score)
+        if hopeless(reached, planned):
             return done
     return None
 
 
 def judge(
-    scores: Sequence[float], best: Sequence[float], observed: float, planned: int, bounded: int | None
+    scores: Sequence[float],
+    best: Sequence[float],
+    observed: float,
+    planned: int,
+    bounded: int | None,
+    scope: Scope = "everything",
 ) -> tuple[Shuffled, ...]:
     """What the shuffles say about each group.
 
@@ -125,11 +164,13 @@ def judge(
     used = best[: planned if end is None else end]
     return tuple(
         Shuffled(
-            reached=sum(value >= min(score, observed) - TIE for value in used),
+            reached=sum(reaches(value, min(score, observed)) for value in used),
             done=len(used),
             planned=planned,
             certain=end is not None and end < planned,
             bounded=bounded,
+            observed=observed if math.isfinite(observed) else None,
+            scope=scope,
         )
         for score in scores
     )

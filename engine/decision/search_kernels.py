@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from engine.decision import group_kernel
-from engine.decision.null_kernel import NULL_KERNELS
+from engine.decision.shuffle_kernels import SHUFFLE_KERNELS
 from engine.kernel_cache import compiling
 
-KERNELS = (*group_kernel.KERNELS, *NULL_KERNELS)
+KERNELS = (*group_kernel.KERNELS, *SHUFFLE_KERNELS)
 
 
 def warm_up(progress: Callable[[int, int, str], None]) -> None:

@@ -16,11 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from engine.brackets import Bracket, BracketTable
 from engine.decision.guardrails import GuardrailTally
-from engine.decision.permutation_null import Shuffled
+from engine.decision.permutation_null import Scope, Shuffled
 from engine.decision.selection import MeasuredGroup
 from engine.model import ExitModel, Parameter, ParameterSet
 from engine.records import SearchOutcome
-from engine.settings import SearchSettings
+from engine.settings import PrunerSettings, SearchSettings
 from engine.spaces import ParameterSpace
 from engine.views import GroupsView
 
@@ -70,6 +70,8 @@ class SearchRequest(Wire):
     exit_model: ExitModel
     budget_left_s: float | None = Field(None, gt=0, allow_inf_nan=False)
     checkpoint: str | None = None  # file to go on from, and to write every 2 s
+    results_db: str | None = None  # what training tested, and the rules that pruned it: shuffled weeks prune
+    pruner: PrunerSettings = PrunerSettings()  # anew by them; without results they search the pruned variations
 
     @classmethod
     def of(
@@ -82,6 +84,8 @@ class SearchRequest(Wire):
         exit_model: ExitModel,
         budget_left_s: float | None,
         checkpoint: Path | None = None,
+        results_db: Path | None = None,
+        pruner: PrunerSettings | None = None,
     ) -> SearchRequest:
         return cls(
             stocks_db=str(stocks_db),
@@ -92,6 +96,8 @@ class SearchRequest(Wire):
             exit_model=exit_model,
             budget_left_s=budget_left_s,
             checkpoint=None if checkpoint is None else str(checkpoint),
+            results_db=None if results_db is None else str(results_db),
+            pruner=pruner or PrunerSettings(),
         )
 
     def line(self) -> dict[str, Any]:
@@ -118,6 +124,8 @@ class WireShuffled(Wire):
     planned: int
     certain: bool
     bounded: int | None
+    observed: float | None
+    scope: Scope
 
     @classmethod
     def of(cls, shuffled: Shuffled) -> WireShuffled:

@@ -87,13 +87,9 @@ class JobState:
 
 @dataclass(frozen=True, slots=True)
 class EvidenceState:
-    """The evidence lane after its last whole block."""
+    """The evidence lane: the weeks that are done, and its wall seconds without pauses."""
 
-    observed: float
-    best: tuple[float, ...]
-    groups: int
-    cut: bool
-    quota: int  # groups an anchor
+    found: tuple[tuple[int, float, bool], ...]  # (number of the shuffle, best score, its tests ran out)
     elapsed_s: float
 
 

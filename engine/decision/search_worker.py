@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import sys
 import time
 from collections.abc import Callable, Sequence
@@ -21,10 +22,11 @@ from typing import Any
 import numpy as np
 
 from engine.brackets import BracketTable
-from engine.decision.evidence_lane import EvidenceLane, EvidenceSnapshot, evidence_reserve
+from engine.decision.evidence_lane import EvidenceLane, EvidenceSnapshot
 from engine.decision.gap_curve import GapCurve
 from engine.decision.group_search import GroupSearch
 from engine.decision.guardrails import tally_pairs
+from engine.decision.overlap import stored_picks
 from engine.decision.permutation_null import Shuffled, price_classes
 from engine.decision.search_kernels import warm_up
 from engine.decision.search_request import (
@@ -37,13 +39,16 @@ from engine.decision.search_request import (
 )
 from engine.decision.search_snapshot import SearchSnapshot
 from engine.decision.search_state import Checkpoint, CheckpointError, SearchState, digest_of
+from engine.decision.shuffled_weeks import GroupRules, ShuffledWeeks, evidence_reserve, shuffle_tests
 from engine.decision.time_flows import Flow
 from engine.decision.top_groups import FoundGroup
+from engine.decision.variation_pool import VariationPool, promising
 from engine.decision.watchdog import SECOND
 from engine.errors import DataError, OperatorError
 from engine.model import DAYS, OPEN, Ints, ParameterSet, Words, excess_of, profit_percentage, unpack_picks
 from engine.records import picks_words
 from engine.storage.stocks_data_db import StocksDataDb
+from engine.storage.variation_results_db import VariationResultsDb
 from engine.views import FlowView, GapPoint, GroupRow, GroupsView, LaneView, LedgerView
 from engine.worker_pipe import PROGRESS_INTERVAL, WorkerServer, serve
 
@@ -67,6 +72,7 @@ class SearchData:
     pp: Ints  # [5, 1000] micro-percent
     excess: Ints
     classes: Ints  # [1000] price bracket of each ticker
+    tested: VariationPool | None = None  # what the items were chosen from
 
 
 async def load(request: SearchRequest) -> SearchData:
@@ -107,6 +113,37 @@ async def load(request: SearchRequest) -> SearchData:
     )
 
 
+async def load_tested(request: SearchRequest) -> VariationPool | None:
+    """Every variation that training tested; None when the request names no results."""
+    if request.results_db is None:
+        return None
+    spaces = [s.space() for s in request.spaces]
+    results = await VariationResultsDb.open(Path(request.results_db), spaces=spaces, read_only=True)
+    picks, whole = [], True
+    try:
+        for space in spaces:
+            tested = stored_picks(await results.tested_picks(space))
+            whole &= len(tested) == space.size
+            picks.append(
+                promising(tested, request.pruner)
+            )  # an exhaustive run tested 100,000: the others go at once
+    finally:
+        await results.close()
+    return VariationPool.of([space.algorithm for space in spaces], picks, request.pruner, whole=whole)
+
+
+def agreeing(tested: VariationPool | None, data: SearchData) -> VariationPool | None:
+    """``tested`` when pruning it gives the searched variations; else None: shuffles could not repeat it."""
+    if tested is None:
+        return None
+    kept = tested.kept(data.excess)
+    again = {(int(a), b.tobytes()) for a, b in zip(tested.algorithm[kept], tested.bits[kept], strict=True)}
+    if again == {(int(a), b.tobytes()) for a, b in zip(data.algorithm, data.bits, strict=True)}:
+        return tested
+    log.warning("the pruned variations are not those that the present results and [pruner] settings give")
+    return None
+
+
 class SearchRun:
     """One search with its commands and its views."""
 
@@ -139,6 +176,9 @@ class SearchRun:
             server.progress(self._preparing(f"compiling kernels {done}/{total}: {name}"))
 
         await asyncio.to_thread(warm_up, compiled)
+        if self._request.settings.permutations:
+            tested = await load_tested(self._request)
+            data = replace(data, tested=await asyncio.to_thread(agreeing, tested, data))
         self._read_checkpoint(data)
         search = self._search = await asyncio.to_thread(self._new_search, data)
         if self._paused:
@@ -187,11 +227,19 @@ class SearchRun:
         settings, groups = self._request.settings, search.result().groups
         if not settings.permutations or self._stopped or not groups:
             return ()
+        rules = GroupRules(
+            settings.min_picks, settings.max_size, settings.penalty(), settings.day_floor,
+            settings.min_positive_days, settings.objective == "worst_day",
+        )  # fmt: skip
+        weeks = ShuffledWeeks(
+            data.excess, data.classes, data.tested or (data.bits, data.algorithm), rules,
+            seed=self._request.week.toordinal(), anchor_tests=settings.tests,
+            all_tests=shuffle_tests(settings.budget_s, settings.permutations),
+        )  # fmt: skip
         lane = EvidenceLane(
-            search.problem, data.excess, data.classes, [g.score for g in groups],
+            weeks, [g.score for g in groups],
             ledger=search.ledger, threads=settings.thread_count(), shuffles=settings.permutations,
-            max_size=settings.max_size, seed=self._request.week.toordinal(), time_left_s=search.time_left_s,
-            tests=settings.tests, resume=None if self._saved is None else self._saved.evidence,
+            time_left_s=search.time_left_s, resume=None if self._saved is None else self._saved.evidence,
         )  # fmt: skip
         self._evidence = lane
         if self._paused:
@@ -211,8 +259,10 @@ class SearchRun:
         if self._request.checkpoint is None:
             return
         settings = self._request.settings
-        inputs = (data.bits, data.excess, data.algorithm, data.classes)
-        named = f"{self._request.week} {settings.thread_count()} {settings.model_dump_json()}"
+        tested = () if data.tested is None else (data.tested.bits, data.tested.algorithm)
+        inputs = (data.bits, data.excess, data.algorithm, data.classes, *tested)
+        rules = self._request.pruner.model_dump_json()
+        named = f"{self._request.week} {settings.thread_count()} {settings.model_dump_json()} {rules}"
         self._checkpoint = Checkpoint(
             Path(self._request.checkpoint), digest_of([named.encode(), *(array.tobytes() for array in inputs)])
         )
@@ -250,7 +300,6 @@ class SearchRun:
 
     def _view(self, now: SearchSnapshot) -> GroupsView:
         lane = None if self._evidence is None else self._evidence.snapshot()
-        luck = None if self._evidence is None else self._evidence.state()
         ledger = now.ledger if lane is None else lane.ledger
         mean_rate = now.tests / now.elapsed_s if now.elapsed_s > 0 else 0.0
         return GroupsView(
@@ -296,8 +345,8 @@ class SearchRun:
             groups=tuple(self._row(rank, g) for rank, g in enumerate(now.groups[:SHOWN_GROUPS], start=1)),
             shuffles=self._request.settings.permutations,
             shuffles_done=0 if lane is None else lane.done,
-            shuffle_scores=() if luck is None else tuple(round(score, 4) for score in luck.best),
-            observed=None if luck is None else luck.observed,
+            shuffle_scores=() if lane is None else tuple(_shown(score) for score in lane.best),
+            observed=None if lane is None or lane.observed is None else _shown(lane.observed),
             detail=_detail(now, lane) or ("" if self._search is None else self._search.where),
         )
 
@@ -355,6 +404,11 @@ class SearchRun:
         )
 
 
+def _shown(score: float) -> float | None:
+    """A week's best score; None where no group passed (-inf to the arithmetic, which JSON does not know)."""
+    return score if math.isfinite(score) else None
+
+
 def _party(name: int | str) -> str:
     return str(name + 1) if isinstance(name, int) else name
 
@@ -371,7 +425,7 @@ def _detail(now: SearchSnapshot, lane: EvidenceSnapshot | None) -> str:
     if lane is None:
         return f"{found}; {now.ledger.saved:.0f} thread-seconds of the budget saved"
     if lane.state != "done":
-        return f"{found}; {lane.detail}"
+        return f"{found}; {lane.done} of {lane.planned} shuffled searches"
     return (
         f"{found}; {lane.done} shuffled searches in {lane.ledger.evidence_used:.1f} thread-seconds; "
         f"{lane.ledger.saved:.0f} saved"

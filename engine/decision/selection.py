@@ -21,7 +21,7 @@ import numpy as np
 
 from engine.decision.guardrails import GuardrailTally
 from engine.decision.overlap import jaccard
-from engine.decision.permutation_null import SIGNIFICANT, Shuffled
+from engine.decision.permutation_null import ENOUGH_SHUFFLES, SIGNIFICANT, UNMEASURED, Shuffled, p_text
 from engine.errors import OperatorError
 from engine.model import MICRO, Bools, Ints, ParameterSet, mean_or_zero
 from engine.records import FinalGroup, picks_words
@@ -120,8 +120,7 @@ def select_groups(
     for rank, i in enumerate(order, start=1):
         selected = 1 if i == first else 2 if i == second else None
         group = replace(judged[i], rank=rank, selected=selected, overlap_first=overlaps[i])
-        why = _verdict(group, judged, first, has_second=second is not None)
-        final.append(replace(group, verdict=f"{why}; {_luck(groups[i].shuffled)}"))
+        final.append(replace(group, verdict=_verdict(group, judged, first, has_second=second is not None)))
     return tuple(final)
 
 
@@ -150,10 +149,36 @@ def _judge(groups: Sequence[MeasuredGroup], replications: Sequence[Replication])
                 holdout_mean=replication.mean,
                 holdout_error=replication.error,
                 holdout_picks=replication.picks,
-                p_value=None if group.shuffled is None else group.shuffled.p_value,
             )
         )
+        if group.shuffled is not None:
+            judged[-1] = _with_luck(judged[-1], group.shuffled)
     return judged
+
+
+def _with_luck(group: FinalGroup, shuffled: Shuffled) -> FinalGroup:
+    return replace(
+        group,
+        p_value=shuffled.p_value,
+        shuffles_reached=shuffled.reached,
+        shuffles_done=shuffled.done,
+        shuffles_planned=shuffled.planned,
+        shuffles_certain=shuffled.certain,
+        shuffles_bounded=shuffled.bounded,
+        shuffles_observed=shuffled.observed,
+        shuffles_scope=shuffled.scope,
+    )
+
+
+def shuffled_of(group: FinalGroup) -> Shuffled | None:
+    """What the shuffles said of a stored group; None: not measured, or an earlier version kept p alone."""
+    reached, done, planned = group.shuffles_reached, group.shuffles_done, group.shuffles_planned
+    scope = group.shuffles_scope
+    if reached is None or done is None or planned is None or scope is None:
+        return None
+    return Shuffled(
+        reached, done, planned, group.shuffles_certain, group.shuffles_bounded, group.shuffles_observed, scope
+    )
 
 
 def _preference(group: FinalGroup) -> tuple[float, int, float, tuple[tuple[str, tuple[int, ...]], ...]]:
@@ -204,14 +229,14 @@ def _verdict(group: FinalGroup, groups: Sequence[FinalGroup], first: int, *, has
     return f"{why}; {holdout_text(group)}"
 
 
-def _luck(shuffled: Shuffled | None) -> str:
-    return "p not measured" if shuffled is None else shuffled.text
-
-
-def verdict_parts(verdict: str) -> tuple[str, str]:
-    """A stored verdict as (why the group is where it is, what the shuffled weeks say)."""
-    cut = max(verdict.rfind("; better than "), verdict.rfind("; p not measured"))
-    return (verdict, "") if cut < 0 else (verdict[:cut], verdict[cut + 2 :])
+def luck_text(group: FinalGroup, *, short: bool = False) -> str:
+    """What the shuffled weeks say of a stored group; ``short`` without what limits it."""
+    shuffled = shuffled_of(group)
+    if shuffled is not None:
+        return shuffled.short if short else shuffled.text
+    if group.p_value is None:
+        return UNMEASURED
+    return f"p = {p_text(group.p_value)} by an earlier version, which did not keep of how many shuffled searches"
 
 
 def holdout_text(group: FinalGroup) -> str:
@@ -226,13 +251,28 @@ def holdout_text(group: FinalGroup) -> str:
     return f"hold-out {group.holdout_mean:+.2f} ± {group.holdout_error:.2f} %/day on {total} picks"
 
 
+def significant(group: FinalGroup) -> bool:
+    """Whether it is better than luck explains: p <= 0.05, on enough shuffles that chose anew as the week did."""
+    shuffled = shuffled_of(group)
+    if group.p_value is None or shuffled is None or shuffled.scope == "given":
+        return False
+    return shuffled.settled and group.p_value <= SIGNIFICANT
+
+
 def judgement(group: FinalGroup) -> str:
     """What luck and hold-out say about a group, as a sentence; the hold-out by mean ± two standard errors."""
     p, mean, error = group.p_value, group.holdout_mean, group.holdout_error
+    shuffled = shuffled_of(group)
     if p is None:
         luck = "luck was not measured"
-    elif p < SIGNIFICANT:
+    elif shuffled is None:
+        luck = "luck was not counted as it is now"
+    elif not shuffled.settled:
+        luck = f"luck is not settled (p = {p_text(p)} of {shuffled.done} shuffles, {ENOUGH_SHUFFLES} decide)"
+    elif significant(group):
         luck = f"better than luck explains (p = {p:.3f})"
+    elif p <= SIGNIFICANT:
+        luck = f"luck is understated (p = {p_text(p)}: the variations were chosen on the same days)"
     else:
         luck = f"no better than luck finds (p = {p:.2f})"
     if mean is None or error is None:

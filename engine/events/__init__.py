@@ -22,6 +22,7 @@ from engine.events.list_events import (
     ApprovalGiven,
     CandidatesRecorded,
     LedgerDayJudged,
+    LedgerDayRebuilt,
     LedgerNotWritten,
     TradeListReady,
 )
@@ -81,6 +82,7 @@ __all__ = [
     "FlattenChanged",
     "GroupsSelected",
     "LedgerDayJudged",
+    "LedgerDayRebuilt",
     "LedgerNotWritten",
     "Level",
     "LinkChanged",

@@ -61,6 +61,21 @@ class LedgerDayJudged(Event):
 
 
 @dataclass(frozen=True, kw_only=True)
+class LedgerDayRebuilt(Event):
+    """The candidates of a session that no weekday run worked off were made good for the forward ledger."""
+
+    session: date
+    selected: int
+    group: str
+    candidates: int
+
+    @property
+    def text(self) -> str:
+        role = "traded" if self.selected == 1 else "shadow"
+        return f"forward ledger {self.session}: reconstructed, the {role} group would have had {self.candidates}"
+
+
+@dataclass(frozen=True, kw_only=True)
 class LedgerNotWritten(Event):
     """The forward ledger could not take or judge a day; trading is not concerned."""
 
@@ -82,10 +97,15 @@ class ApprovalGiven(Event):
     mode: str
     by: str
     symbols: tuple[str, ...]
+    grade: str = ""
+    advice: str = ""
+    size: float = 1.0
+    against_advice: bool = False
 
     @property
     def text(self) -> str:
-        return f"{self.by} approved {self.list_hash[:8]} for {self.session}: {' '.join(self.symbols)}"
+        against = f", AGAINST THE ADVICE (grade {self.grade})" if self.against_advice else ""
+        return f"{self.by} approved {self.list_hash[:8]} for {self.session}{against}: {' '.join(self.symbols)}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -374,15 +374,17 @@ class ExecutionDesk:
         """Every symbol that the account held when it was last asked."""
         return self._reconciled.held if self._reconciled is not None else frozenset()
 
-    def would_allocate(self) -> Decimal | None:
-        """Dollars that a day begun now would get; None before the account is known."""
-        return self._entries.would_allocate(self.account) if self.account is not None else None
+    def would_allocate(self, size: float = 1.0) -> Decimal | None:
+        """Dollars that a day begun now would get at the advice's ``size``; None before the account is known."""
+        return self._entries.would_allocate(self.account, size) if self.account is not None else None
 
-    def go_board(self, approval: Approval | None, session: Session, list_hash: str) -> tuple[GateReport, ...]:
+    def go_board(
+        self, approval: Approval | None, session: Session, list_hash: str, size: float = 1.0
+    ) -> tuple[GateReport, ...]:
         """The GO / NO-GO board before the open: every gate that can be asked without a quote."""
         wanted = self._entries.wanted(session, list_hash, self.account)
         board = [
-            *self._entries.board(approval, wanted, session, self.would_allocate()),
+            *self._entries.board(approval, wanted, session, self.would_allocate(size)),
             self._entries.position_gate(),
             gates.link_gate("prices", self.prices.state, self.prices.detail),
             gates.link_gate("orders", self.trades.state, self.trades.detail),

@@ -103,8 +103,8 @@ class Entries:
                 raise RefusedError(f"no entries: {refusal.text}")
             # An earlier life of the engine was here in time: what it bought is the answer.
             late = [o or EntryOutcome(s, 0, None, refusal) for o, (s, _) in zip(begun, picks, strict=True)]
-            return EntryReport(session.day, await self._allocate(session.day, account), tuple(late))
-        allocated = await self._allocate(session.day, account)
+            return EntryReport(session.day, await self._allocate(session.day, account, approval), tuple(late))
+        allocated = await self._allocate(session.day, account, approval)
         plans = [
             EntryPlan(symbol, position, _dollars(last_closes.get(symbol)) or Decimal(0), _dollars(atr.get(symbol)))
             for (symbol, position), before in zip(picks, begun, strict=True)
@@ -156,22 +156,22 @@ class Entries:
             return None
         return EntryOutcome(symbol, holding.tsh.bought, holding.tsh.entry)
 
-    async def _allocate(self, session: date, account: Account) -> Decimal:
+    async def _allocate(self, session: date, account: Account, approval: Approval | None) -> Decimal:
         """The day's allocation: computed once, kept over a restart in the middle of the entries."""
         await self.restore(session)
         kept = await self._journal.get(_DAY, {})
         if kept.get("session") != session.isoformat() or self.allocation is None:
-            self.allocation = self.would_allocate(account)
+            self.allocation = self.would_allocate(account, approval.size if approval is not None else 1.0)
             await self._journal.put(_DAY, {"session": session.isoformat(), "allocation": str(self.allocation)})
         return self.allocation
 
-    def would_allocate(self, account: Account) -> Decimal:
-        """Dollars that a day begun now would get."""
+    def would_allocate(self, account: Account, size: float) -> Decimal:
+        """Dollars that a day begun now would get; ``size`` is what the advice makes of it (``Approval.size``)."""
         return allocation(
             account.equity,
             account.buying_power,
             share=self._rules.allocation_share,
-            advised_size=self._rules.advised_size,
+            advised_size=self._rules.advised_size * size,
         )
 
     # --- gates ---------------------------------------------------------------------------------

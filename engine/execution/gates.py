@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
 
-from engine.model import NEW_YORK, Quote, Session
+from engine.model import NEW_YORK, Mode, Quote, Session
 from engine.orders_model import Approval
+
+TRADED_GRADES = ("A", "B")  # with real money and without a further word (CONTRACTS, Evidence)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +64,11 @@ def approval_gate(
         if approved != present:
             numbers = f"approved for {name.replace('_', ' ')} {_short(approved)}, now {_short(present)}"
             return GateReport("approval", False, numbers, again)
+    if approval.mode == Mode.LIVE and approval.grade not in TRADED_GRADES and not approval.against_advice:
+        numbers = (
+            f"grade {approval.grade or 'unknown'}, and the approval does not say that it is against the advice"
+        )
+        return GateReport("approval", False, numbers, again)
     until = f"valid until {_clock(valid_until)}, now {_clock(now)}"
     if now >= valid_until:
         return GateReport("approval", False, f"expired: {until}", "the next session needs a new approval")

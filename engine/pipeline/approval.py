@@ -2,7 +2,9 @@
 
 It names session, list hash, account and mode. A swap makes another list, which voids what
 was said of the old one. Without a yes before the deadline (09:25 ET) there is no trade.
-Every outcome is in the journal before anybody acts on it.
+Every outcome is in the journal before anybody acts on it, a yes with the grade that was given
+for it and the size that follows. With real money and a grade that advises no trade, a yes
+must say that it is against the advice; simulated and paper trading are never held up.
 """
 
 from __future__ import annotations
@@ -13,16 +15,19 @@ from datetime import date, datetime
 from typing import Literal
 
 from engine.daily.trade_list import TradeList, swap
+from engine.decision.grade import Grade
 from engine.errors import RefusedError
 from engine.events import ApprovalEnded, ApprovalGiven, TradeListReady
 from engine.model import UTC
 from engine.orders_model import Approval
+from engine.pipeline.advice import advice_for
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.shortlist_view import rechosen
 from engine.qual.combination import Combination
 from engine.storage.stocks_data_db import StocksDataDb
 
 Outcome = Literal["approved", "rejected", "expired"]
+ACKNOWLEDGE = "The console asks for the word AGAINST; without one: 'tshc approve HASH --against-advice'"
 
 
 @dataclass
@@ -82,13 +87,24 @@ class ApprovalDesk:
             mode,
         )
 
-    async def approve(self, session: date, list_hash: str, by: str) -> str:
-        """Says yes to exactly this list; RefusedError with the reason when it is not the one proposed."""
+    async def approve(self, session: date, list_hash: str, by: str, *, against_advice: bool = False) -> str:
+        """Says yes to exactly this list; RefusedError with the reason when it is not the one proposed.
+
+        ``against_advice``: the person has said that the trade is against the advice, which a live
+        account needs when the grade is C or D. Elsewhere it changes nothing.
+        """
         async with self._one_at_a_time:
             proposal = self._checked(session, list_hash)
             if self._room.clock.now() >= proposal.deadline:
                 raise RefusedError("the approval deadline has passed: there is no trade in this session")
-            await self._record(proposal, "approved", by)
+            mode = self._room.settings.broker.mode
+            advice = await advice_for(self._room.journal, session, mode)
+            if advice.against and not against_advice:
+                raise RefusedError(
+                    f"real money against the advice ({advice.text}; {advice.reason}): "
+                    f"nothing was approved. {ACKNOWLEDGE}"
+                )
+            await self._record(proposal, "approved", by, advice)
         return f"approved {proposal.trade_list.short_hash}: {' '.join(proposal.trade_list.symbols)}"
 
     async def reject(self, session: date, list_hash: str, by: str) -> str:
@@ -122,15 +138,20 @@ class ApprovalDesk:
             )
         return proposal
 
-    async def _record(self, proposal: _Proposal, outcome: Outcome, by: str) -> None:
-        await self._journal(proposal.trade_list, outcome, by)
+    async def _record(self, proposal: _Proposal, outcome: Outcome, by: str, advice: Grade | None = None) -> None:
+        await self._journal(proposal.trade_list, outcome, by, advice)
         proposal.outcome, proposal.by = outcome, by
         proposal.decided.set()
 
     async def _journal(
-        self, trade_list: TradeList, outcome: Literal["approved", "rejected", "voided", "expired"], by: str
+        self,
+        trade_list: TradeList,
+        outcome: Literal["approved", "rejected", "voided", "expired"],
+        by: str,
+        advice: Grade | None = None,
     ) -> None:
         room = self._room
+        words = "" if advice is None else f"{advice.text}; {advice.reason}"
         await room.journal.record_approval(
             Approval(
                 session=trade_list.session,
@@ -141,6 +162,10 @@ class ApprovalDesk:
                 by=by,
                 symbols=trade_list.symbols,
                 at=datetime.now(UTC),
+                grade="" if advice is None else advice.letter,
+                advice=words,
+                size=1.0 if advice is None else advice.factor,
+                against_advice=advice is not None and advice.against,
             )
         )
         if outcome == "approved":
@@ -152,6 +177,10 @@ class ApprovalDesk:
                     mode=room.settings.broker.mode.value,
                     by=by,
                     symbols=trade_list.symbols,
+                    grade="" if advice is None else advice.letter,
+                    advice=words,
+                    size=1.0 if advice is None else advice.factor,
+                    against_advice=advice is not None and advice.against,
                 )
             )
         else:

@@ -5,15 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from datetime import date
 
+from engine.decision.grade import Grade
 from engine.errors import StorageError
 from engine.model import Session
 from engine.orders_model import Approval
+from engine.pipeline.advice import advice_for
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.go_board import BoardFacts, board_session, board_view
 from engine.pipeline.selection_record import read_frozen
 from engine.views import BoardView, LinkView
 
-DECISIONS = frozenset({"approval_given", "approval_ended", "groups_selected", "run_finished", "engine_started"})
+DECISIONS = frozenset(
+    {"approval_given", "approval_ended", "groups_selected", "run_finished", "engine_started", "ledger_day_judged"}
+)
 
 
 class BoardFeed:
@@ -25,6 +29,7 @@ class BoardFeed:
         self._approval: Approval | None = None
         self._week: date | None = None
         self._group = ""
+        self._advice: Grade | None = None
 
     def decided(self, kind: str) -> None:
         """An event that may change what the journal says about the next session."""
@@ -42,6 +47,9 @@ class BoardFeed:
             await self._read(session.day)
         list_hash = room.board.shortlist.list_hash if room.board.shortlist.session == session.day else ""
         desk = room.desk
+        size = 1.0 if self._advice is None else self._advice.factor
+        if self._approval is not None and self._approval.outcome == "approved":
+            size = self._approval.size
         return board_view(
             BoardFacts(
                 now=now,
@@ -50,9 +58,10 @@ class BoardFeed:
                 shortlist=room.board.shortlist,
                 week=self._week,
                 group=self._group,
-                reports=desk.go_board(self._approval, session, list_hash),
+                reports=desk.go_board(self._approval, session, list_hash, size),
                 held=desk.held,
-                allocation=desk.would_allocate(),
+                allocation=desk.would_allocate(size),
+                advice=self._advice,
                 broker=broker,
                 timeout_s=room.settings.broker.timeout_s,
                 links=desk.link_views(),
@@ -68,10 +77,11 @@ class BoardFeed:
         self._known_for = day
         self._approval = await self._room.journal.approval(day)
         found = await self._room.journal.live_selection(day)
-        self._week, self._group = None, ""
+        self._week, self._group, self._advice = None, "", None
         if found is not None:
             try:
                 members = read_frozen(found.payload).first.members
+                self._advice = await advice_for(self._room.journal, day, self._room.settings.broker.mode)
             except StorageError:
                 return  # unreadable: there is no group to trade with, and the board says so
             self._week = found.week

@@ -15,9 +15,10 @@ from decimal import Decimal
 from typing import Literal
 
 from engine.daily.mp2_p3_executor import DRIFT_HIGH, DRIFT_LOW
+from engine.decision.grade import Grade
 from engine.execution.gates import GateReport
 from engine.execution.trading_calendar import at_new_york
-from engine.model import NEW_YORK, UTC, Session
+from engine.model import NEW_YORK, UTC, Mode, Session
 from engine.settings import ExecutionSettings
 from engine.views import BoardView, GateView, LinkView, ShortlistRow, ShortlistView
 
@@ -55,6 +56,7 @@ class BoardFacts:
     commit_ms: float | None  # how long the journal's last commit took
     journal_failed: str
     drift: tuple[str, ...] = ()  # between books and broker
+    advice: Grade | None = None  # of the selection in force
 
 
 def board_session(
@@ -77,6 +79,7 @@ def board_view(facts: BoardFacts) -> BoardView:
         _groups(facts),
         _list(facts, mine, chosen),
         *_candidates(facts, mine),
+        *_evidence(facts),
         _approval(facts, mine, reports.get("approval")),
         *_capital(facts, chosen),
         *_held(facts, chosen),
@@ -164,6 +167,23 @@ def _candidates(facts: BoardFacts, mine: bool) -> list[GateView]:
             measured=f"{view.candidates} candidates",
             limit=f"{low:.0f} to {high:.0f} ({view.expected:.0f} promised)",
             remedy="the market differs from the training week: consider r, no trade" if view.drift else "",
+        )
+    ]
+
+
+def _evidence(facts: BoardFacts) -> list[GateView]:
+    """On a live account: what the ledger allows. Without real money advice holds nothing up."""
+    advice = facts.advice
+    if advice is None or advice.mode is not Mode.LIVE:
+        return []
+    return [
+        GateView(
+            gate="evidence",
+            name="evidence",
+            state="caution" if advice.against else "go",
+            measured=f"grade {advice.letter}, {advice.standing}: {advice.advice}",
+            limit="A or B",
+            remedy="no trade; a yes must say that it is against the advice" if advice.against else "",
         )
     ]
 

@@ -3,7 +3,8 @@
 Candidates go into the journal before their session; after it, from the next weekday run on, the bars
 of that session are asked for exactly those tickers that were the universe then. (The new
 snapshot would not do: it holds only what still passes the screen, and a ticker that fell out
-of it is often one that lost.) A session that was missed is judged by the next run.
+of it is often one that lost.) A session whose judging was missed is judged by the next run; one that
+nobody kept candidates for is made good by ``missed_sessions``.
 
 Nothing here may stop a trading run: a failure is journalled as a warning, and both steps
 have a limit in wall time and stay away from the open.
@@ -13,13 +14,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import date, datetime, timedelta
 from itertools import groupby
 
 import numpy as np
 
-from engine.daily.forward_ledger import judged, live_results, week_entries
+from engine.daily.forward_ledger import counted_sources, judged, live_results, week_entries
 from engine.daily.mp2_p3_executor import ExecutorOutcome, GroupDay
 from engine.data.bar_panels import checked_panel, joined
 from engine.data.market_source import for_each
@@ -28,6 +29,7 @@ from engine.events import LedgerDayJudged, LedgerNotWritten
 from engine.ledger_log import LedgerCandidates, LedgerDay
 from engine.model import CLOSE, VOLUME, Panel
 from engine.pipeline.engine_room import EngineRoom
+from engine.settings import Settings
 
 # Until when either step may begin (market time before the open), and how long it may take (wall seconds).
 KEEPS_BEFORE_OPEN, KEEP_LIMIT_S = timedelta(minutes=5), 20.0
@@ -41,7 +43,7 @@ log = logging.getLogger(__name__)
 async def keep_candidates(room: EngineRoom, day: ExecutorOutcome, session: date, opens: datetime) -> None:
     """Records what both groups would buy at the open (``opens``) of ``session``, once; never raises."""
     what = f"has not taken the candidates for {session}"
-    await _beside_trading(room, opens - KEEPS_BEFORE_OPEN, KEEP_LIMIT_S, what, lambda: _keep(room, day, session))
+    await beside_trading(room, opens - KEEPS_BEFORE_OPEN, KEEP_LIMIT_S, what, lambda: _keep(room, day, session))
 
 
 async def judge_sessions(room: EngineRoom, last: date, opens: datetime) -> None:
@@ -50,12 +52,13 @@ async def judge_sessions(room: EngineRoom, last: date, opens: datetime) -> None:
     ``opens``: the next open, near which it does not begin.
     """
     what = f"has not judged the sessions up to {last}"
-    await _beside_trading(room, opens - JUDGES_BEFORE_OPEN, JUDGE_LIMIT_S, what, lambda: _judge(room, last))
+    await beside_trading(room, opens - JUDGES_BEFORE_OPEN, JUDGE_LIMIT_S, what, lambda: judge_waiting(room, last))
 
 
-async def _beside_trading(
+async def beside_trading(
     room: EngineRoom, latest: datetime, limit_s: float, what: str, work: Callable[[], Awaitable[None]]
 ) -> None:
+    """Does ``work`` unless it is ``latest`` (market time); what goes wrong is a warning, never an error."""
     try:
         if room.clock.now() >= latest:
             log.info("the forward ledger %s: the open is near or over", what)
@@ -86,37 +89,49 @@ async def _keep(room: EngineRoom, day: ExecutorOutcome, session: date) -> None:
     stored, panel = await room.stocks.dictionary()
     if stored != day.traded.session:
         raise DataError(f"the stored bars end {stored}, the candidates were found on {day.traded.session}")
-    volumes = await asyncio.to_thread(_median_dollar_volumes, panel, room.settings.data.median_sessions)
-    for selected, found in groups:
-        await room.journal.record_ledger_candidates(
-            LedgerCandidates(
-                session=session,
-                selected=selected,
-                source=source,
-                week=selection.week,
-                members=found.name,
-                candidates=_best(found, room.settings.ledger.candidates, volumes),
-                universe=panel.symbols,
-            )
-        )
+    for record in await asyncio.to_thread(
+        candidate_records, room.settings, groups, panel, session, selection.week
+    ):
+        await room.journal.record_ledger_candidates(record)
 
 
-def _best(found: GroupDay, most: int, volumes: dict[str, float]) -> tuple[tuple[str, float], ...]:
-    return tuple((symbol, volumes[symbol]) for symbol in found.symbols[:most])
-
-
-def _median_dollar_volumes(panel: Panel, sessions: int) -> dict[str, float]:
-    recent = panel.bars[:, -sessions:]
+def candidate_records(
+    settings: Settings,
+    groups: Sequence[tuple[int, GroupDay]],
+    panel: Panel,
+    session: date,
+    week: date,
+    *,
+    reconstructed: bool = False,
+) -> list[LedgerCandidates]:
+    """What the ledger keeps of each group (1 trades, 2 shadow); ``panel`` ends the evening before ``session``."""
+    recent = panel.bars[:, -settings.data.median_sessions :]
     medians = np.median(recent[:, :, CLOSE] * recent[:, :, VOLUME], axis=1)
-    return dict(zip(panel.symbols, medians.tolist(), strict=True))
+    volumes = dict(zip(panel.symbols, medians.tolist(), strict=True))
+    return [
+        LedgerCandidates(
+            session=session,
+            selected=selected,
+            source=settings.broker.mode.value,
+            week=week,
+            members=found.name,
+            candidates=tuple((symbol, volumes[symbol]) for symbol in found.symbols[: settings.ledger.candidates]),
+            universe=panel.symbols,
+            reconstructed=reconstructed,
+        )
+        for selected, found in groups
+    ]
 
 
 # --- after the session -------------------------------------------------------------------------
 
 
-async def _judge(room: EngineRoom, last: date) -> None:
-    source = room.settings.broker.mode.value
-    waiting = await room.journal.ledger_unjudged(source, last - MISSED, last)
+async def judge_waiting(room: EngineRoom, last: date) -> None:
+    """Judges what is recorded and not judged, up to ``last``; DataError names the sessions that could not be."""
+    waiting: list[LedgerCandidates] = []
+    for source in sorted(counted_sources(room.settings.broker.mode)):  # kept as paper, and the account is live now
+        waiting += await room.journal.ledger_unjudged(source, last - MISSED, last)
+    waiting.sort(key=lambda record: record.session)
     judged_now: list[LedgerDay] = []
     failed: list[str] = []
     for session, records in groupby(waiting, key=lambda record: record.session):

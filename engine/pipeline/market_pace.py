@@ -21,6 +21,7 @@ from engine.broker.simulator_control import SimulatorControl
 APPROVAL_LEAD = timedelta(minutes=5)  # market time left for reading the list when a person is there
 APPROVAL_RATE = 5.0
 LOOK_S = 0.25
+EVENING_S = 120.0  # wall seconds that a skipped evening is worth
 
 log = logging.getLogger(__name__)
 
@@ -30,6 +31,9 @@ class MarketPace(Protocol):
 
     async def until(self, at: datetime) -> None:
         """Returns when the market clock has reached ``at``; nothing is pending meanwhile."""
+
+    async def evening(self, work: asyncio.Task[None]) -> None:
+        """``work`` needs the hours before the open: where those are skipped it is waited for first."""
 
     async def decision(self, deadline: datetime, decided: asyncio.Event, attended: Callable[[], bool]) -> bool:
         """Waits for ``decided`` until ``deadline``; whether it was set in time."""
@@ -52,6 +56,9 @@ class RealPace:
 
     async def until(self, at: datetime) -> None:
         await self._clock.wait_until(at)
+
+    async def evening(self, work: asyncio.Task[None]) -> None:
+        return
 
     async def decision(self, deadline: datetime, decided: asyncio.Event, attended: Callable[[], bool]) -> bool:
         return await _decided_before(self._clock, deadline, decided)
@@ -83,6 +90,9 @@ class SimulatedPace:
             log.info("the simulator does not jump: %s", refusal)
             await self._set(rate=self._speed)
         await self._clock.wait_until(at)
+
+    async def evening(self, work: asyncio.Task[None]) -> None:
+        await asyncio.wait({work}, timeout=EVENING_S)
 
     async def decision(self, deadline: datetime, decided: asyncio.Event, attended: Callable[[], bool]) -> bool:
         if self._clock.now() < deadline - APPROVAL_LEAD:

@@ -23,6 +23,7 @@ from engine.model import NEW_YORK, Session
 from engine.pipeline.approval import ApprovalDesk
 from engine.pipeline.engine_room import EngineRoom, next_session
 from engine.pipeline.ledger_days import judge_sessions, keep_candidates
+from engine.pipeline.missed_sessions import count_sessions, make_good
 from engine.pipeline.news_outcomes import record_outcomes
 from engine.pipeline.news_scores import news_scores, read_news, sectors_of
 from engine.pipeline.runs import RunBook, Stage, open_run
@@ -116,6 +117,7 @@ class WeekdayCycle:
             if not stage.skipped:
                 await self._snapshot(book, stage, dates)
         await judge_sessions(room, dates.signal.day, dates.session.open)
+        await count_sessions(room, dates.signal.day, dates.session.open)
         await room.kernels_ready()
         names = await room.stocks.companies()
         async with book.stage("mp2_p3_executor", "always") as stage:
@@ -139,9 +141,22 @@ class WeekdayCycle:
                         )
                     )
         await keep_candidates(room, day, dates.session.day, dates.session.open)
+        missed = asyncio.create_task(make_good(room, dates.signal.day, dates.session.open), name="missed sessions")
+        try:
+            return await self._listed(book, dates, day, missed)
+        finally:
+            await _ended(missed)
+
+    async def _listed(
+        self, book: RunBook, dates: WeekdayDates, day: ExecutorOutcome, missed: asyncio.Task[None]
+    ) -> tuple[str, str]:
+        """From the shortlist to the end of the day; ``missed`` works beside it, at most until the entries."""
+        room = self._room
+        await room.pace.evening(missed)
         async with book.stage("qual_scoring", dates.session.day.isoformat()) as stage:
             trade_list, combination = await self._trade_list(stage, day, dates)
         if not trade_list.picks:
+            await missed
             summary = f"NO_CANDIDATES for {trade_list.session}: {trade_list.reason}"
             return "done", summary
         async with book.stage("approval", dates.session.day.isoformat()) as stage:
@@ -149,8 +164,9 @@ class WeekdayCycle:
             outcome, trade_list, by = await self._approvals.decide(trade_list, combination, deadline)
             stage.summary = f"{outcome} by {by}: list {trade_list.short_hash}"
         if outcome != "approved":
+            await missed
             return "refused", f"no trade on {trade_list.session}: the list was not approved ({outcome})"
-        return await self._trade(book, dates, day, trade_list)
+        return await self._trade(book, dates, day, trade_list, missed)
 
     async def _snapshot(self, book: RunBook, stage: Stage, dates: WeekdayDates) -> None:
         room = self._room
@@ -239,12 +255,18 @@ class WeekdayCycle:
         return trade_list, combination
 
     async def _trade(
-        self, book: RunBook, dates: WeekdayDates, day: ExecutorOutcome, trade_list: TradeList
+        self,
+        book: RunBook,
+        dates: WeekdayDates,
+        day: ExecutorOutcome,
+        trade_list: TradeList,
+        missed: asyncio.Task[None],
     ) -> tuple[str, str]:
         room = self._room
         async with book.stage("real_trader", trade_list.list_hash) as stage:
             if not stage.skipped:
                 await room.pace.until(dates.session.open - OPEN_LEAD)
+                await _ended(missed)  # nothing works beside trading
                 await room.pace.entering()
                 closes, ranges = _yesterday(trade_list, day)
                 picks = [(pick.symbol, pick.position) for pick in trade_list.picks]
@@ -284,6 +306,12 @@ class WeekdayCycle:
         room.bus.publish(DayClosed(session=dates.session.day, pnl=pnl, trades=trades))
         await room.pace.resting()
         return "done", f"{dates.session.day}: {trades} trades, {pnl:+.2f} $"
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Cancels it and waits until it has let go; what it kept so far stays."""
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
 
 
 def _yesterday(trade_list: TradeList, day: ExecutorOutcome) -> tuple[dict[str, float], dict[str, float]]:

@@ -253,6 +253,8 @@ class WeekendCycle:
             settings.training.exit_model,
             used_before,
             room.home.search_checkpoint,
+            room.home.variation_results,
+            settings.pruner,
         )
         if not used_before:  # a search of this run has not begun: what lies there is an abandoned run's
             room.home.search_checkpoint.unlink(missing_ok=True)
@@ -311,7 +313,9 @@ class WeekendCycle:
         payload = frozen_payload(groups, outcome, run.run)
         known = await room.journal.live_selection(week)
         if known is None or known.week != week or known.payload != payload:
-            await room.journal.freeze_selection(week, payload)
+            await room.journal.freeze_selection(
+                week, payload, market_at=room.clock.now(), source=room.settings.broker.mode.value
+            )
         names = {g.selected: group_name(g.members) for g in groups if g.selected is not None}
         room.bus.publish(
             GroupsSelected(

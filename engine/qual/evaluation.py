@@ -15,6 +15,8 @@ from datetime import date
 
 import numpy as np
 
+from engine.student_t import student_quantile
+
 LEAST_TICKERS = 4  # with both a score and a PP, for a session to count
 LEAST_SESSIONS = 3  # for an interval
 LEVEL = 0.95
@@ -70,34 +72,6 @@ def spearman(one: Sequence[float], other: Sequence[float]) -> float | None:
     a, b = a - a.mean(), b - b.mean()
     size = math.sqrt(float(a @ a) * float(b @ b))
     return None if size == 0.0 else min(1.0, max(-1.0, float(a @ b) / size))
-
-
-def student_inside(t: float, freedom: int) -> float:
-    """P(|T| <= t) of Student's t with a whole number of degrees of freedom: the finite series in cos and sin."""
-    if freedom < 1 or t < 0:
-        raise ValueError("degrees of freedom from 1, t from 0")
-    theta = math.atan(t / math.sqrt(freedom))
-    cosine, sine = math.cos(theta), math.sin(theta)
-    term = total = cosine if freedom % 2 else 1.0
-    if freedom == 1:
-        return 2.0 * theta / math.pi
-    for k in range(3 if freedom % 2 else 2, freedom - 1, 2):
-        term *= cosine * cosine * (k - 1) / k
-        total += term
-    if freedom % 2:
-        return 2.0 / math.pi * (theta + sine * total)
-    return sine * total
-
-
-def student_quantile(level: float, freedom: int) -> float:
-    """The t whose two-sided interval holds ``level`` of the distribution."""
-    low, high = 0.0, 1.0
-    while student_inside(high, freedom) < level:
-        high *= 2.0
-    for _ in range(100):
-        middle = (low + high) / 2.0
-        low, high = (middle, high) if student_inside(middle, freedom) < level else (low, middle)
-    return high
 
 
 def mean_interval(values: Sequence[float]) -> tuple[float | None, float | None, float | None]:

@@ -58,6 +58,18 @@ GROUP_MIGRATION = (
         threads INTEGER NOT NULL, ledger TEXT NOT NULL)""",
 )
 
+_LUCK_COLUMNS = (
+    "shuffles_reached INTEGER",
+    "shuffles_done INTEGER",
+    "shuffles_planned INTEGER",
+    "shuffles_certain INTEGER NOT NULL DEFAULT 0",
+    "shuffles_bounded INTEGER",
+    "shuffles_observed REAL",
+)
+LUCK_MIGRATION = tuple(f"ALTER TABLE final_groups ADD COLUMN {column}" for column in _LUCK_COLUMNS)
+SCOPE_MIGRATION = ("ALTER TABLE final_groups ADD COLUMN shuffles_scope TEXT",)
+_COLUMNS = len(_GROUP_COLUMNS) + len(_LUCK_COLUMNS) + 1
+
 
 class GroupTables(Database):
     """The decision tables' part of ``StocksDataDb``."""
@@ -97,7 +109,8 @@ class GroupTables(Database):
                     "INSERT OR REPLACE INTO search_outcome VALUES (1, ?, ?, ?, ?, ?, ?, ?, ?, ?)", head
                 )
                 await connection.executemany(
-                    f"INSERT INTO final_groups VALUES ({marks(len(_GROUP_COLUMNS))})", rows
+                    f"INSERT INTO final_groups VALUES ({marks(_COLUMNS)})",
+                    rows,
                 )
         except sqlite3.IntegrityError as error:
             raise StorageError(
@@ -142,7 +155,9 @@ def _group_row(group: FinalGroup) -> Row:
         group.rank, group.selected, members, len(group.members), group.score, group.mean, group.deviation,
         *group.day_means, *group.day_picks, group.pp_mean, group.leave_one_out, group.selection_score,
         group.standard_error, group.holdout_mean, group.holdout_error, *holdout, group.p_value,
-        group.overlap_first, group.verdict, group.picks,
+        group.overlap_first, group.verdict, group.picks, group.shuffles_reached, group.shuffles_done,
+        group.shuffles_planned, int(group.shuffles_certain), group.shuffles_bounded, group.shuffles_observed,
+        group.shuffles_scope,
     )  # fmt: skip
 
 
@@ -150,7 +165,8 @@ def _group(row: Row) -> FinalGroup:
     rank, selected, members, _size, score, mean, deviation = row[:7]
     day_means, day_picks, rest = row[7:12], row[12:17], row[17:]
     pp_mean, leave_one_out, selection_score, standard_error, holdout_mean, holdout_error = rest[:6]
-    holdout_picks, (p_value, overlap_first, verdict, picks) = rest[6:11], rest[11:]
+    holdout_picks, (p_value, overlap_first, verdict, picks) = rest[6:11], rest[11:15]
+    reached, done, planned, certain, bounded, observed, scope = rest[15:]
     return FinalGroup(
         rank=rank,
         members=tuple(ParameterSet(m["algorithm"], tuple(m["values"])) for m in json.loads(members)),
@@ -168,6 +184,13 @@ def _group(row: Row) -> FinalGroup:
         holdout_error=holdout_error,
         holdout_picks=() if holdout_picks[0] is None else tuple(holdout_picks),
         p_value=p_value,
+        shuffles_reached=reached,
+        shuffles_done=done,
+        shuffles_planned=planned,
+        shuffles_certain=bool(certain),
+        shuffles_bounded=bounded,
+        shuffles_observed=observed,
+        shuffles_scope=scope,
         overlap_first=overlap_first,
         selected=selected,
         verdict=verdict,

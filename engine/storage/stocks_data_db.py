@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from engine.database import Schema
 from engine.storage.daily_tables import DAILY_MIGRATION, PROMPT_SCORES_MIGRATION, DailyTables
-from engine.storage.group_tables import GROUP_MIGRATION, GroupTables
+from engine.storage.group_tables import GROUP_MIGRATION, LUCK_MIGRATION, SCOPE_MIGRATION, GroupTables
 from engine.storage.market_tables import MARKET_MIGRATION, MarketTables
 from engine.storage.news_tables import NEWS_MIGRATION, NEWS_TABLES, NewsTables
 
@@ -23,6 +23,8 @@ class StocksDataDb(MarketTables, GroupTables, DailyTables, NewsTables):
         migrations=(
             (*MARKET_MIGRATION, *GROUP_MIGRATION, *DAILY_MIGRATION),
             (*PROMPT_SCORES_MIGRATION, *NEWS_MIGRATION),
+            LUCK_MIGRATION,
+            SCOPE_MIGRATION,
         ),
         synchronous="NORMAL",
         remedy="run 'tshc weekend' to build the week's data anew (past weeks are in the archive folder)",

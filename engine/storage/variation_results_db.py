@@ -109,6 +109,13 @@ class VariationResultsDb(Database):
         )
         return [from_row(space, row) for row in rows]
 
+    async def tested_picks(self, space: ParameterSpace) -> list[bytes]:
+        """The picks of every result of one algorithm, by rising parameters."""
+        table = _PREFIX + space.algorithm
+        return [
+            row[0] for row in await self.rows(f'SELECT picks FROM "{table}" ORDER BY {parameter_order(space)}')
+        ]
+
     async def run_key(self) -> str | None:
         """What the stored results depend on (data set, seed, slots ...), or None before the first cycle."""
         found = await self.row("SELECT run_key FROM run")

@@ -288,6 +288,39 @@ async def test_the_verdict_is_a_sentence_beside_p_and_the_interval(
         assert f"{reached} of {len(view.shuffle_scores)} shuffled weeks" in shown
 
 
+@pytest.mark.parametrize(("size", "more"), [(SMALL, False), (LARGE, True)])
+async def test_the_verdict_keeps_the_first_limits_of_p_where_there_is_little_room(
+    engine: RecordedEngine, app: TshConsole, size: tuple[int, int], more: bool
+) -> None:
+    view = recorded.moment("shortlist").groups
+    limits = "training is not repeated; more shuffles cannot make it significant; each within 8,000 tests"
+    luck = f"better than 149 of 177 shuffled searches: p = 0.16 ({limits})"
+    rows = tuple(row.model_copy(update={"luck": luck}) for row in view.groups)
+    engine.board.groups = view.model_copy(update={"groups": rows})
+    async with app.run_test(size=size) as pilot:
+        shown = await on(pilot, app, "6")
+        assert "better than 149 of 177 shuffled searches (training is not repeated" in shown
+        assert ("more shuffles cannot make it significant)" in shown) == more
+        assert "each within" not in shown
+
+
+async def test_shuffled_weeks_without_a_group_are_counted_and_not_drawn(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    view = recorded.moment("shortlist").groups
+    engine.board.groups = view.model_copy(update={"shuffle_scores": (None, 9.0, None), "observed": 0.5})
+    async with app.run_test(size=LARGE) as pilot:
+        shown = await on(pilot, app, "6")
+        assert "1 of 3 shuffled weeks" in shown
+        assert "2 of them held no group at all" in shown
+        engine.board.groups = view.model_copy(update={"shuffle_scores": (None, None), "observed": 0.5})
+        app.client.state.groups = engine.board.groups
+        app.client.state.revision += 1
+        app.paint()
+        await pilot.pause()
+        assert "0 of 2 shuffled weeks" in text_of(app)
+
+
 async def test_the_forward_ledger_is_drawn_from_its_rows_and_says_when_it_is_empty(
     engine: RecordedEngine, app: TshConsole
 ) -> None:
@@ -307,7 +340,7 @@ async def test_the_forward_ledger_is_drawn_from_its_rows_and_says_when_it_is_emp
         shown = text_of(app)
         assert "2026-11-13" in shown
         assert "+0.10 ± 0.08" in shown
-        assert "A +0.05 %/day in the mean" in shown
+        assert "no week counts in this mode" in shown
 
 
 async def test_a_wide_console_shows_what_the_traded_names_brought_beside_all_candidates(

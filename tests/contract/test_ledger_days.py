@@ -188,6 +188,13 @@ async def test_both_groups_candidates_are_kept_once_with_the_universe_and_their_
     assert room.bus.told == []
 
 
+async def test_what_was_kept_as_paper_is_judged_when_the_account_is_live_by_then(room: Any) -> None:
+    await room.journal.record_ledger_candidates(replace(record(MARKET_DATE), source="paper"))
+    room.settings = Settings.model_validate({"broker": {"mode": "live"}})
+    await judge_sessions(room, MARKET_DATE, room.opens)
+    assert [(day.session, day.source) for day in await room.journal.ledger_days()] == [(MARKET_DATE, "paper")]
+
+
 async def test_at_most_a_hundred_candidates_are_kept(room: Any) -> None:
     await daily_snapshot(room.rest, room.stocks, room.settings.data, MARKET_DATE, room.clock.at, room.bus)
     _, panel = await room.stocks.dictionary()

@@ -18,14 +18,13 @@ from hypothesis import strategies as st
 
 from engine.brackets import DEFAULT_BRACKETS
 from engine.config import load_settings
-from engine.daily.forward_ledger import judged, live_results, standard_error, week_entries
+from engine.daily.forward_ledger import judged, ledger_weeks, live_results, standard_error, week_entries
 from engine.errors import UsageError
 from engine.home import Home
 from engine.journal import JournalDb
 from engine.ledger_log import LedgerCandidates, LedgerDay
 from engine.model import ExitModel, Mode, Panel
 from engine.orders_model import Fill
-from engine.status_views import judged_weeks
 from engine.trade_costs import CostModel
 
 WEEK, SESSION = date(2026, 11, 20), date(2026, 11, 23)
@@ -195,12 +194,25 @@ def test_a_group_that_was_replaced_in_its_week_keeps_its_days() -> None:
     assert entry.pp_excess == pytest.approx(-1.0)
 
 
-def test_a_simulated_week_does_not_count_for_real_money() -> None:
-    entries = week_entries([*days([(1.0, 0.0)]), *days([(1.0, 0.0)], selected=2, week=date(2026, 11, 13))])
-    assert judged_weeks(entries, Mode.SIM) == 1
-    assert judged_weeks(entries, Mode.PAPER) == judged_weeks(entries, Mode.LIVE) == 0
-    real = [*entries, *(replace(e, source="paper") for e in entries), replace(entries[0], source="live")]
-    assert judged_weeks(real, Mode.LIVE) == 1
+def test_paper_and_live_share_their_weeks_and_a_session_judged_as_both_is_one() -> None:
+    friday = date(2026, 11, 20)
+
+    def day(source: str, session: date, excess: float, selected: int = 1) -> LedgerDay:
+        return LedgerDay(
+            session=session, selected=selected, source=source, week=friday, members="rsi", universe=50,
+            candidates=9, cost=0.2, pp_universe=0.0, tsh_universe=0.0, pp_excess=excess + 0.5, tsh_excess=excess,
+            traded=0, traded_pp_excess=None, traded_tsh_excess=None, traded_live_excess=None, pp_to_live_gap=None,
+        )  # fmt: skip
+
+    monday, tuesday = friday + timedelta(days=3), friday + timedelta(days=4)
+    days = [
+        day("paper", monday, 0.1), day("live", monday, 0.1), day("live", tuesday, 0.3), day("sim", tuesday, 9.0),
+        day("paper", tuesday, 7.0, selected=2),
+    ]  # fmt: skip
+    [real] = ledger_weeks(days, Mode.LIVE)
+    assert (real.judged, real.tsh_excess, real.pp_excess) == (2, pytest.approx(0.2), pytest.approx(0.7))
+    assert [week.tsh_excess for week in ledger_weeks(days, Mode.SIM)] == [9.0]
+    assert ledger_weeks(days[3:], Mode.PAPER) == []
 
 
 # --- the journal -------------------------------------------------------------------------------

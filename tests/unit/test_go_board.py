@@ -8,9 +8,10 @@ from decimal import Decimal
 
 import pytest
 
+from engine.decision.grade import grade
 from engine.execution import gates
 from engine.execution.gates import GateReport
-from engine.model import Session
+from engine.model import Mode, Session
 from engine.pipeline.go_board import BoardFacts, board_session, board_view
 from engine.settings import ExecutionSettings
 from engine.views import BoardView, GateView, LinkView, ShortlistRow, ShortlistView
@@ -188,3 +189,16 @@ def test_the_board_goes_on_to_the_next_session_when_the_names_are_bought_or_the_
     assert board_session(in_window, sessions, RULES, lambda day: day == MONDAY.day) == TUESDAY
     assert board_session(MONDAY.open + timedelta(minutes=5), sessions, RULES, lambda day: False) == TUESDAY
     assert board_session(TUESDAY.close, sessions, RULES, lambda day: False) is None
+
+
+def test_on_a_live_account_the_board_says_what_the_evidence_allows() -> None:
+    def evidence(mode: Mode, weeks: list[float]) -> list[GateView]:
+        view = board_view(replace(FACTS, advice=grade(weeks, 0.05, mode=mode)))
+        return [gate for gate in view.gates if gate.gate == "evidence"]
+
+    [against] = evidence(Mode.LIVE, [])
+    assert (against.state, against.measured) == ("caution", "grade C, undecided: paper only")
+    assert "against the advice" in against.remedy
+    [advised] = evidence(Mode.LIVE, [0.1, 0.3] * 4)
+    assert (advised.state, advised.remedy) == ("go", "")
+    assert evidence(Mode.PAPER, []) == []

@@ -16,19 +16,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 from discovery_week import OUTSIDE, SPACES, native, plan, store
+from pydantic import ValidationError
 
 from engine.brackets import DEFAULT_BRACKETS
 from engine.decision.group_search import search_groups
 from engine.decision.mp2_p2_group_discovery import GroupDiscovery, kept_search, stored_view
 from engine.decision.search_request import MODULE, SearchAnswer, SearchProgress
 from engine.decision.search_worker import load
-from engine.decision.selection import NoGroupError
+from engine.decision.selection import NoGroupError, luck_text, significant
 from engine.decision.solver_log import SolverLog
 from engine.errors import DataError, OperatorError
 from engine.events import Event, GroupsSelected
 from engine.model import DAYS, ExitModel, profit_percentage
+from engine.settings import PrunerSettings
 from engine.storage.stocks_data_db import StocksDataDb
-from engine.views import GroupsView
+from engine.views import GroupsView, Snapshot
 from engine.worker_pipe import WorkerClient
 
 
@@ -36,6 +38,17 @@ from engine.worker_pipe import WorkerClient
 def week(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("discovery") / "stocks_data.db"
     asyncio.run(store(path, each=20))
+    return path
+
+
+RULES = PrunerSettings(keep_default=20, keep={}, min_buys=20, min_buys_day=2)
+
+
+@pytest.fixture(scope="module")
+def trained_week(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """With what training tested, and the best of it kept."""
+    path = tmp_path_factory.mktemp("trained") / "stocks_data.db"
+    asyncio.run(store(path, each=120, rules=RULES))
     return path
 
 
@@ -90,7 +103,8 @@ async def test_the_stage_stores_the_searched_groups_with_two_selected(week: Path
     assert all(g.selected is None for g in groups[2:])
     assert groups[1].overlap_first is not None
     assert groups[1].overlap_first < 0.5
-    assert all(g.p_value is not None and "shuffled searches: p = " in g.verdict for g in groups)
+    assert all(g.p_value is not None and "shuffled searches: p = " in luck_text(g) for g in groups)
+    assert all(g.p_value == (1 + g.shuffles_reached) / (1 + g.shuffles_done) for g in groups)
     assert max(groups, key=lambda g: g.score).p_value == min(g.p_value or 1.0 for g in groups)
     assert outcome.ledger["evidence_used"] > 0
     assert any(0 < view.shuffles_done <= view.shuffles == 40 for view in views)
@@ -138,6 +152,28 @@ async def test_the_last_view_tells_who_gave_time_to_whom_how_the_gap_closed_and_
     assert len(last.shuffle_scores) == last.shuffles_done
     assert last.observed == pytest.approx(last.incumbent)
     assert all(row.judgement and row.holdout_picks >= 0 for row in last.groups)
+
+
+async def test_shuffled_weeks_without_any_group_reach_the_console_and_a_restart(week: Path) -> None:
+    """A floor that hardly a group passes: most shuffled weeks have none, and JSON has no infinity."""
+    views: list[GroupsView] = []
+    stocks = await StocksDataDb.open(week)
+    try:
+        found = await GroupDiscovery(stocks, plan(week), native().evaluate).run()
+        floor = max(min(group.day_means) for group in found.groups) - 1e-6
+        chosen = plan(week, day_floor=floor, permutations=40)
+        report = await GroupDiscovery(stocks, chosen, native().evaluate, on_view=views.append).run()
+    finally:
+        await stocks.close()
+    assert None in views[-1].shuffle_scores
+    sent = json.loads(Snapshot(groups=views[-1]).model_dump_json())
+    assert Snapshot.model_validate(sent).groups == views[-1]
+    kept = json.loads(json.dumps(kept_search(report.outcome, views[-1]), allow_nan=False))
+    assert stored_view(report.outcome, report.groups, SPACES, kept) == views[-1]
+    kept["view"]["shuffle_scores"] = [-math.inf if score is None else score for score in views[-1].shuffle_scores]
+    assert stored_view(report.outcome, report.groups, SPACES, kept) == views[-1]  # as earlier versions kept it
+    with pytest.raises(ValidationError):
+        GroupsView(observed=-math.inf)
 
 
 async def test_replication_is_what_the_groups_members_pick_among_the_tickers_outside_the_sample(
@@ -257,6 +293,67 @@ async def test_a_killed_search_restarts_with_what_its_budget_has_left(large_week
         await stocks.close()
     assert report.outcome.budget_s == 2.5
     assert used[-1] < report.outcome.seconds < 2.5 + 1.0
+
+
+async def test_shuffled_weeks_prune_what_training_tested_anew(trained_week: Path) -> None:
+    options = {"permutations": 200, "min_picks": 3}
+    reports, views = [], []
+    stocks = await StocksDataDb.open(trained_week)
+    try:
+        others = RULES.model_copy(update={"keep_default": 9})
+        for rules, threads in ((RULES, 1), (RULES, 2), (None, 2), (others, 2)):
+            chosen = plan(trained_week, rules=rules, threads=threads, **options)
+            stage = GroupDiscovery(stocks, chosen, native().evaluate, on_view=views.append)
+            reports.append((await stage.run()).groups)
+            views.append(views[-1])
+    finally:
+        await stocks.close()
+    alone, together, blind, foreign = reports
+    assert alone == together  # p, counts and verdict are the same on one thread and two
+    assert {g.shuffles_scope for g in together} == {"tested"}
+    assert "training is not repeated" in luck_text(together[0])
+    best = max(together, key=lambda g: g.score)
+    assert best.shuffles_observed == pytest.approx(best.score)
+    assert {g.shuffles_scope for g in (*blind, *foreign)} == {"given"}  # nothing tested, or other rules than those
+    assert " at least (its variations were chosen on the same days" in luck_text(blind[0])
+    assert not any(significant(g) for g in blind)
+    again = max(blind, key=lambda g: g.score)
+    assert (again.score, again.members) == (best.score, best.members)
+    assert again.p_value < best.p_value
+
+
+@pytest.mark.skipif(os.name != "posix", reason="kill -9 is POSIX")
+async def test_shuffles_done_before_a_kill_are_not_done_again(trained_week: Path, tmp_path: Path) -> None:
+    checkpoint = tmp_path / "search.checkpoint"
+    options = {"permutations": 100_000, "min_picks": 3, "budget_s": 8.0, "rules": RULES}
+    views: list[GroupsView] = []
+    stocks = await StocksDataDb.open(trained_week)
+    try:
+        chosen = plan(trained_week, checkpoint=checkpoint, **options)
+        stage = GroupDiscovery(stocks, chosen, native().evaluate, on_view=views.append)
+        running = asyncio.create_task(stage.run())
+        await until(lambda: checkpoint.exists() and views[-1].shuffles_done > 20, running)
+        saved = checkpoint.read_bytes()
+        await until(lambda: checkpoint.read_bytes() != saved, running)
+        assert stage.worker_pid is not None
+        os.kill(stage.worker_pid, signal.SIGKILL)
+        with pytest.raises(OperatorError, match="ended by signal 9"):
+            await running
+        last = views[-1]
+        again = GroupDiscovery(
+            stocks, plan(trained_week, checkpoint=checkpoint, used_before_s=last.elapsed_s, **options),
+            native().evaluate, on_view=views.append,
+        )  # fmt: skip
+        report = await again.run()
+    finally:
+        await stocks.close()
+    resumed = next(view for view in views[views.index(last) + 1 :] if view.shuffles_done)
+    assert last.elapsed_s - 5.0 < resumed.elapsed_s
+    assert resumed.shuffle_scores[: last.shuffles_done // 2] == last.shuffle_scores[: last.shuffles_done // 2]
+    assert resumed.shuffles_done > last.shuffles_done // 2
+    assert report.outcome.proven
+    assert report.outcome.seconds < 8.0 + 1.0
+    assert views[-1].shuffle_scores[: last.shuffles_done] == last.shuffle_scores
 
 
 async def killed(path: Path, checkpoint: Path, options: dict[str, object]) -> GroupsView:

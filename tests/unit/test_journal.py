@@ -290,6 +290,34 @@ async def test_a_selection_lives_from_its_day5_for_a_week(journal: JournalDb) ->
     assert later.payload == {"first": ["rsi"]}
 
 
+async def test_a_journal_from_before_the_grades_keeps_its_approvals_selections_and_ledger(tmp_path: Path) -> None:
+    path, schema = tmp_path / "journal.db", JournalDb.SCHEMA
+    with closing(sqlite3.connect(path)) as old, old:
+        for statement in (sql for migration in schema.migrations[:4] for sql in migration):
+            old.execute(statement)
+        old.execute(
+            "INSERT INTO approvals (session, list_hash, account, mode, outcome, by, symbols, at) "
+            "VALUES ('2026-11-23', 'abc', 'PA1', 'live', 'approved', 'operator', '[\"ABC\"]', ?)",
+            (AT.isoformat(),),
+        )
+        old.execute(
+            "INSERT INTO selections (week, frozen_at, payload) VALUES ('2026-11-20', ?, '{}')", (AT.isoformat(),)
+        )
+        old.execute(
+            "INSERT INTO ledger_candidates VALUES ('2026-11-23', 1, 'paper', '2026-11-20', 'rsi', '[]', '[]', 'x')"
+        )
+        old.execute("PRAGMA user_version = 4")
+        old.execute(f"PRAGMA application_id = {schema.application_id}")
+    journal = await JournalDb.open(path)
+    approval = await journal.approval(MONDAY)
+    assert approval is not None
+    assert (approval.grade, approval.size, approval.against_advice) == ("", 1.0, False)
+    assert [(s.market_at, s.source) for s in await journal.selections(date(2026, 11, 20))] == [(None, "")]
+    [kept] = await journal.ledger_unjudged("paper", MONDAY, MONDAY)
+    assert not kept.reconstructed
+    await journal.close()
+
+
 async def test_the_latch_and_the_flatten_state_survive_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "journal.db"
     journal = await JournalDb.open(path)

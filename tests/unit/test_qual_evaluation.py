@@ -17,8 +17,6 @@ from engine.qual.evaluation import (
     mean_interval,
     ranks,
     spearman,
-    student_inside,
-    student_quantile,
 )
 
 MONDAY = date(2026, 11, 23)
@@ -35,15 +33,6 @@ def days(count: int, relation: float, noise: float = 1.0, prompt: str = "catalys
             scores.append((session, f"T{i:02}", prompt, "named", "m", score))
             outcomes[session, f"T{i:02}"] = int(1e6 * (relation * score + noise * float(rng.normal())))
     return scores, outcomes
-
-
-@pytest.mark.parametrize(
-    ("freedom", "quantile"),
-    [(1, 12.706205), (2, 4.302653), (3, 3.182446), (4, 2.776445), (9, 2.262157), (30, 2.042272), (120, 1.979930)],
-)
-def test_students_quantiles_are_those_of_the_tables(freedom: int, quantile: float) -> None:
-    assert student_quantile(0.95, freedom) == pytest.approx(quantile, abs=1e-6)
-    assert student_inside(quantile, freedom) == pytest.approx(0.95, abs=1e-7)
 
 
 def test_equal_values_share_their_mean_rank() -> None:

@@ -14,8 +14,8 @@ from group_cases import spread
 LIMIT_MB = 300
 
 # Every anchor is cut off after its first slice, so that nearly all of them wait with their stacks at
-# once: the most that a search ever holds. Then the checkpoint is written, and the tables of the
-# shuffles are laid out. (Interpreter, numpy, numba and the kernels alone take some 155 MB.)
+# once: the most that a search ever holds. Then the checkpoint is written, and weeks are shuffled.
+# (Interpreter, numpy, numba and the kernels alone take some 155 MB.)
 SEARCH = """
 import json, re, resource, sys, time
 from pathlib import Path
@@ -24,7 +24,10 @@ from engine.decision.evidence_lane import EvidenceLane
 from engine.decision.group_search import GroupSearch
 from engine.decision.search_kernels import warm_up
 from engine.decision.search_state import Checkpoint
+from engine.decision.shuffled_weeks import GroupRules, ShuffledWeeks
+from engine.decision.variation_pool import VariationPool
 from engine.decision.watchdog import Policy
+from engine.settings import PrunerSettings
 
 def peak_mb():
     status = Path("/proc/self/status")
@@ -47,9 +50,11 @@ Checkpoint(Path(sys.argv[1]).with_suffix(".checkpoint"), "key").write(search.sta
 search.stop()
 search.wait()
 groups = search.result().groups
+picks = np.split(week["bits"], 10)
+tested = VariationPool.of([str(i) for i in range(10)], picks, PrunerSettings(), whole=False)
+weeks = ShuffledWeeks(week["pp"], np.zeros(1000, np.int64), tested, GroupRules(3, 10), seed=1, anchor_tests=50)
 lane = EvidenceLane(
-    search.problem, week["pp"], np.zeros(1000, np.int64), [group.score for group in groups], ledger=search.ledger,
-    threads=4, shuffles=100, max_size=10, seed=1, time_left_s=1.0, tests=50,
+    weeks, [group.score for group in groups], ledger=search.ledger, threads=4, shuffles=100, time_left_s=1.0
 )
 lane.start()
 lane.wait()

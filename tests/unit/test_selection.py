@@ -19,8 +19,10 @@ from engine.decision.selection import (
     Replication,
     judgement,
     leave_one_out,
+    luck_text,
     replicate,
     select_groups,
+    shuffled_of,
     standard_error,
 )
 from engine.model import DAYS, MICRO, TICKERS, ParameterSet, pack_picks
@@ -119,7 +121,7 @@ def test_nothing_is_made_up_where_nothing_was_measured() -> None:
     only = select_groups([group(1.0, 1.0, 1.0, 1.0, 1.0)])[0]
     assert (only.p_value, only.holdout_mean, only.holdout_error, only.holdout_picks) == (None, None, None, ())
     assert "hold-out not measured" in only.verdict
-    assert "p not measured" in only.verdict
+    assert luck_text(only) == "p not measured"
 
 
 def test_what_the_shuffled_weeks_say_is_stored_with_each_group_and_does_not_change_the_choice() -> None:
@@ -134,7 +136,8 @@ def test_what_the_shuffled_weeks_say_is_stored_with_each_group_and_does_not_chan
     ranked = select_groups(lucky)
     assert [g.members for g in ranked] == [g.members for g in select_groups(groups)]
     assert [g.p_value for g in ranked] == [151 / 201, 4 / 201]
-    assert ranked[0].verdict.endswith("better than 50 of 200 shuffled searches: p = 0.75")
+    assert luck_text(ranked[0]) == "better than 50 of 200 shuffled searches: p = 0.75"
+    assert [shuffled_of(g) for g in ranked] == [g.shuffled for g in lucky]
 
 
 def test_replication_stands_beside_the_group_and_does_not_change_the_choice() -> None:
@@ -161,20 +164,53 @@ def test_hold_out_days_without_picks_are_left_out() -> None:
 
 
 @pytest.mark.parametrize(
-    ("p", "mean", "error", "said"),
+    ("shuffled", "mean", "error", "said"),
     [
-        (0.13, 0.1, 0.08, "no better than luck finds (p = 0.13); hold-out compatible with zero"),
-        (0.005, 0.5, 0.1, "better than luck explains (p = 0.005); hold-out repeats it"),
-        (0.05, -0.5, 0.1, "no better than luck finds (p = 0.05); hold-out contradicts it"),
+        (
+            Shuffled(25, 199, 199),
+            0.1,
+            0.08,
+            "luck is not settled (p = 0.13 of 199 shuffles, 200 decide); hold-out compatible with zero",
+        ),
+        (Shuffled(26, 200, 200), 0.1, 0.08, "no better than luck finds (p = 0.13); hold-out compatible with zero"),
+        (
+            Shuffled(10, 14, 200, certain=True),
+            0.1,
+            0.08,
+            "no better than luck finds (p = 0.73); hold-out compatible with zero",
+        ),
+        (Shuffled(0, 200, 200), 0.5, 0.1, "better than luck explains (p = 0.005); hold-out repeats it"),
+        (
+            Shuffled(0, 23, 200),
+            0.5,
+            0.1,
+            "luck is not settled (p = 0.042 of 23 shuffles, 200 decide); hold-out repeats it",
+        ),
+        (Shuffled(10, 219, 219), -0.5, 0.1, "better than luck explains (p = 0.050); hold-out contradicts it"),
+        (
+            Shuffled(0, 200, 200, scope="given"),
+            0.5,
+            0.1,
+            "luck is understated (p = 0.005: the variations were chosen on the same days); hold-out repeats it",
+        ),
+        (Shuffled(11, 219, 219), -0.5, 0.1, "no better than luck finds (p = 0.05); hold-out contradicts it"),
+        (Shuffled(0, 0, 200), None, None, "luck was not measured; hold-out says nothing"),
         (None, None, None, "luck was not measured; hold-out says nothing"),
         (None, 0.4, None, "luck was not measured; hold-out says nothing"),
     ],
 )
 def test_luck_and_hold_out_are_judged_in_one_sentence(
-    p: float | None, mean: float | None, error: float | None, said: str
+    shuffled: Shuffled | None, mean: float | None, error: float | None, said: str
 ) -> None:
+    (judged,) = select_groups([replace(group(0.2, 0.3, 0.1, 0.2, 0.3), shuffled=shuffled)])
+    assert judgement(replace(judged, holdout_mean=mean, holdout_error=error)) == said
+
+
+def test_a_p_of_a_version_that_kept_nothing_else_is_shown_and_not_judged() -> None:
     (judged,) = select_groups([group(0.2, 0.3, 0.1, 0.2, 0.3)])
-    assert judgement(replace(judged, p_value=p, holdout_mean=mean, holdout_error=error)) == said
+    old = replace(judged, p_value=0.042)
+    assert "p = 0.042 by an earlier version" in luck_text(old)
+    assert judgement(old).startswith("luck was not counted as it is now")
 
 
 def test_no_group_is_told_with_the_guardrail_that_blocks_and_the_remedy() -> None:

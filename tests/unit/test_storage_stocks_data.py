@@ -190,6 +190,29 @@ async def test_pruned_variations_and_groups_come_back_whole(stocks: StocksDataDb
     assert await stocks.pruned(ADX) == []
 
 
+async def test_groups_of_a_version_that_kept_no_counts_of_shuffles_are_read(tmp_path: Path) -> None:
+    path = tmp_path / "stocks_data.db"
+    stocks = await StocksDataDb.open(path)
+    await stocks.replace_final_groups(outcome(), [group(1, 1), group(2)])
+    await stocks.close()
+    with closing(sqlite3.connect(path)) as connection:
+        names = [row[1] for row in connection.execute("PRAGMA table_info(final_groups)")]
+        for name in names:
+            if name.startswith("shuffles_"):
+                connection.execute(f"ALTER TABLE final_groups DROP COLUMN {name}")
+        connection.execute("PRAGMA user_version = 2")
+        connection.commit()
+    stocks = await StocksDataDb.open(path)
+    try:
+        _, groups = await stocks.final_groups()
+        assert groups[1].p_value == 0.03
+        assert (groups[1].shuffles_reached, groups[1].shuffles_done) == (None, None)
+        await stocks.replace_final_groups(outcome(), [group(1, 1), group(2)])
+        assert (await stocks.final_groups())[1] == [group(1, 1), group(2)]
+    finally:
+        await stocks.close()
+
+
 async def test_a_group_whose_score_is_not_a_number_is_refused_and_the_old_groups_stay(
     stocks: StocksDataDb,
 ) -> None:

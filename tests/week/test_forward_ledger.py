@@ -231,8 +231,14 @@ async def test_the_screens_count_the_week(week: Tshc) -> None:
         await until(lambda: bool(client.state.overview.forward), 20)
         forward, evidence = client.state.overview.forward, client.state.overview.evidence
     assert (forward[0].week, forward[0].group, forward[0].source) == (WEEK, "A", "sim")
-    assert forward[0].sessions == len(expected_days(week, 1))
-    assert "ledger 1 of 12 weeks" in evidence[0]
+    assert (forward[0].sessions, forward[0].possible) == (len(SESSIONS), len(SESSIONS))
+    assert "grade" in evidence[0]
+    assert "ledger 0 of 12 weeks" in evidence[0]  # the week is not over: it does not count as one yet
+
+
+def test_nothing_had_to_be_made_good_where_every_evening_was_worked_off(week: Tshc) -> None:
+    rows = week.rows(week.home.journal, "SELECT DISTINCT reconstructed FROM ledger_candidates")
+    assert rows == [(0,)]
 
 
 def test_nothing_was_warned_of(week: Tshc) -> None:
