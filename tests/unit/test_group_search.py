@@ -277,7 +277,7 @@ def test_the_search_ends_within_its_budget_and_one_slice(monkeypatch: pytest.Mon
         assert search.wait(120)
         end = search.snapshot()
         assert not end.proven
-        assert end.elapsed_s >= 0.5
+        assert end.elapsed_s > 0.49  # the ledger may be used up a moment before the clock
         late.append(max(end.elapsed_s - 0.5, end.ledger.overrun))
         if late[-1] <= SLICE_NS / SECOND:
             return
