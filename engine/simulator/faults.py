@@ -8,7 +8,7 @@ Kinds and their arguments (``POST /sim/faults``, a fault or a list of them):
   (status 200: a page instead of JSON).
 - ``answer_after_accept``: the same as ``answer``, but the request takes effect first (the ambiguous POST).
 - ``slow``, ``slow_after_accept``: ``method``, ``path``, ``seconds`` (wall), ``times``: the answer comes late;
-  the request takes effect after the wait, or before it.
+  the request takes effect after the wait, or before it, also when its sender has hung up meanwhile.
 - ``hang_up``, ``hang_up_after_accept``: the same without ``seconds``: the connection ends instead of an answer.
 - ``refuse_order``: ``symbol``, ``reason`` (held, wash_trade, buying_power, not_tradable), ``times``: refused in
   the venue's words.

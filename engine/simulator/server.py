@@ -89,6 +89,7 @@ class Border:
         if not self._known(request):
             return _failure(401)
         faults, asked = self._venue.faults, (request.method, request.path)
+        await request.read()  # what has arrived takes effect, however soon its sender hangs up
         slow = faults.take_answer("slow", *asked)
         if slow is not None:
             await asyncio.sleep(slow.seconds)

@@ -182,6 +182,18 @@ async def test_an_answer_later_than_the_timeout_belongs_to_an_order_that_exists(
         assert await rest.order_by_client_id(late.client_order_id) is not None
 
 
+async def test_a_request_later_than_the_timeout_arrives_all_the_same(trading: Simulator) -> None:
+    """Its sender has given up, and has found nothing: what is under way arrives for all that."""
+    async with client(trading, timeout_s=0.3) as rest:
+        trading.fault("slow", method="POST", path="/v2/orders", seconds=1.0)
+        late = order(trading)
+        with pytest.raises(OrderUnknown):
+            await rest.submit(late)
+        assert await rest.order_by_client_id(late.client_order_id) is None
+        await asyncio.sleep(1.2)
+        assert await rest.order_by_client_id(late.client_order_id) is not None
+
+
 async def test_a_lost_cancel_is_taken_and_does_nothing(trading: Simulator) -> None:
     async with client(trading) as rest:
         sent = await rest.submit(order(trading, "limit", limit=Decimal("0.5")))
