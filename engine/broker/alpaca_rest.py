@@ -170,6 +170,8 @@ class AlpacaRest:
             "time_in_force": order.time_in_force,
             "client_order_id": order.client_order_id,
         }
+        if order.side == "sell":
+            body["position_intent"] = "sell_to_close"  # a sale too many is refused where it would open a short
         if order.limit_price is not None:
             body["limit_price"] = f"{order.limit_price:f}"
         if order.stop_price is not None:
