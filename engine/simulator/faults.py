@@ -97,6 +97,7 @@ class Faults:
     """The faults still to come, in the order they were asked for."""
 
     waiting: list[Fault] = field(default_factory=list)
+    held_back: int = 0  # requests that a ``slow`` keeps from taking effect right now
 
     def order(self, fault: Fault) -> None:
         self.waiting.append(fault)

@@ -92,7 +92,11 @@ class Border:
         await request.read()  # what has arrived takes effect, however soon its sender hangs up
         slow = faults.take_answer("slow", *asked)
         if slow is not None:
-            await asyncio.sleep(slow.seconds)
+            faults.held_back += 1
+            try:
+                await asyncio.sleep(slow.seconds)
+            finally:
+                faults.held_back -= 1
         wrong = faults.take_answer("answer", *asked)
         if wrong is not None:
             return _failure(wrong.status)

@@ -33,6 +33,7 @@ ORDERS = {"method": "POST", "path": "/v2/orders"}
 PENDING_BUY = {"kind": "an order of ours that rests"}  # made here, before the other faults of its row
 TIMEOUT_S = 1.0  # of every request, so that slow answers time out within a test
 RECOVERED_S = 90.0  # wall seconds; a hung cell, not a measurement
+AGREED_S = 5.0  # wall seconds that news may be under way between venue and journal
 
 FAULTS: dict[str, list[dict[str, Any]]] = {
     "nothing": [],
@@ -62,6 +63,8 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
     "slow answers": [{"kind": "slow", "path": "/v2/", "seconds": 0.4, "times": 8}],
     "answer after the timeout": [{"kind": "slow_after_accept", **ORDERS, "seconds": 2.5, "times": 2}],
     "request arrives after the timeout": [{"kind": "slow", **ORDERS, "seconds": 2.5, "times": 1}],
+    # Every look-up has been answered by then: 1 s until the timeout, 5.6 s of looking.
+    "request arrives after the look-ups": [{"kind": "slow", **ORDERS, "seconds": 8.0, "times": 2}],
     "connection cut before": [{"kind": "hang_up", **ORDERS, "times": 2}],
     "connection cut after": [{"kind": "hang_up_after_accept", **ORDERS, "times": 2}],
     "partial fills": [{"kind": "partial_fill", "times": 4}],
@@ -83,6 +86,7 @@ SAMPLE = (
     ("504, mute, reads fail", "exiting"),
     ("504 after accept", "entering"),
     ("request arrives after the timeout", "entering"),
+    ("request arrives after the look-ups", "exiting"),
     ("partial fills", "entering"),
     ("late rejects", "holding"),
     ("both streams drop", "holding"),
@@ -132,7 +136,21 @@ async def cell(fault: str, situation: str, folder: Path) -> list[str]:
         await r.desk.flatten("the end of the cell")
         found += await _recover(r, must_be_flat=True)
         found += [f"at the end: {text}" for text in await _audit(r)]
+        found += await _when_all_has_arrived(r)
         return found + [f"decided again: {text}" for text in await _decided_again(r)]
+
+
+async def _when_all_has_arrived(r: Rig) -> list[str]:
+    """What is wrong once every request that was held back has reached the venue: a late entry buys after all."""
+    while r.sim.state()["held_back"]:  # noqa: ASYNC110 - the venue is another process
+        await asyncio.sleep(0.1)
+    found = await _recover(r, must_be_flat=False)
+    found += [f"after the late requests: {text}" for text in await _audit(r)]
+    if r.desk.book.open_holdings():
+        await r.desk.flatten("the end of what came late")
+        found += await _recover(r, must_be_flat=True)
+        found += [f"late, at the end: {text}" for text in await _audit(r)]
+    return found
 
 
 async def _take_a_stop_away(r: Rig, symbol: str) -> None:
@@ -188,6 +206,16 @@ async def _missing(r: Rig, must_be_flat: bool) -> str:
 
 
 async def _audit(r: Rig) -> list[str]:
+    """What venue and journal do not agree about; a request may arrive in the very moment of the look."""
+    deadline = time.monotonic() + AGREED_S
+    while found := await _disagreements(r):
+        if time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(0.25)
+    return []
+
+
+async def _disagreements(r: Rig) -> list[str]:
     managed = {h.symbol: h.tsh.shares for h in r.desk.book.open_holdings()}
     idle = [
         h.symbol
