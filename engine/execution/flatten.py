@@ -44,15 +44,19 @@ State = Literal["idle", "running", "flat", "queued", "failed"]
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """One look at the broker: what there is to close. ``ours`` are shares bought by this home's orders."""
+    """One look at the broker: what there is to close. ``ours`` are shares bought by this home's orders.
+
+    ``in_doubt``: symbols of which an order is on its way, or may be; nothing of them is sold, and nothing is flat.
+    """
 
     orders: tuple[BrokerOrder, ...]
     positions: tuple[BrokerPosition, ...]
     foreign: tuple[str, ...]
+    in_doubt: frozenset[str] = frozenset()
 
     @property
     def flat(self) -> bool:
-        return not self.orders and not self.positions
+        return not self.orders and not self.positions and not self.in_doubt
 
     @property
     def exposure(self) -> Decimal:
@@ -157,10 +161,14 @@ class Flattener:
                 await self._say("running", f"cancelling {len(waiting)} orders", seen, 0, market_open=open_market)
                 await self._cancel(waiting, cancelled_at, loop.time())
             # A symbol whose orders hang must not keep the others: each is sold once nothing of it is open.
-            blocked = {o.symbol for o in waiting}
+            blocked = {o.symbol for o in waiting} | seen.in_doubt
+            self._reasons.update((symbol, "an order got no answer yet: looking it up") for symbol in seen.in_doubt)
             await self._sell(seen, [p for p in seen.positions if p.symbol not in blocked], open_market)
+            if seen.in_doubt and not waiting and all(p.symbol in blocked for p in seen.positions):
+                names = " ".join(sorted(seen.in_doubt))
+                await self._say("running", f"orders in doubt: {names}", seen, 0, market_open=open_market)
             nothing_else = bool(seen.positions) and all(p.symbol in self._queued for p in seen.positions)
-            if nothing_else and not waiting and not open_market:
+            if nothing_else and not waiting and not seen.in_doubt and not open_market:
                 names = " ".join(sorted(self._queued))
                 return await self._say(
                     "queued", f"the market is closed: sells queued for the open: {names}", seen, 0

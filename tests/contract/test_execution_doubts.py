@@ -25,7 +25,7 @@ LATE_S = 9.0  # after the timeout and every look-up
 
 def answers(r: Rig, symbol: str, leg: str) -> list[tuple[str, int, int | None]]:
     """(id, HTTP status, code) of every sale of ``leg`` that the venue received."""
-    found = [line for line in r.sent() if f"-{symbol}-{leg}-" in line["body"]["client_order_id"]]
+    found = [line for line in r.sent() if f"-{symbol}-{leg}" in line["body"]["client_order_id"]]
     return [(n["body"]["client_order_id"], n["http"], (n["result"] or {}).get("code")) for n in found]
 
 
@@ -100,6 +100,45 @@ async def test_tshc_flatten_sends_a_sale_without_an_answer_again_under_the_same_
         assert first == second
         assert (taken, refused, code) == (200, 422, 40010001)
         assert await r.rest.positions() == []
+
+
+async def test_an_order_in_doubt_keeps_flatten_from_its_own_symbol_alone(tmp_path: Path) -> None:
+    """Look-ups fail while lists work: the other name is sold, and nothing is called flat."""
+    async with rig(tmp_path, brackets=(NEVER,)) as r:
+        doubtful, other = r.names[:2]
+        await r.enter((doubtful, other))
+        await r.protected()
+        r.sim.fault("answer", method="GET", path="/v2/orders:by_client_order_id", status=500, times=1000)
+        r.sim.fault("hang_up", **ORDERS, times=1)
+        await r.desk.exit_one(doubtful, "anna")
+        await until(lambda: r.desk.desk.unresolved(), "a sale in doubt")
+        flattening = asyncio.create_task(r.desk.flatten("anna"))
+        await until(lambda: r.desk.book.shares(other) == 0, "the other name is sold")
+        await asyncio.sleep(2.0)
+        assert r.desk.flatten_view().state == "running"
+        assert any("no answer yet" in row.step for row in r.desk.flatten_view().rows)
+        r.sim.clear_faults()
+        assert (await flattening).state == "flat"
+        assert await r.rest.positions() == []
+        names = {name for name, status, _ in answers(r, doubtful, "") if status == 200}
+        assert not any("-flatten-" in name for name in names)  # the sale in doubt was sent again, none beside it
+
+
+async def test_a_sale_without_an_answer_does_not_keep_flatten_from_the_other_names(tmp_path: Path) -> None:
+    async with rig(tmp_path, brackets=(NEVER,)) as r:
+        first, second = sorted(r.names[:2])
+        await r.enter((first, second))
+        await r.protected()
+        r.sim.fault("slow", **ORDERS, seconds=6.0, times=1)
+        flattening = asyncio.create_task(r.desk.flatten("anna"))
+        await until(lambda: 0 in (r.desk.book.shares(first), r.desk.book.shares(second)), "one of them is sold")
+        assert r.sim.state()["held_back"] == 1  # and the other's sale has not even arrived
+        assert r.desk.flatten_view().state == "running"
+        assert (await flattening).state == "flat"
+        assert [status for _, status, _ in answers(r, first, "flatten") + answers(r, second, "flatten")] == [
+            200,
+            200,
+        ]
 
 
 async def test_sales_say_that_they_close_and_an_account_that_may_sell_short_is_an_alarm(tmp_path: Path) -> None:
