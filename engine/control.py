@@ -34,7 +34,7 @@ from engine.model import UTC, utc_text
 from engine.view_board import ViewBoard
 from engine.views import EventView, View
 
-PROTOCOL_VERSION = 2  # raise it with every change of a view: a reader refuses fields it does not know
+PROTOCOL_VERSION = 3  # raise it with every change of a view: a reader refuses fields it does not know
 VIEW_PERIOD_S = 0.25
 HEARTBEAT_S = 0.5
 QUEUE_LIMIT = 5000  # events a console may lag behind before it is dropped

@@ -401,7 +401,8 @@ class FlattenView(View):
     state: Literal["idle", "running", "flat", "queued", "failed"] = "idle"
     begun_at: datetime | None = None  # tells this flatten from an earlier one, which may have ended flat
     step: str = ""
-    rows: tuple[FlattenRow, ...] = ()
+    rows: tuple[FlattenRow, ...] = ()  # what was held at the last look
+    looked: bool = False  # the broker has been seen by this run: only then has what is not in ``rows`` gone
     confirmations: int = 0
     exposure: Decimal | None = None
     positions: int = 0

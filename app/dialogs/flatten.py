@@ -40,7 +40,7 @@ class FlattenDialog(Dialog[None]):
     def __init__(self, send: Send) -> None:
         super().__init__(id="flatten")
         self._send = send
-        self._sent = False  # at most one command for each time the dialog is opened
+        self._sent = False  # at most one command until it is answered, or has failed
         self._refused = ""
         self._seen_running = False
         self._since: datetime | None = None  # UTC; a flatten that began earlier is not the answer to ours
@@ -82,19 +82,19 @@ class FlattenDialog(Dialog[None]):
             self._since = datetime.fromisoformat(since) if since is not None else None
         else:
             self._refused = answer.reason
-            self._sent = False
-            box = self.query_one("#word", Input)
-            box.disabled = False
-            box.value = ""
-            box.focus()
+            self._ask_again()
 
     def paint(self, client: Client) -> None:
         flatten, status = client.state.flatten, client.state.status
-        running = flatten.state in ("running", "queued", "failed")
+        state = self._answer(flatten)
+        running = state in ("running", "queued")
         self._seen_running = self._seen_running or running
-        if running:
+        if running or state == "failed":
             self._known |= {row.symbol: row for row in flatten.rows}
-        asking = not self._sent and not running and not (self._seen_running and flatten.state == "flat")
+        if self._sent and state == "failed":
+            self._ask_again()
+        over = state == "flat" and self._seen_running
+        asking = not self._sent and not running and not over
         self.query_one("#exposure", Words).say(self._exposure(client))
         foreign = self.query_one("#foreign", Tick)
         foreign.display = bool(flatten.foreign) and asking
@@ -109,14 +109,30 @@ class FlattenDialog(Dialog[None]):
         if client.link is Link.LOST:
             lost = "the engine is lost: run 'tshc flatten' in a shell, it needs no engine"
             progress.extend(plain(piece, "alarm") for piece in f.wrapped(lost, width))
-        if not asking:
-            began, since = flatten.begun_at, self._since
-            ours = began is not None and since is not None and began >= since
-            state = flatten.state if self._seen_running or ours else "asked"
+        if not asking or state == "failed":
             progress.extend(self._progress(flatten, state, width))
             if status.latched:
                 progress.append(plain("entries stay latched off until someone allows them again", "dim"))
         self.query_one("#progress", Words).say(progress)
+
+    def _answer(self, flatten: FlattenView) -> str:
+        """The state that answers what was asked here: an end that is older than our asking does not."""
+        began, since = flatten.begun_at, self._since
+        ours = began is not None and since is not None and began >= since
+        if self._sent and not ours and flatten.state in ("flat", "failed", "idle"):
+            return "asked"
+        if self._sent and ours:
+            self._seen_running = True
+        return flatten.state
+
+    def _ask_again(self) -> None:
+        """The word may be typed again: after a refusal, and after a flatten that has failed."""
+        self._sent = False
+        box = self.query_one("#word", Input)
+        box.disabled = False
+        box.value = ""
+        box.display = True  # what is not displayed takes no focus
+        box.focus()
 
     @staticmethod
     def _exposure(client: Client) -> Sequence[Line]:
@@ -151,7 +167,8 @@ class FlattenDialog(Dialog[None]):
         held = {row.symbol for row in flatten.rows}
         for row in self._known.values():
             if row.symbol not in held:
-                row = row.model_copy(update={"step": "gone from the account ✓"})
+                said = "gone from the account ✓" if flatten.looked else "not known yet: the broker was not asked"
+                row = row.model_copy(update={"step": said})
             shares = f"{row.shares:,}" if row.shares else ""
             lines.append(
                 fitted(
@@ -164,4 +181,12 @@ class FlattenDialog(Dialog[None]):
                     width,
                 )
             )
-        return [*lines, EMPTY, plain("Esc closes this window; the engine goes on until FLAT", "dim")]
+        closing = {
+            "flat": "Esc closes this window",
+            "failed": "the engine has given up: type the word to go again",
+        }
+        return [
+            *lines,
+            EMPTY,
+            plain(closing.get(state, "Esc closes this window; the engine goes on until FLAT"), "dim"),
+        ]

@@ -408,6 +408,7 @@ def flatten() -> FlattenView:
 def flattening() -> FlattenView:
     return FlattenView(
         state="running",
+        looked=True,
         step="3 sell all",
         rows=(
             FlattenRow(symbol="ABCD", shares=412, step="sold at 61.31 ✓"),
