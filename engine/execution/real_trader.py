@@ -149,7 +149,12 @@ class RealTrader:
                         "size", False, f"{quarter:.2f} $ buys no share at {limit}", "more capital"
                     )
                     break
-            bought, _ = _bought(orders)
+            bought, cost = _bought(orders)
+            wanted = min(wanted, bought + shares_for(quarter - cost, 1, limit))  # a higher price buys fewer
+            if wanted <= bought:
+                rest = f"{quarter - cost:.2f} $ of the quarter buy no further share at {limit}"
+                refusal = GateReport("size", False, rest, "more capital")
+                break
             if not await self._stops.make_way(plan.symbol):
                 refusal = GateReport(
                     "broker", False, "the protective stop does not make way for a re-price", "wait"

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from execution_rig import Rig, rig
+from execution_rig import Rig, rig, until
 
 from engine.brackets import Bracket
 from engine.events import EntryRefused, Event, FillReceived
@@ -65,3 +66,30 @@ async def test_a_re_price_that_cannot_be_journalled_forgets_no_share(tmp_path: P
         assert outcome.average == r.desk.book.holdings[r.names[0]].tsh.entry
         (refused,) = r.told.of(EntryRefused)
         assert (refused.gate, refused.shares) == ("engine", held)
+
+
+async def test_a_re_price_buys_no_more_than_the_quarter_pays_for(tmp_path: Path) -> None:
+    """The ask has risen since the first limit: the rest of the shares no longer fits into the quarter."""
+    async with rig(tmp_path, brackets=(NEVER,), over_first_ask_pct=20.0, gap_cap_pct=50.0, gap_cap_atr=5.0) as r:
+        told, symbol = r.told.publish, r.names[0]
+
+        def publish(event: Event) -> None:
+            told(event)
+            if isinstance(event, FillReceived) and event.side == "buy":
+                r.told.publish = told  # type: ignore[method-assign]
+                r.sim.fault("halt", symbol=symbol, market_seconds=2, gap_pct=4.0)
+
+        r.told.publish = publish  # type: ignore[method-assign]
+        r.sim.fault("partial_fill", symbol=symbol, times=1)
+        await r.go_to(r.session.open - timedelta(seconds=3), rate=1)
+        report = await r.enter((symbol,))
+        outcome = report.outcomes[0]
+        first, *later = (line["body"] for line in r.sent() if line["body"]["side"] == "buy")
+        assert later
+        quarter = report.allocation / 4
+        assert outcome.average is not None
+        assert outcome.shares * outcome.average <= quarter
+        assert outcome.shares < int(first["qty"])  # at the first price it would have been more
+        price = Decimal(str(later[-1]["limit_price"]))
+        assert quarter - outcome.shares * outcome.average < price  # and not one share less than possible
+        await until(lambda: r.desk.is_clean, "clean")
