@@ -13,6 +13,7 @@ from app import formatting as f
 from app.client import Client
 from app.dialogs.confirm import ConfirmDialog
 from app.freezing_app import FreezingApp
+from app.silence import account_words, exposure_unknown, positions_now
 from app.widgets.board_panel import board_summary
 from app.widgets.box import EMPTY, Line, joined, plain
 from app.widgets.positions_panels import GONE
@@ -71,7 +72,7 @@ class AskingApp(FreezingApp):
         """Sell one position, shown live while the question stands."""
 
         def lines(client: Client) -> Sequence[Line]:
-            row = next((r for r in client.state.positions.rows if r.symbol == symbol), None)
+            row = next((r for r in positions_now(client).rows if r.symbol == symbol), None)
             if row is None or row.state in GONE:
                 return [plain(f"{symbol} is closed already", "warn")]
             age = f.age(row.age_s, stale=row.stale)
@@ -89,8 +90,9 @@ class AskingApp(FreezingApp):
         self._ask(dialog, lambda: self.send("exit_position", {"symbol": symbol}, done=f"{symbol} is being sold"))
 
     def _live_word(self, word: str) -> str:
-        """On a live account what moves money asks for a typed word; elsewhere a key is enough."""
-        return word if self.client.state.status.mode == "live" else ""
+        """What moves money asks for a typed word on a live account, and on one not known; else a key is enough."""
+        status = self.client.state.status
+        return word if status.mode == "live" or not status.known else ""
 
     def ask_approval(self) -> None:
         """Approves exactly the list that the dialog showed: if another one came meanwhile, the engine refuses."""
@@ -117,7 +119,7 @@ class AskingApp(FreezingApp):
             joined(
                 [
                     ((f"{view.session:%A %d %B}", "strong"),),
-                    ((f"{status.mode.upper()} {status.account}".rstrip(), "strong"),),
+                    ((account_words(status), "strong"),),
                     (("list ", "dim"), (f"{view.list_hash[:4]}·{view.list_hash[4:8]}", "strong")),
                 ],
                 "   ",
@@ -188,8 +190,9 @@ class AskingApp(FreezingApp):
         def lines(client: Client) -> Sequence[Line]:
             said = [plain(f"the engine of {client.home.folder} ends: no streams, no stages, no exits")]
             held = client.state.status.positions_open
-            if held:
+            if held or exposure_unknown(client):
                 said.append(self._exposure(client))
+            if held:
                 said.append(
                     plain(f"{held} open positions would be managed by NOBODY until it runs again", "alarm")
                 )
@@ -203,18 +206,23 @@ class AskingApp(FreezingApp):
     @staticmethod
     def _exposure(client: Client) -> Line:
         """What is in the market now."""
-        status = client.state.status
+        status, unknown = client.state.status, exposure_unknown(client)
+        if unknown:
+            return plain(unknown, "warn")
         return joined(
             [
                 ((f"{status.positions_open}", "strong"), (" positions", "dim")),
                 ((f.money(status.exposure), "strong"), (" $", "dim")),
                 (("day ", "dim"), (f"{f.money(status.day_pnl, signed=True)} $", "text")),
-                plain(f"{status.mode.upper()} {status.account}".rstrip(), "strong"),
+                plain(account_words(status), "strong"),
             ],
             "   ",
         )
 
     def action_unlatch(self) -> None:
+        if exposure_unknown(self.client):
+            self.say("whether entries are latched off is not known: no engine has told it", wrong=True)
+            return
         if not self.client.state.status.latched:
             self.say("entries are not latched off")
             return

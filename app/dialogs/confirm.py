@@ -9,8 +9,9 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.widgets import Button, Input
 
-from app.client import Client
+from app.client import Client, Link
 from app.dialogs.frame import Dialog, Words, buttons
+from app.silence import CANNOT_SEND
 from app.widgets.box import Line, plain
 
 
@@ -53,8 +54,9 @@ class ConfirmDialog(Dialog[bool]):
         (self.query_one("#word") if self._word else self.query_one("#back")).focus()
 
     def paint(self, client: Client) -> None:
-        if self._live is not None:
-            self.query_one("#words", Words).say(self._live(client))
+        lines = self._live(client) if self._live is not None else self._lines
+        lost = [] if client.link is Link.LIVE else [plain(CANNOT_SEND, "alarm")]
+        self.query_one("#words", Words).say([*lost, *lines])
 
     def action_yes(self) -> None:
         if not self._word:

@@ -16,6 +16,7 @@ from textual.widgets import Input
 from app import formatting as f
 from app.client import Client, Link
 from app.dialogs.frame import Dialog, Tick, Words
+from app.silence import exposure_unknown, flatten_in_a_shell, old_since
 from app.widgets.box import EMPTY, Line, fitted, joined, plain
 from engine.control import Answer
 from engine.views import FlattenRow, FlattenView
@@ -106,11 +107,10 @@ class FlattenDialog(Dialog[None]):
         progress: list[Line] = []
         if self._refused:
             progress.extend(plain(piece, "alarm") for piece in f.wrapped(f"refused: {self._refused}", width, 5))
-        if client.link is Link.LOST:
-            lost = "the engine is lost: run 'tshc flatten' in a shell, it needs no engine"
-            progress.extend(plain(piece, "alarm") for piece in f.wrapped(lost, width))
+        instead = flatten_in_a_shell(client)
+        progress.extend(plain(piece, "alarm") for piece in f.wrapped(instead, width))
         if not asking or state == "failed":
-            progress.extend(self._progress(flatten, state, width))
+            progress.extend(self._progress(flatten, state, width, told=client.link is Link.LIVE))
             if status.latched:
                 progress.append(plain("entries stay latched off until someone allows them again", "dim"))
         self.query_one("#progress", Words).say(progress)
@@ -137,6 +137,9 @@ class FlattenDialog(Dialog[None]):
     @staticmethod
     def _exposure(client: Client) -> Sequence[Line]:
         flatten, status = client.state.flatten, client.state.status
+        unknown = exposure_unknown(client)
+        if unknown:
+            return [plain(unknown, "warn")]
         positions = flatten.positions or status.positions_open
         orders = flatten.orders or status.orders_open
         exposure = flatten.exposure if flatten.exposure is not None else status.exposure
@@ -154,11 +157,17 @@ class FlattenDialog(Dialog[None]):
             "   ",
         )
         account = f"{status.mode.upper()} account {status.account}".rstrip()
+        old = plain(old_since(client), "warn")
         second = joined([plain(account, "strong"), plain(f"expected cost {cost}" if cost else "", "dim")], "   ")
         waits = positions and not status.market_open
-        return [first, second, *([plain("sells wait for the next open", "warn")] if waits else [])]
+        return [
+            first,
+            second,
+            *([old] if old else []),
+            *([plain("sells wait for the next open", "warn")] if waits else []),
+        ]
 
-    def _progress(self, flatten: FlattenView, state: str, width: int) -> list[Line]:
+    def _progress(self, flatten: FlattenView, state: str, width: int, *, told: bool) -> list[Line]:
         word, ink = VERDICTS.get(state, ("asked, waiting for the engine …", "dim"))
         head = joined([plain(word, ink), plain(flatten.step if state in VERDICTS else "", "text")], "   ")
         if state == "running" and flatten.confirmations:
@@ -184,9 +193,5 @@ class FlattenDialog(Dialog[None]):
         closing = {
             "flat": "Esc closes this window",
             "failed": "the engine has given up: type the word to go again",
-        }
-        return [
-            *lines,
-            EMPTY,
-            plain(closing.get(state, "Esc closes this window; the engine goes on until FLAT"), "dim"),
-        ]
+        }.get(state, "Esc closes this window; the engine goes on until FLAT")
+        return [*lines, EMPTY, plain(closing if told else "as last told; Esc closes this window", "dim")]

@@ -10,6 +10,7 @@ from textual.binding import Binding, BindingType
 from app.client import EngineState
 from app.dialogs.frame import InfoDialog
 from app.screens.base import ConsoleScreen, hidden
+from app.silence import positions_now
 from app.widgets.positions_panels import GONE, OrdersTable, PositionPanel, PositionsTable, position_lines
 from app.widgets.table import Table
 
@@ -29,7 +30,7 @@ class PositionsScreen(ConsoleScreen):
         yield OrdersTable(id="orders-table")
 
     def show(self, state: EngineState) -> None:
-        self.query_one(PositionsTable).show_view(state.positions)
+        self.query_one(PositionsTable).show_view(positions_now(self.console.client, state.positions))
         self.query_one(OrdersTable).show_view(state.positions)
         self._show_position()
 

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from datetime import datetime
 
 from app import formatting as f
+from app.silence import account_words
 from app.widgets.box import EMPTY, Box, Line, between, cells, fitted, joined, plain
 from engine.views import BoardView, GateView, ShortlistView, StatusView
 
@@ -151,7 +152,7 @@ class BoardPanel(Box):
         self.note = joined(
             [
                 plain(f"{view.session:%a %d %b}" if view.session else "", "strong"),
-                plain(f"{status.mode.upper()} {status.account}".rstrip(), "dim"),
+                plain(account_words(status), "dim"),
                 (("list ", "dim"), (digits, "strong")) if view.list_hash else EMPTY,
             ]
         )

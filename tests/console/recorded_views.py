@@ -181,6 +181,8 @@ def training() -> TrainingView:
                 best=best,
                 top100=top,
                 trend=trend(best, i),
+                median=round(top - 0.6, 3),
+                median_trend=tuple(round(value - best + top - 0.6, 4) for value in trend(best, i)),
                 buys_day=buys,
                 worst_day=worst,
                 best_parameters=parameters,

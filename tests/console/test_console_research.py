@@ -22,6 +22,7 @@ from app.widgets.box import cells
 from app.widgets.journal_table import JournalTable
 from app.widgets.search_panels import flow_totals_line, gaps_of
 from app.widgets.table import Table
+from app.widgets.training_panels import AlgorithmTable
 from engine.views import ForwardRow, GapPoint, GroupsView, StageView
 
 LARGE, SMALL = (120, 40), (80, 24)
@@ -53,6 +54,34 @@ async def test_training_says_how_far_it_is_when_it_ends_and_who_verified_it(
         await pilot.press("down")
         await pilot.pause()
         assert "Best score of ema" in text_of(app)
+
+
+@pytest.mark.parametrize(("size", "shown"), [(SMALL, False), (LARGE, True), ((160, 48), True)])
+async def test_the_median_stands_beside_the_best_where_there_is_room(
+    engine: RecordedEngine, app: TshConsole, size: tuple[int, int], shown: bool
+) -> None:
+    row = recorded.training().algorithms[0]
+    async with app.run_test(size=size) as pilot:
+        text = await on(pilot, app, "2")
+        assert "best so far" in text
+        assert ("median so far" in text) is shown
+        line = next(line for line in text.splitlines() if "adx  " in line)
+        assert (f"{row.median:+.3f}" in line) is shown
+        table = app.screen.query_one(AlgorithmTable)
+        drawn = "".join(span for span, _ in table.cell(row, "median", 27))
+        assert drawn == f"{plot.trend(row.median_trend, 20)} {row.median:+.3f}"
+
+
+async def test_a_day_that_was_recorded_without_medians_has_no_empty_column(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    view = recorded.training()
+    rows = tuple(row.model_copy(update={"median": None, "median_trend": ()}) for row in view.algorithms)
+    engine.board.training = view.model_copy(update={"algorithms": rows})
+    async with app.run_test(size=LARGE) as pilot:
+        text = await on(pilot, app, "2")
+        assert "best so far" in text
+        assert "median" not in text
 
 
 async def test_a_training_that_nobody_verified_says_so(engine: RecordedEngine, app: TshConsole) -> None:
