@@ -9,6 +9,8 @@ Kinds and their arguments (``POST /sim/faults``, a fault or a list of them):
 - ``answer_after_accept``: the same as ``answer``, but the request takes effect first (the ambiguous POST).
 - ``slow``, ``slow_after_accept``: ``method``, ``path``, ``seconds`` (wall), ``times``: the answer comes late;
   the request takes effect after the wait, or before it, also when its sender has hung up meanwhile.
+- ``drip``: ``method``, ``path``, ``seconds`` (wall), ``times``: the request takes effect at once, its answer comes
+  byte by byte over that time.
 - ``hang_up``, ``hang_up_after_accept``: the same without ``seconds``: the connection ends instead of an answer.
 - ``refuse_order``: ``symbol``, ``reason`` (held, wash_trade, buying_power, not_tradable), ``times``: refused in
   the venue's words.
@@ -39,7 +41,8 @@ from typing import Any
 from engine.simulator.orders import FORBIDDEN, UNPROCESSABLE, VenueError
 
 KINDS = (
-    "answer", "echo", "answer_after_accept", "slow", "slow_after_accept", "hang_up", "hang_up_after_accept",
+    "answer", "echo", "answer_after_accept", "slow", "slow_after_accept", "drip",
+    "hang_up", "hang_up_after_accept",
     "refuse_order", "reject_order", "partial_fill", "refuse_cancel", "lose_cancel",
     "lose_update", "duplicate_update", "swap_updates",
     "mute", "drop", "socket_error", "halt", "early_close", "clock_skew",

@@ -61,6 +61,7 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
     ],
     "401 for a moment": [{"kind": "answer", "path": "/v2/orders", "status": 401, "times": 2}],
     "slow answers": [{"kind": "slow", "path": "/v2/", "seconds": 0.4, "times": 8}],
+    "answers drip": [{"kind": "drip", "path": "/v2/", "seconds": 60, "times": 6}],
     "answer after the timeout": [{"kind": "slow_after_accept", **ORDERS, "seconds": 2.5, "times": 2}],
     "request arrives after the timeout": [{"kind": "slow", **ORDERS, "seconds": 2.5, "times": 1}],
     # Every look-up has been answered by then: 1 s until the timeout, 5.6 s of looking.
