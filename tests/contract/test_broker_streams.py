@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -152,6 +153,32 @@ async def test_errors_at_the_login_refuse_or_are_tried_again(
         async with watched:
             await until(lambda: watched.stream.state == state, state)
             assert words in watched.stream.detail
+
+
+async def test_a_taken_slot_is_not_asked_for_again_within_half_a_minute(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        pauses.append(seconds)
+        await sleep(0)
+
+    async with venue_that_says('[{"T":"error","code":406,"msg":"connection limit exceeded"}]') as url:
+        watched = Watched(sim)
+        watched.stream.url = url
+        monkeypatch.setattr("engine.broker.stream_link.asyncio.sleep", noted)
+        async with watched:
+            for _ in range(10_000):
+                if sum(pause > 1 for pause in pauses) >= 8:
+                    break
+                await sleep(0.001)
+        monkeypatch.undo()
+    slots = [pause for pause in pauses if pause > 1]
+    assert len(slots) >= 8
+    assert all(30 <= pause <= 120 for pause in slots)
+    assert len(set(slots)) == len(slots)  # never in step with others
 
 
 async def test_too_many_symbols_are_told_and_the_connection_stays(sim: Simulator) -> None:
