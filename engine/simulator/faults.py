@@ -23,7 +23,7 @@ Kinds and their arguments (``POST /sim/faults``, a fault or a list of them):
 - ``mute``: ``socket`` ("price" or "trade"), ``seconds`` (wall): connected, answering pings, but silent.
 - ``drop``: ``socket`` ("price", "trade" or empty for both): closes the connections now.
 - ``socket_error``: ``status`` (406, 407, 409 ...), ``times``: price connections end with this code; all but 407
-  also meet the next ``times`` logins.
+  also meet the next ``times`` logins. 405 ends nothing: the next ``times`` subscriptions are refused.
 - ``halt``: ``symbol`` (empty: all that have orders or positions), ``market_seconds``, ``gap_pct``: no fills and no
   prices, then trading resumes at a price so much above (or below) the last one.
 - ``early_close``: ``market_seconds``: the session in progress closes at the first whole minute after that.

@@ -40,6 +40,7 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
     "mute order stream": [{"kind": "mute", "socket": "trade", "seconds": 4}],
     "mute price stream": [{"kind": "mute", "socket": "price", "seconds": 4}],
     "both streams drop": [{"kind": "drop"}],
+    "prices 405": [{"kind": "socket_error", "status": 405, "times": 4}, {"kind": "drop", "socket": "price"}],
     "prices 406": [{"kind": "socket_error", "status": 406}],
     "prices 407": [{"kind": "socket_error", "status": 407}],
     "prices 409": [{"kind": "socket_error", "status": 409}],
