@@ -10,14 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app import formatting as f
-from app.client import Client
-from app.dialogs.confirm import ConfirmDialog
+from app.client import Client, Link
+from app.dialogs.approval import approval_lines
+from app.dialogs.confirm import ConfirmDialog, room_for_words
+from app.dialogs.weekday import day_question
 from app.freezing_app import FreezingApp
 from app.silence import account_words, exposure_unknown, positions_now
-from app.widgets.board_panel import board_summary
-from app.widgets.box import EMPTY, Line, joined, plain
+from app.widgets.box import Line, joined, plain
 from app.widgets.positions_panels import GONE
-from engine.views import ShortlistView
 
 
 class AskingApp(FreezingApp):
@@ -68,6 +68,20 @@ class AskingApp(FreezingApp):
         dialog = ConfirmDialog(f"Stop the {work}?", [plain(consequence)], yes="Stop")
         self._ask(dialog, lambda: self.send(f"{work}_stop", done=f"{work} stops"))
 
+    def ask_weekday(self) -> None:
+        """Begins the market day; asks first on a live account, and where a day was run that is not over."""
+        if not self.may_command():
+            return
+
+        def begin() -> None:
+            self.send("weekday", done="the market day starts")
+
+        said = day_question(self.client.state)
+        if said:
+            self._ask(ConfirmDialog("Run the market day?", said, yes="Run"), begin)
+        elif self.sees_the_present():
+            begin()
+
     def ask_exit(self, symbol: str) -> None:
         """Sell one position, shown live while the question stands."""
 
@@ -101,54 +115,16 @@ class AskingApp(FreezingApp):
             self.say(f"nothing waits for approval ({view.state})", wrong=True)
             return
         arguments = {"session": view.session.isoformat(), "list_hash": view.list_hash}
+        word = self._live_word("APPROVE")
+
+        def lines(client: Client) -> Sequence[Line]:
+            room = room_for_words(self.size, typed=bool(word))
+            return approval_lines(view, client.state, room if client.link is Link.LIVE else room - 1)
+
         dialog = ConfirmDialog(
-            "Approve this trade list?",
-            self._approval_lines(self.client, view),
-            yes="Approve",
-            word=self._live_word("APPROVE"),
-            live=lambda client: self._approval_lines(client, view),
+            "Approve this trade list?", lines(self.client), yes="Approve", word=word, live=lines
         )
         self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
-
-    def _approval_lines(self, client: Client, view: ShortlistView) -> Sequence[Line]:
-        """Without the empty lines where the terminal is short: the buttons must be seen with every gate."""
-        roomy = self.size.height >= 30
-        status = client.state.status
-        left = f.until(view.deadline, status.market_time)
-        lines: list[Line] = [
-            joined(
-                [
-                    ((f"{view.session:%A %d %B}", "strong"),),
-                    ((account_words(status), "strong"),),
-                    (("list ", "dim"), (f"{view.list_hash[:4]}·{view.list_hash[4:8]}", "strong")),
-                ],
-                "   ",
-            ),
-            EMPTY,
-        ]
-        for row in view.rows:
-            if row.chosen:
-                news = f"news {f.signed(row.news_score, 1)}" if row.news_score is not None else "no news"
-                lines.append(
-                    (
-                        (f"✓ {f.fit(row.symbol, 7)}", "strong"),
-                        (f"score {row.score:.3f}   {f.fit(news, 10)} ", "text"),
-                        (row.reason.partition(";")[0], "dim"),  # the news have their column
-                    )
-                )
-        lines += [EMPTY, *board_summary(client.state.board, status.market_time, 70)]
-        lines += [EMPTY, *(plain(text, "dim") for text in client.state.overview.evidence)]
-        lines.append(
-            (
-                ("closes in ", "dim"),
-                (f.stopwatch(left), "strong"),
-                (" market time; without a yes: ", "dim"),
-                ("NO TRADE", "warn"),
-            )
-        )
-        if client.state.shortlist.list_hash != view.list_hash:
-            lines.append(plain("the list changed meanwhile: go back and look again", "alarm"))
-        return lines if roomy else [line for line in lines if line]
 
     def ask_rejection(self) -> None:
         view = self.client.state.shortlist

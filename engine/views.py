@@ -192,7 +192,7 @@ class TrainingView(View):
 
 
 class LaneView(View):
-    """One search thread; all times in thread-seconds."""
+    """One search thread; all times in thread-seconds: granted + received = used + donated + what it holds."""
 
     thread: int
     anchor: str = ""
@@ -201,8 +201,8 @@ class LaneView(View):
     tests_per_s: float = 0.0
     granted: float = 0.0
     used: float = 0.0
-    donated: float = 0.0
-    received: float = 0.0
+    donated: float = 0.0  # given back, without what it took again itself
+    received: float = 0.0  # from others and from the budget
     state: str = ""  # searching, waiting, done, paused
     stall_s: float = 0.0
 
@@ -263,7 +263,7 @@ class GroupsView(View):
     elapsed_s: float = 0.0
     incumbent: float | None = None
     bound: float | None = None
-    gap: float | None = None
+    gap: float | None = None  # between the bound and the worst group kept; the best is above that one
     proven: bool = False
     anchors_closed: int = 0
     anchors: int = 0

@@ -7,12 +7,20 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.widgets import Button, Input
 
 from app.client import Client, Link
-from app.dialogs.frame import Dialog, Words, buttons
+from app.dialogs.frame import Dialog, Words, buttons, rows_inside
 from app.silence import CANNOT_SEND
 from app.widgets.box import Line, plain
+
+TYPED_ROWS, BUTTON_ROWS = 4, 2  # below the words: the demand and its field, or the buttons; with their margins
+
+
+def room_for_words(terminal: Size, *, typed: bool) -> int:
+    """Lines that a question may have so that the way to answer it is seen with all of them."""
+    return rows_inside(terminal) - (TYPED_ROWS if typed else BUTTON_ROWS)
 
 
 class ConfirmDialog(Dialog[bool]):
