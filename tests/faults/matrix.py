@@ -24,7 +24,7 @@ from engine.execution.order_ids import ENTRY
 from engine.execution.tsh_replay import against_the_journal, replay
 from engine.execution.tsh_trade_management import Phase
 from engine.orders_model import TERMINAL_STATUSES
-from tests.contract.execution_rig import Rig, rig
+from tests.contract.execution_rig import Rig, rig, until
 
 from .audit import differences
 
@@ -157,9 +157,14 @@ async def _when_all_has_arrived(r: Rig) -> list[str]:
 
 async def _take_a_stop_away(r: Rig, symbol: str) -> None:
     """Somebody cancels a protective stop at the broker: the next one has to be placed under the fault."""
-    (stop,) = (
-        o for o in r.sim.state()["orders"] if (o["symbol"], o["type"], o["status"]) == (symbol, "stop", "new")
-    )
+
+    def resting() -> list[dict[str, Any]]:
+        """Protection counts from the answer on; the venue makes the order ``new`` a moment later."""
+        wanted = (symbol, "stop", "new")
+        return [o for o in r.sim.state()["orders"] if (o["symbol"], o["type"], o["status"]) == wanted]
+
+    await until(resting, "the stop rests at the venue")
+    (stop,) = resting()
     with suppress(OperatorError):  # the fault may have met this request
         await asyncio.to_thread(r.sim.request, "DELETE", f"/v2/orders/{stop['id']}")
 
