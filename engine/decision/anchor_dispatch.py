@@ -23,7 +23,7 @@ from engine.decision.kernel_arrays import CLOSED, HITS_FULL, NEVER, Limits
 from engine.decision.kernel_bounds import single_best
 from engine.decision.search_lane import Slice
 from engine.decision.search_snapshot import LaneState
-from engine.decision.search_state import SearchState
+from engine.decision.search_state import KeptWalk, SearchState
 from engine.decision.top_groups import TopGroups
 from engine.decision.watchdog import Ledger, Policy
 
@@ -44,6 +44,10 @@ class SearchLane(Protocol):
 
     def park(self) -> ParkedStack | None:
         """The walk of its present anchor; None where the cursor must do."""
+        ...
+
+    def keep(self, top: TopGroups) -> KeptWalk | None:
+        """The walk of its present anchor under a quota, ``top`` being the anchor's own best groups."""
         ...
 
     def progressed(self) -> None: ...
@@ -99,18 +103,16 @@ class AnchorDispatch:
 
     def state(self, elapsed_s: float) -> SearchState:
         """What a later life needs to go on from here."""
-        whole = self.quota is not None
-        partial = self.queue.under_way if whole else ()
         lanes, evidence = self.ledger.accounts()
         return SearchState(
             elapsed_s=elapsed_s,
             level=self.queue.level,
-            jobs=self.queue.states(whole_passes=whole),
+            jobs=self.queue.states(),
             top=self.top.best(),
             round_threshold=self._round_threshold,
             allowance=self._allowance,
-            tests=self.tests - sum(job.pass_tests for job in partial),
-            frequent=self.frequent - sum(job.pass_frequent for job in partial),
+            tests=self.tests,
+            frequent=self.frequent,
             lanes=lanes,
             evidence_account=evidence,
         )
@@ -149,12 +151,14 @@ class AnchorDispatch:
         if job is None:
             return None
         pool = self.ledger.pool
-        if job.stack is None and job.cursor is None:
+        if not job.begun:
             self.ledger.grant(lane, self._policy.first_grant(pool, self.queue.visits_left + 1))
         else:
             self._help(lane, job)
         if self.quota is not None and job.top is None:
-            job.top = TopGroups(self.top_k, self._round_threshold)
+            job.top = (
+                TopGroups(self.top_k, self._round_threshold) if job.kept is None else job.kept.top(self.top_k)
+            )
         return job
 
     @property
@@ -199,19 +203,24 @@ class AnchorDispatch:
         job.bound = min(job.bound, done.bound)
         job.cursor = done.cursor
         job.tests += done.tests
-        job.pass_tests += done.tests
-        job.pass_frequent += done.frequent
         self.tests += done.tests
-        self.frequent += done.frequent
+        self.frequent += job.count(done.frequent)
+        if job.top is not None and done.ended != CLOSED and not self._quota_used(job, 0):
+            job.kept = lane.keep(job.top)
 
     def release(self, lane: SearchLane, job: AnchorJob, done: Slice, *, over: bool) -> bool:
-        """Whether the lane is done with the anchor: closed, out of time or tests, or the search is ``over``."""
+        """Whether the lane is done with the anchor: closed, out of time or tests, or the search is ``over``.
+
+        What the end of the search cuts off waits where it stands: a state that is taken then can be gone on with.
+        """
         account = self.ledger.lane(lane.number)
         if done.ended == CLOSED:
             self.queue.finish_pass(job)
             lane.progressed()
-        elif self._quota_used(job, 0) or over or (not self._policy.helps and account.open <= 0):
+        elif self._quota_used(job, 0) or (not self._policy.helps and account.open <= 0):
             self.queue.give_up(job)
+        elif over:
+            self._cut_off(lane, job)
         elif account.open > 0:
             return False
         elif self.quota is not None or not (
@@ -221,20 +230,23 @@ class AnchorDispatch:
             self._help(lane.number, job)
             return False
         else:
-            self.queue.stall(job, lane.park())
+            self._cut_off(lane, job)
         self._merge_own(lane, job)
         self.ledger.donate(lane.number)
         return True
 
-    def give_back(self, lane: SearchLane, job: AnchorJob, done: Slice, *, over: bool) -> None:
+    def _cut_off(self, lane: SearchLane, job: AnchorJob) -> None:
+        self.queue.stall(job, lane.park() if job.kept is None else None)
+
+    def give_back(self, lane: SearchLane, job: AnchorJob, done: Slice) -> None:
         """As ``release``, for a lane that never goes on with an anchor and donates when all its batch is back."""
         if done.ended == CLOSED:
             self.queue.finish_pass(job)
             lane.progressed()
-        elif self._quota_used(job, 0) or over:
+        elif self._quota_used(job, 0):
             self.queue.give_up(job)
         else:
-            self.queue.stall(job, lane.park())
+            self._cut_off(lane, job)
         self._merge_own(lane, job)
 
     def _merge_own(self, lane: SearchLane, job: AnchorJob) -> None:

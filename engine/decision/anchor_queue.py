@@ -16,7 +16,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from engine.decision.kernel_arrays import CUT, DEPTH, LOCALS, NEVER, Problem, Workspace
-from engine.decision.search_state import Cursor, JobState, Place
+from engine.decision.search_state import Cursor, JobState, KeptWalk, Place
 from engine.decision.top_groups import TopGroups
 from engine.model import Ints
 
@@ -100,9 +100,22 @@ class AnchorJob:
     its_turn: bool = True  # why it is worked on: its turn, or its bound
     stack: ParkedStack | None = None
     cursor: Cursor | None = None  # the walk as of the last slice; with no stack it is rebuilt from here
-    pass_tests: int = 0  # of the present pass
-    pass_frequent: int = 0
+    kept: KeptWalk | None = field(default=None, repr=False)  # the same under a quota, and more than a cursor knows
+    pass_frequent: int = 0  # new groups that its present walk has met
+    pass_counted: int = 0  # so many of them are in the search's total; more, where an earlier walk had got further
     top: TopGroups | None = field(default=None, repr=False)  # its own threshold, under a quota of tests
+
+    @property
+    def begun(self) -> bool:
+        """Whether a walk of its pass waits to be gone on with."""
+        return self.stack is not None or self.cursor is not None or self.kept is not None
+
+    def count(self, frequent: int) -> int:
+        """Of so many more new groups, those that no earlier walk of this pass can have counted."""
+        self.pass_frequent += frequent
+        fresh = max(0, self.pass_frequent - self.pass_counted)
+        self.pass_counted += fresh
+        return fresh
 
 
 class AnchorQueue:
@@ -137,7 +150,8 @@ class AnchorQueue:
         queue.level, queue.total = level, total
         for state in states:
             job = AnchorJob(state.anchor, state.bound, state.level, state.counted_size, state.tests)
-            job.cursor = state.cursor
+            job.cursor, job.kept = state.cursor, state.kept
+            job.pass_frequent, job.pass_counted = state.pass_frequent, state.pass_counted
             queue._open[job.anchor] = job
             entry = (-job.bound, job.anchor)
             if state.place == "fresh":
@@ -149,20 +163,18 @@ class AnchorQueue:
         heapq.heapify(queue._fresh)
         return queue
 
-    def states(self, *, whole_passes: bool) -> tuple[JobState, ...]:
-        """Every open anchor as a later life needs it.
-
-        ``whole_passes``: what is under way begins its pass again (a quota's results must not
-        depend on where the walk was cut); else it goes on from its cursor.
-        """
+    def states(self) -> tuple[JobState, ...]:
+        """Every open anchor as a later life needs it; what is under way goes on after its last slice."""
         fresh = {anchor for _, anchor in self._fresh}
         deeper = set(self._deeper)
         found = []
         for anchor, job in self._open.items():
             place: Place = "given_up"
-            level, tests, cursor = job.level, job.tests, None
-            if anchor in self._running and (whole_passes or job.cursor is None):
-                place, tests = "fresh", job.tests - job.pass_tests
+            level, cursor, kept = job.level, None, None
+            if job.kept is not None and (anchor in self._running or anchor in self._stalled):
+                place, kept = "stalled", job.kept
+            elif anchor in self._running and job.cursor is None:
+                place = "fresh"
             elif anchor in self._running and job.level < self.level:
                 place, level = "fresh", self.level
             elif anchor in self._running:
@@ -174,13 +186,14 @@ class AnchorQueue:
                 place = "fresh"
             elif anchor in deeper:
                 place = "deeper"
-            found.append(JobState(anchor, job.bound, level, job.counted_size, tests, place, cursor))
+            walked = 0 if cursor is None and kept is None else job.pass_frequent
+            found.append(
+                JobState(
+                    anchor, job.bound, level, job.counted_size, job.tests, place, cursor,
+                    walked, job.pass_counted, kept,
+                )
+            )  # fmt: skip
         return tuple(found)
-
-    @property
-    def under_way(self) -> tuple[AnchorJob, ...]:
-        """The anchors that lanes hold."""
-        return tuple(self._open[anchor] for anchor in self._running if anchor in self._open)
 
     @property
     def closed(self) -> int:
@@ -257,7 +270,7 @@ class AnchorQueue:
         self._running.discard(job.anchor)
         if job.level < self.level:
             self._enqueue_fresh(job.anchor)
-        elif job.stack is None and job.cursor is None:
+        elif not job.begun:
             heapq.heappush(self._fresh, (-job.bound, job.anchor))
         else:
             self._wait(job)
@@ -277,7 +290,8 @@ class AnchorQueue:
         """Everything up to the pass's size has been seen; deeper groups are open if the bound says so."""
         self._running.discard(job.anchor)
         job.counted_size = self.passes[job.level]
-        job.stack = job.cursor = None
+        job.stack = job.cursor = job.kept = None
+        job.pass_frequent = job.pass_counted = 0
         if job.bound == NEVER or job.level == len(self.passes) - 1:
             self._open.pop(job.anchor)
         elif job.level < self.level:
@@ -286,8 +300,9 @@ class AnchorQueue:
             self._deeper.append(job.anchor)
 
     def give_up(self, job: AnchorJob) -> None:
-        """The anchor's quota of tests is used up: it stays open, and counts in the gap."""
+        """Its quota of tests is used up, or nobody may help it: it stays open, and counts in the gap."""
         self._running.discard(job.anchor)
+        job.kept = None
 
     def _wait(self, job: AnchorJob) -> None:
         self._stalled.add(job.anchor)
@@ -318,5 +333,7 @@ class AnchorQueue:
 
     def _enqueue_fresh(self, anchor: int) -> None:
         job = self._open[anchor]
-        job.level, job.stack, job.cursor, job.round = self.level, None, None, 0
+        job.level, job.round = self.level, 0
+        job.stack = job.cursor = job.kept = None
+        job.pass_frequent = 0  # what was counted stays: a walk that begins anew meets the same groups first
         heapq.heappush(self._fresh, (-job.bound, anchor))

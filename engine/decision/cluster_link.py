@@ -21,6 +21,7 @@ from engine.errors import OperatorError
 T = TypeVar("T")
 
 CONNECT_S = 10.0
+SILENT_S = 2.0  # whoever asks who is there has more to do than to wait for the answer
 LOOK_S = 0.25  # between two looks whether the worker is still there
 log = logging.getLogger(__name__)
 
@@ -45,6 +46,7 @@ class ClusterLink:
                 "a cluster needs dask: pip install 'tsh-console[cluster]', or leave search.cluster empty"
             ) from error
         self.address = address
+        self._known: dict[str, int] = {}  # threads by worker, when the scheduler last answered
         self._local: Any = None
         self._folder: tempfile.TemporaryDirectory[str] | None = None
         kind, _, count = address.partition(":")
@@ -73,11 +75,15 @@ class ClusterLink:
         if scheduler is None:
             return {}
         try:
-            found = self._client.sync(scheduler.identity, n_workers=-1)["workers"]
+            found = self._client.sync(scheduler.identity, n_workers=-1, callback_timeout=SILENT_S)["workers"]
+        except TimeoutError:  # it may be busy, or hang: its workers are lost when they do not answer either
+            log.warning("the scheduler of %s has been silent for %g s", self.address, SILENT_S)
+            return self._known
         except OSError as error:  # it restarts, or is gone; the client tries to reach it again
             log.warning("the scheduler of %s does not answer: %s", self.address, error)
             return {}
-        return {str(address): int(worker["nthreads"]) for address, worker in found.items()}
+        self._known = {str(address): int(worker["nthreads"]) for address, worker in found.items()}
+        return self._known
 
     def call(
         self,

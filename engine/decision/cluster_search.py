@@ -8,7 +8,9 @@ is walked alone, so that result is equal too, to the last digit.
 
 Workers may come and go. A new one gets a lane and brings its time into the ledger; one that is
 lost gives its batch back to the queue, untouched since the batch left, so at most a batch's
-work is done twice and nothing is counted twice. Without any worker for half a minute the
+work is done twice and nothing is counted twice. One that hangs is lost a minute after its batch
+was due; it holds up neither the end of the budget nor a stop, which wait for batches under way
+only as long as they should need. Without any worker for half a minute the
 threads of this machine go on alone: a weekend must not wait for a dead cluster.
 """
 
@@ -25,15 +27,14 @@ from typing import Any
 from engine.decision.anchor_dispatch import SearchLane
 from engine.decision.anchor_queue import AnchorJob, ParkedStack
 from engine.decision.cluster_link import ClusterLink, NotWantedError, WorkerLostError
-from engine.decision.cluster_tasks import Batch, Order, UnknownProblemError, Walked, install, walk
+from engine.decision.cluster_tasks import PROGRAM, Batch, Order, UnknownProblemError, Walked, install, walk
 from engine.decision.group_search import GroupSearch
 from engine.decision.search_lane import Lane, Slice
 from engine.decision.search_snapshot import LaneState
-from engine.decision.search_state import SearchState
+from engine.decision.search_state import KeptWalk, SearchState
 from engine.decision.top_groups import FoundGroup, TopGroups
 from engine.decision.watchdog import SECOND, LaneAccount, Ledger, Policy
 from engine.errors import OperatorError
-from engine.kernel_cache import sources_digest
 
 log = logging.getLogger(__name__)
 
@@ -42,6 +43,7 @@ BATCH_ANCHORS = 256
 FAR = Policy(20_000_000, helps=True)  # a first look of 20 ms: a batch holds some thirty anchors
 LOOK_S = 0.5  # between two looks at who is in the cluster
 LOCAL_AFTER_S = 30.0
+GRACE_S = 2.0  # so long after the end of the search a batch under way may still come home
 ANSWER_S = 60.0  # beyond its time, a batch that is not home is lost; the first call also compiles
 INSTALL_S = 600.0
 
@@ -57,10 +59,11 @@ class FarLane:
         self.state: LaneState = "waiting"
         self.progressed_at = time.monotonic()
         self._found: tuple[FoundGroup, ...] = ()
+        self._kept: KeptWalk | None = None
 
-    def brought(self, groups: tuple[FoundGroup, ...]) -> None:
-        """What the next ``hand_in`` hands in."""
-        self._found = groups
+    def brought(self, result: Walked) -> None:
+        """What the next ``hand_in`` hands in and the next ``keep`` keeps."""
+        self._found, self._kept = result.groups, result.kept
 
     def hand_in(self, top: TopGroups) -> bool:
         found, self._found = self._found, ()
@@ -69,6 +72,10 @@ class FarLane:
     def park(self) -> ParkedStack | None:
         """Nothing: the cursor says it all, and whoever goes on rebuilds the walk from it."""
         return None
+
+    def keep(self, top: TopGroups) -> KeptWalk | None:
+        """As it came home."""
+        return self._kept
 
     def progressed(self) -> None:
         self.progressed_at = time.monotonic()
@@ -149,7 +156,7 @@ class ClusterSearch(GroupSearch):
     def wait(self, timeout_s: float | None = None) -> bool:
         """As ``GroupSearch.wait``; the keeper ends last, and threads may be added until then."""
         self._threads[0].join(timeout_s)
-        if self._error is not None and not self._threads[0].is_alive():
+        if self._error is not None and self._clock.ended:
             raise self._error
         return self._clock.ended
 
@@ -229,7 +236,7 @@ class ClusterSearch(GroupSearch):
             self._install(lane.worker)
             while batch := self._next_batch(lane):
                 self._send(lane, batch)
-        except NotWantedError:  # the search ended while the worker was still compiling
+        except NotWantedError:  # the search ended while the worker was still compiling, or did not answer
             return
         except WorkerLostError as error:
             log.warning("%s; its anchors go back to the queue", error)
@@ -246,7 +253,7 @@ class ClusterSearch(GroupSearch):
             turn = self._turns.setdefault(worker, threading.Lock())
         with turn:
             if again or worker not in self._installed:
-                arguments = (self._key, self._problem, sources_digest())
+                arguments = (self._key, self._problem, PROGRAM)
                 self._installed[worker] = self._link.call(
                     worker, install, *arguments, timeout_s=INSTALL_S, label="install",
                     here=lambda: worker in self._present,
@@ -290,17 +297,20 @@ class ClusterSearch(GroupSearch):
     def _order(self, granted: Granted) -> Order:
         job = granted.job
         job.stack = None  # a local lane's; the cursor is as new
-        if job.cursor is None:
-            job.pass_tests = job.pass_frequent = 0
         limits = self._anchors.limits(job)
         sizes = (limits.max_size, limits.final_size, limits.counted_size)
         order = Order(job.anchor, job.bound, job.cursor, *sizes, grant_ns=granted.time_ns)
         if job.top is None:
             return order
-        return replace(order, quota=self._anchors.quota_left(job, 0), own_threshold=job.top.threshold)
+        quota = self._anchors.quota_left(job, 0)
+        return replace(order, cursor=None, quota=quota, own_threshold=job.top.threshold, kept=job.kept)
 
     def _send(self, lane: FarLane, granted: list[Granted]) -> None:
-        """One batch there and back. WorkerLostError after its anchors went back to the queue."""
+        """One batch there and back.
+
+        WorkerLostError, or NotWantedError when it was not home in time after the search's end; by then its
+        anchors are back in the queue.
+        """
         with self._changed:
             left = round((self._search_s - self._clock.elapsed_s) * SECOND)
             time_ns = max(1, min(left, sum(one.time_ns for one in granted)))
@@ -309,7 +319,7 @@ class ClusterSearch(GroupSearch):
         began = time.monotonic_ns()
         try:
             walked = self._walked(lane.worker, batch)
-        except WorkerLostError:
+        except (NotWantedError, WorkerLostError):
             with self._changed:
                 for one in granted:
                     self._anchors.queue.put_back(one.job)
@@ -321,13 +331,21 @@ class ClusterSearch(GroupSearch):
             self._changed.notify_all()
 
     def _walked(self, worker: str, batch: Batch) -> tuple[Walked, ...]:
-        under_quota = any(order.quota is not None for order in batch.orders)
-        timeout_s = None if under_quota else batch.time_ns / SECOND + ANSWER_S
+        over_since: float | None = None
+
+        def wanted() -> bool:
+            nonlocal over_since
+            with self._changed:
+                over = self._over()
+            if over and over_since is None:
+                over_since = time.monotonic()
+            return over_since is None or time.monotonic() - over_since < GRACE_S
 
         def sent() -> tuple[Walked, ...]:
             return self._link.call(
-                worker, walk, batch, timeout_s=timeout_s, label="walk", here=lambda: worker in self._present
-            )
+                worker, walk, batch, timeout_s=batch.time_ns / SECOND + ANSWER_S, label="walk",
+                here=lambda: worker in self._present, wanted=wanted,
+            )  # fmt: skip
 
         try:
             return sent()
@@ -337,13 +355,13 @@ class ClusterSearch(GroupSearch):
 
     def _take_home(self, lane: FarLane, granted: list[Granted], walked: tuple[Walked, ...], trip_ns: int) -> None:
         """Charges the batch and its journey, takes in what it found, and gives its anchors back (lock held)."""
-        anchors, over = self._anchors, self._over()
+        anchors = self._anchors
         begun: list[tuple[AnchorJob, Slice]] = []
         for one, result in zip(granted, walked, strict=True):
             if result.done is None:
                 anchors.queue.put_back(one.job)
                 continue
-            lane.brought(result.groups)
+            lane.brought(result)
             if one.job.top is not None:
                 lane.hand_in(one.job.top)
             anchors.record(lane, one.job, result.done)
@@ -351,7 +369,7 @@ class ClusterSearch(GroupSearch):
         walking_ns = sum(done.spent_ns for _, done in begun)
         self._ledger.use(lane.number, max(0, trip_ns - walking_ns))
         for job, done in begun:
-            anchors.give_back(lane, job, done, over=over)
+            anchors.give_back(lane, job, done)
         self._ledger.donate(lane.number)
         lane.measured = sum(done.tests for _, done in begun) * SECOND / max(1, trip_ns)
 

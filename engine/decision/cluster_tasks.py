@@ -5,22 +5,26 @@ each with its grant of time, its cursor and what earlier passes have counted. Th
 travels with the batch; better groups found on the way raise it for the rest of the batch.
 Nothing here knows a cluster: the functions are called by whatever carries them.
 
-An anchor under a quota of tests is walked to the end of its pass in one go, with a threshold of
-its own, exactly as a local lane does it; so its result does not depend on where it was walked.
+An anchor under a quota of tests has a threshold of its own, exactly as in a local lane, and goes
+home whole when the batch's time is over (``KeptWalk``); so its result does not depend on where it
+was walked, nor on how often it travelled.
 """
 
 from __future__ import annotations
 
+import hashlib
+import math
 import threading
 import time
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from engine.decision.anchor_queue import AnchorJob
 from engine.decision.group_problem import RankedProblem
 from engine.decision.kernel_arrays import CLOSED, HITS_FULL, Limits
 from engine.decision.search_kernels import warm_up
 from engine.decision.search_lane import Lane, Slice
-from engine.decision.search_state import Cursor
+from engine.decision.search_state import Cursor, KeptWalk
 from engine.decision.top_groups import FoundGroup, TopGroups
 from engine.decision.watchdog import SECOND, SLICE_NS
 from engine.kernel_cache import sources_digest
@@ -45,7 +49,8 @@ class Order:
     counted_size: int
     grant_ns: int
     quota: int | None = None  # tests that it may still make
-    own_threshold: float | None = None  # under a quota: what it begins with
+    own_threshold: float | None = None  # under a quota: what its pass begins with
+    kept: KeptWalk | None = None  # under a quota: its walk, where its pass has begun
 
     def limits(self, problem: RankedProblem, threshold: float) -> Limits:
         return Limits(
@@ -75,17 +80,31 @@ class Walked:
     anchor: int
     done: Slice | None = None
     groups: tuple[FoundGroup, ...] = ()  # of this anchor under a quota, else of the batch up to here
+    kept: KeptWalk | None = None  # under a quota: its walk, where time has cut it off
 
 
 _problems: dict[str, RankedProblem] = {}
 _own = threading.local()  # each thread's lane, for the problem it worked on last
 
 
-def install(key: str, problem: RankedProblem, sources: str) -> str:
-    """Compiles the kernels and keeps the problem; '' or why this worker must not take part."""
-    ours = sources_digest()
-    if ours != sources:
-        return f"its program differs from the engine's (kernels {ours}, not {sources}): install the same version"
+def program_digest(folder: Path) -> str:
+    """Names the search's sources in ``folder`` and the kernels': what travels must mean the same at both ends."""
+    digest = hashlib.sha256(sources_digest().encode())
+    for source in sorted(folder.glob("*.py")):
+        digest.update(source.read_bytes())
+    return digest.hexdigest()[:12]
+
+
+PROGRAM = program_digest(Path(__file__).parent)  # as loaded: the files may be replaced while a worker lives
+
+
+def install(key: str, problem: RankedProblem, program: str) -> str:
+    """Compiles the kernels and keeps the problem; '' or why this worker must not take part.
+
+    ``program``: the engine's ``PROGRAM``.
+    """
+    if program != PROGRAM:
+        return f"its program differs from the engine's ({PROGRAM}, not {program}): install the same version"
     warm_up(lambda done, total, name: None)
     _problems[key] = problem
     for old in list(_problems)[:-PROBLEMS_KEPT]:
@@ -103,16 +122,14 @@ def walk(batch: Batch) -> tuple[Walked, ...]:
     lane: Lane = _own.lane
     end = time.monotonic_ns() + batch.time_ns
     top = TopGroups(batch.top_k, batch.threshold)
-    walked = []
+    walked: list[Walked] = []
     for order in batch.orders:
-        if time.monotonic_ns() >= end:
+        if walked and time.monotonic_ns() >= end:
             walked.append(Walked(order.anchor))
         elif order.quota is None:
             walked.append(Walked(order.anchor, _walk_for_time(lane, order, top, end)))
         else:
-            own = TopGroups(batch.top_k, order.own_threshold if order.own_threshold is not None else -float("inf"))
-            done = _walk_for_tests(lane, order, order.quota, own)
-            walked.append(Walked(order.anchor, done, own.best()))
+            walked.append(_walk_for_tests(lane, order, order.quota, batch.top_k, end))
     begun = [i for i, one in enumerate(walked) if one.done is not None and batch.orders[i].quota is None]
     if begun:  # the batch's groups travel with its last anchor
         walked[begun[-1]] = replace(walked[begun[-1]], groups=top.best())
@@ -120,7 +137,8 @@ def walk(batch: Batch) -> tuple[Walked, ...]:
 
 
 def _enter(lane: Lane, order: Order, threshold: float) -> None:
-    lane.enter(AnchorJob(order.anchor, order.bound, cursor=order.cursor), order.limits(lane.problem, threshold))
+    job = AnchorJob(order.anchor, order.bound, cursor=order.cursor, kept=order.kept)
+    lane.enter(job, order.limits(lane.problem, threshold))
 
 
 def _walk_for_time(lane: Lane, order: Order, top: TopGroups, end: int) -> Slice:
@@ -138,8 +156,15 @@ def _walk_for_time(lane: Lane, order: Order, top: TopGroups, end: int) -> Slice:
             return total
 
 
-def _walk_for_tests(lane: Lane, order: Order, quota: int, top: TopGroups) -> Slice:
-    """Until the anchor's pass is closed or its tests are used; hits count only where no slice can be seen."""
+def _walk_for_tests(lane: Lane, order: Order, quota: int, top_k: int, end: int) -> Walked:
+    """Until the anchor's pass is closed, or its tests or the batch's time are used.
+
+    Hits count only where no slice can be seen.
+    """
+    if order.kept is not None:
+        top = order.kept.top(top_k)
+    else:
+        top = TopGroups(top_k, -math.inf if order.own_threshold is None else order.own_threshold)
     _enter(lane, order, top.threshold)
     total: Slice | None = None
     while True:
@@ -152,7 +177,9 @@ def _walk_for_tests(lane: Lane, order: Order, quota: int, top: TopGroups) -> Sli
         if done.ended in (CLOSED, HITS_FULL) or used_up:
             lane.hand_in(top)
         if done.ended == CLOSED or used_up:
-            return total
+            return Walked(order.anchor, total, top.best())
+        if time.monotonic_ns() >= end:
+            return Walked(order.anchor, total, top.best(), lane.keep(top))
 
 
 def _sum(before: Slice | None, last: Slice) -> Slice:

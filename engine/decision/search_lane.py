@@ -19,7 +19,7 @@ from engine.decision.group_problem import RankedProblem
 from engine.decision.kernel_arrays import CUT, DEPTH, FREQUENT, HELD, TESTS, Limits, new_hits, new_workspace
 from engine.decision.kernel_bounds import open_best
 from engine.decision.search_snapshot import LaneState
-from engine.decision.search_state import Cursor
+from engine.decision.search_state import Cursor, KeptWalk
 from engine.decision.top_groups import TopGroups
 from engine.decision.watchdog import SECOND
 
@@ -61,15 +61,30 @@ class Lane:
         kernel, work = self.problem.kernel, self.work
         self.look_up()
         work.counters[:] = 0
-        if job.stack is not None:
+        if job.kept is not None:
+            self._restore(job.kept)
+        elif job.stack is not None:
             unpark(job.stack, kernel, work)
             resume_anchor(kernel, work)
             job.stack = None
         elif job.cursor is not None:
             self._replay(job.anchor, job.cursor, limits)
         else:
-            job.pass_tests = job.pass_frequent = 0
             open_anchor(kernel, limits, work, self.hits, job.anchor)
+
+    def _restore(self, kept: KeptWalk) -> None:
+        """Puts everything back as it was after that slice."""
+        kernel, work = self.problem.kernel, self.work
+        meta, items, path, position, width = (np.frombuffer(one, np.int64) for one in kept.stack)
+        candidates, best = (
+            tuple(np.frombuffer(one, np.int64) for one in all_) for all_ in (kept.candidates, kept.best)
+        )
+        unpark(ParkedStack(meta, items, path, position, width, candidates, best), kernel, work)
+        resume_anchor(kernel, work)
+        for array, stored in zip(self.hits, kept.hits, strict=True):
+            held = np.frombuffer(stored, array.dtype).reshape(-1, *array.shape[1:])
+            array[: len(held)] = held
+            work.counters[HELD] = len(held)
 
     def _replay(self, anchor: int, cursor: Cursor, limits: Limits) -> None:
         """Brings the walk to where an earlier life left it; that life has counted what lies before."""
@@ -100,6 +115,19 @@ class Lane:
     def park(self) -> ParkedStack | None:
         """The walk of the present anchor, for whoever goes on with it."""
         return park(self.work)
+
+    def keep(self, top: TopGroups) -> KeptWalk:
+        """The walk of the present anchor under a quota, with its own best groups ``top``."""
+        stack, held = park(self.work), int(self.work.counters[HELD])
+        arrays = (stack.meta, stack.items, stack.path, stack.position, stack.width)
+        return KeptWalk(
+            stack=tuple(array.tobytes() for array in arrays),
+            candidates=tuple(array.tobytes() for array in stack.candidates),
+            best=tuple(array.tobytes() for array in stack.best),
+            hits=tuple(array[:held].tobytes() for array in self.hits),
+            threshold=top.threshold,
+            groups=top.best(),
+        )
 
     def progressed(self) -> None:
         """An anchor was closed, or a better group found."""

@@ -20,7 +20,8 @@ RunState = Literal["idle", "running", "paused", "stopping", "done", "failed"]
 class SearchResult:
     """The best groups, best first, and how sure that is.
 
-    ``frequent``: frequent groups visited, single items included (as ``count_groups`` counts).
+    ``frequent``: frequent groups visited, single items included (as ``count_groups`` counts), none
+    twice: of an anchor that was cut off and began anew, what the longer of its walks has met.
     ``tests``: candidates tried beside a prefix, repeats of the deepening passes included.
     ``gap``: percentage points by which an undiscovered group could still beat the K-th best
     (the worst one known while there are fewer than K, or 0 while there is none); 0 when proven.

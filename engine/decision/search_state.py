@@ -5,6 +5,10 @@ them, the candidate that comes next. The bit sets, the candidate lists and the b
 functions of the problem and are rebuilt. Times are durations, so a wall clock that was moved
 means nothing.
 
+Under a quota of tests that is not enough: a threshold that rose on the way would prune what the
+walk had kept, and the last digit would differ. There an anchor under way is kept whole, a few
+hundred kilobytes a thread at most (``KeptWalk``).
+
 The file is a SHA-256, then a compressed msgpack document; it is replaced atomically, and a
 file that is damaged or belongs to another problem is not read: the search begins anew.
 """
@@ -15,17 +19,17 @@ import hashlib
 import os
 import zlib
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import msgpack
 
-from engine.decision.top_groups import FoundGroup
+from engine.decision.top_groups import FoundGroup, TopGroups
 from engine.decision.watchdog import LaneAccount
 from engine.errors import OperatorError
 
-FORMAT = 1
+FORMAT = 2
 DIGEST_BYTES = 32
 
 Place = Literal["fresh", "stalled", "deeper", "given_up"]
@@ -45,6 +49,27 @@ class Cursor:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptWalk:
+    """A walk under a quota after a slice, whole: whoever goes on from it repeats nothing and differs in nothing.
+
+    Arrays as bytes, in the order of their fields in ``ParkedStack`` and ``Hits``.
+    """
+
+    stack: tuple[bytes, ...]  # meta, items, path, position, width
+    candidates: tuple[bytes, ...]  # of each frame
+    best: tuple[bytes, ...]
+    hits: tuple[bytes, ...]  # found and not yet handed in: when they are is part of the result
+    threshold: float  # the anchor's own
+    groups: tuple[FoundGroup, ...]  # handed in to the anchor's own best
+
+    def top(self, limit: int) -> TopGroups:
+        """The anchor's own best groups as they were."""
+        top = TopGroups(limit, self.threshold)
+        top.offer(self.groups)
+        return top
+
+
+@dataclass(frozen=True, slots=True)
 class JobState:
     """One anchor that is not closed."""
 
@@ -55,6 +80,9 @@ class JobState:
     tests: int
     place: Place
     cursor: Cursor | None = None
+    pass_frequent: int = 0  # new groups of its pass that the walk up to the cursor has met
+    pass_counted: int = 0  # groups of its pass that are in ``SearchState.frequent``
+    kept: KeptWalk | None = None  # under a quota, in the place of a cursor
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,9 +121,12 @@ class Checkpoint:
         self.path, self._key = path, key
 
     def write(self, state: SearchState) -> None:
-        """Replaces the file whole, on disk when this returns. OSError when it cannot be written."""
-        document = {"format": FORMAT, "key": self._key, "state": asdict(state)}
-        body = zlib.compress(msgpack.packb(document), 1)
+        """Replaces the file whole. OSError when it cannot be written.
+
+        What it says is on disk when this returns; after a power cut it may still be the file before that is found.
+        """
+        document = {"format": FORMAT, "key": self._key, "state": state}
+        body = zlib.compress(msgpack.packb(document, default=_by_name), 1)
         fresh = self.path.with_suffix(self.path.suffix + ".new")
         with fresh.open("wb") as file:
             file.write(hashlib.sha256(body).digest() + body)
@@ -132,11 +163,20 @@ def digest_of(parts: Iterable[bytes]) -> str:
     return digest.hexdigest()
 
 
+def _by_name(value: Any) -> dict[str, Any]:
+    """A dataclass as the file holds it, one level deep: ``asdict`` copies ten thousand groups for seconds."""
+    return {name: getattr(value, name) for name in value.__slots__}
+
+
+def _job(values: dict[str, Any]) -> JobState:
+    cursor, kept = values["cursor"], values["kept"]
+    if kept is not None:
+        kept = KeptWalk(**{**kept, "groups": tuple(FoundGroup(**group) for group in kept["groups"])})
+    return JobState(**{**values, "cursor": None if cursor is None else Cursor(**cursor), "kept": kept})
+
+
 def _state(values: dict[str, Any]) -> SearchState:
-    jobs = tuple(
-        JobState(**{**job, "cursor": None if job["cursor"] is None else Cursor(**job["cursor"])})
-        for job in values["jobs"]
-    )
+    jobs = tuple(_job(job) for job in values["jobs"])
     evidence = values["evidence"]
     return SearchState(
         **{

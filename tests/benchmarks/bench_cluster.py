@@ -22,12 +22,11 @@ from group_cases import Case, spread
 
 from engine.decision.cluster_link import ClusterLink
 from engine.decision.cluster_search import BATCH_NS, ClusterSearch
-from engine.decision.cluster_tasks import Batch, install, walk
+from engine.decision.cluster_tasks import PROGRAM, Batch, install, walk
 from engine.decision.group_problem import rank_problem
 from engine.decision.group_search import GroupSearch
 from engine.decision.search_kernels import warm_up
 from engine.decision.watchdog import SECOND
-from engine.kernel_cache import sources_digest
 
 RULES: dict[str, Any] = {"min_picks": 4, "max_size": 10, "top_k": 100}
 JOURNEYS = 200
@@ -55,7 +54,7 @@ def journeys(case: Case) -> float:
     try:
         (worker,) = link.workers()
         problem = rank_problem(*case, min_picks=RULES["min_picks"], max_size=RULES["max_size"])
-        link.call(worker, install, "bench", problem, sources_digest(), timeout_s=None, label="install")
+        link.call(worker, install, "bench", problem, PROGRAM, timeout_s=None, label="install")
         times = []
         for _ in range(JOURNEYS):
             start = time.perf_counter()

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from engine.decision.anchor_dispatch import AnchorDispatch
+from engine.decision.group_count import count_groups
 from engine.decision.group_problem import rank_problem
 from engine.decision.group_search import search_groups
 from engine.decision.search_lane import Lane
@@ -21,6 +22,9 @@ OPTIONS: dict[str, Any] = {"min_picks": 5, "max_size": 4}
 TOP = 10
 RANKED = rank_problem(*PROBLEM, **OPTIONS)
 BEST = search_groups(*PROBLEM, **OPTIONS, top_k=TOP, threads=1).groups
+QUOTAS = (1, 40, 10_000)
+UNDER_QUOTA = {quota: search_groups(*PROBLEM, **OPTIONS, top_k=TOP, threads=1, tests=quota) for quota in QUOTAS}
+EVERY_GROUP = count_groups(PROBLEM.bits, PROBLEM.algorithm, **OPTIONS)
 LANES = 3
 MS = 1_000_000  # nanoseconds
 
@@ -30,7 +34,7 @@ class Shared(RuleBasedStateMachine):
 
     @initialize(
         budget_ms=st.integers(1, 400),
-        quota=st.sampled_from([None, None, 1, 40, 10_000]),
+        quota=st.sampled_from([None, None, *QUOTAS]),
         policy=st.sampled_from([DONATING, EQUAL_SPLIT, NO_DONATION, Policy(1, helps=True)]),
     )
     def begin(self, budget_ms: int, quota: int | None, policy: Policy) -> None:
@@ -47,6 +51,7 @@ class Shared(RuleBasedStateMachine):
             policy=self.policy, search_share=1.0, earlier=earlier,
         )  # fmt: skip
         self.lanes = [Lane(i, RANKED) for i in range(LANES)]
+        self.entered: set[int] = set()
 
     @property
     def over(self) -> bool:
@@ -55,14 +60,17 @@ class Shared(RuleBasedStateMachine):
     @precondition(lambda self: not self.paused)
     @rule(lane=st.integers(0, LANES - 1), tests=st.integers(1, 200), spent_ns=st.integers(0, 60 * MS))
     def work(self, lane: int, tests: int, spent_ns: int) -> None:
-        """A lane takes an anchor if it has none, walks one slice, and finishes, stalls or goes on."""
+        """A lane without an anchor takes one; else it walks a slice, and finishes, stalls or goes on."""
         at = self.lanes[lane]
         if at.job is None:
             if self.over or (job := self.shared.take(lane)) is None:
                 return
             at.job = job
-            at.enter(job, self.shared.limits(job))
+            return
         job = at.job
+        if lane not in self.entered:
+            at.enter(job, self.shared.limits(job))
+            self.entered.add(lane)
         left = self.shared.quota_left(job, at.opening_tests)
         done = at.advance(self.shared.limits(job), tests if left is None else min(tests, left))
         done = replace(done, spent_ns=spent_ns)
@@ -71,6 +79,7 @@ class Shared(RuleBasedStateMachine):
         self.used += spent_ns
         if self.shared.release(at, job, done, over=self.over):
             at.job = None
+            self.entered.discard(lane)
 
     @rule()
     def pause_or_resume(self) -> None:
@@ -83,7 +92,8 @@ class Shared(RuleBasedStateMachine):
     @precondition(lambda self: self.ledger.overrun == 0)
     @rule()
     def kill(self) -> None:
-        """Everybody dies; a later life goes on from the last state."""
+        """Everybody dies; a later life, which nobody has stopped yet, goes on from the last state."""
+        self.stopped = False
         self.open(self.shared.state(0.0))
 
     @invariant()
@@ -107,6 +117,10 @@ class Shared(RuleBasedStateMachine):
         if not any(lane.job is not None and lane.job.top is not None for lane in self.lanes):
             assert best >= BEST[0].score - 1e-9
 
+    @invariant()
+    def no_group_is_counted_twice(self) -> None:
+        assert self.shared.frequent <= EVERY_GROUP
+
     def teardown(self) -> None:
         """The end: what is open is given back, and a search that was let run has found everything."""
         if not hasattr(self, "ledger"):
@@ -125,6 +139,15 @@ class Shared(RuleBasedStateMachine):
         assert self.ledger.used + self.ledger.saved == self.ledger.capacity
         if self.shared.bound_and_gap()[0] is None:
             assert self.shared.top.best() == BEST
+        if self.quota is not None and not self.over:
+            ours = (
+                self.shared.top.best(),
+                self.shared.tests,
+                self.shared.frequent,
+                self.shared.bound_and_gap()[1],
+            )
+            theirs = UNDER_QUOTA[self.quota]
+            assert ours == (theirs.groups, theirs.tests, theirs.frequent, theirs.gap)
 
 
 TestShared = Shared.TestCase

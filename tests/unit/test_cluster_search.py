@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
+import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -112,6 +115,76 @@ def test_under_a_quota_of_tests_everything_is_equal(cluster: Any, case: Case) ->
     assert ours == here
 
 
+@pytest.mark.parametrize("tests", [None, 10**9])
+@pytest.mark.parametrize("end", ["stop", "budget"])
+def test_a_worker_that_hangs_holds_up_neither_a_stop_nor_the_end_of_the_budget(
+    own_cluster: Any, end: str, tests: int | None
+) -> None:
+    """And what it was doing is open: a later life finds everything in its place."""
+    problem = spread(5, each=60, common=0.8)
+    run(on(own_cluster, spread(1, each=5), **RULES))  # the workers have loaded their kernels
+    options: dict[str, Any] = {"min_picks": 3, "max_size": 10, "top_k": 20, "tests": tests}
+    search = on(own_cluster, problem, **options, budget_s=4.0 if end == "budget" else 600.0)
+    search.start()
+    while not search.snapshot().tests:
+        time.sleep(0.02)
+    pid = next(iter(own_cluster.workers.values())).pid
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        time.sleep(1.0)  # its batch should be home by now
+        began = time.monotonic()
+        if end == "stop":
+            search.stop()
+        while search.snapshot().state != "done" and time.monotonic() - began < 50:
+            assert search.snapshot().ledger_holds
+            time.sleep(0.05)
+        ended = search.snapshot()
+    finally:
+        os.kill(pid, signal.SIGCONT)
+    assert ended.state == "done"
+    assert ended.ledger_holds
+    assert ended.ledger.open_grants == 0
+    search.wait()
+    assert not search.result().proven
+    places = {job.place for job in search.state().jobs}
+    assert places <= {"fresh", "stalled", "deeper"}
+    assert len(search.state().jobs) == ended.anchors - ended.anchors_closed
+
+
+def test_a_scheduler_that_hangs_holds_up_no_stop(tmp_path: Path) -> None:
+    """It is a process of its own here, and answers nothing any more."""
+    file = tmp_path / "scheduler.json"
+    dask = [sys.executable, "-m", "dask"]
+    quiet: dict[str, Any] = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
+    host = ["--no-dashboard", "--host", "127.0.0.1", "--scheduler-file", str(file)]
+    alone = ["--nthreads", "1", "--no-nanny", "--local-directory", str(tmp_path)]
+    with (
+        subprocess.Popen([*dask, "scheduler", "--port", "0", *host], **quiet) as scheduler,
+        subprocess.Popen([*dask, "worker", *alone, *host], **quiet) as worker,
+    ):
+        try:
+            while not file.exists():
+                time.sleep(0.05)
+            address = json.loads(file.read_text())["address"]
+            search = ClusterSearch(
+                *spread(5, each=60, common=0.8), min_picks=3, max_size=10, top_k=20, threads=1, link=link(address)
+            )
+            search.start()
+            while not search.snapshot().tests:
+                time.sleep(0.02)
+            os.kill(scheduler.pid, signal.SIGSTOP)
+            began = time.monotonic()
+            search.stop()
+            while search.snapshot().state != "done" and time.monotonic() - began < 50:
+                time.sleep(0.05)
+            assert search.snapshot().state == "done"
+            assert search.snapshot().ledger_holds
+        finally:
+            os.kill(scheduler.pid, signal.SIGCONT)
+            for process in (worker, scheduler):
+                process.terminate()
+
+
 def test_a_worker_killed_at_work_costs_its_batch_and_nothing_else(
     own_cluster: Any, hard: Case, hard_result: SearchResult
 ) -> None:
@@ -204,7 +277,7 @@ def test_a_pause_consumes_nothing_and_a_second_life_with_other_workers_ends_alik
 def test_a_worker_of_another_version_is_refused_with_the_reason(
     cluster: Any, case: Case, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("engine.decision.cluster_search.sources_digest", lambda: "another")
+    monkeypatch.setattr("engine.decision.cluster_search.PROGRAM", "another")
     search = on(cluster, case, **RULES)
     search.start()
     with pytest.raises(OperatorError, match="install the same version"):

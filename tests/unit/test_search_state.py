@@ -47,12 +47,13 @@ def test_a_proven_search_in_many_lives_has_the_same_groups_and_has_lost_no_time(
     assert result.groups == expected.groups
 
 
+@pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("tests", [300, 5_000])
-def test_under_a_quota_many_lives_give_the_same_everything(tmp_path: Path, tests: int) -> None:
+def test_under_a_quota_many_lives_give_the_same_everything(tmp_path: Path, tests: int, threads: int) -> None:
     problem = spread(4, each=60)
     options = {"min_picks": 5, "max_size": 6, "top_k": 50, "tests": tests}
     expected = search_groups(*problem, **options, threads=1)
-    result, number = lives(problem, tmp_path / "file", options, life_s=0.02, threads=2)
+    result, number = lives(problem, tmp_path / "file", options, life_s=0.02, threads=threads)
     assert number > 2
     assert result == expected
 
