@@ -43,6 +43,7 @@ RAISED: Mapping[str, tuple[Severity, Topic]] = {
     "latch": (Severity.CRITICAL, Topic.ENTRIES),
     "link": (Severity.CRITICAL, Topic.STREAMS),
     "adopted": (Severity.WARNING, Topic.PROTECTION),  # an order, perhaps a position, that the journal did not know
+    "short": (Severity.WARNING, Topic.PROTECTION),  # the account would not refuse a sale too many
     "drift": (Severity.WARNING, Topic.RUNS),
     "weekend": (Severity.WARNING, Topic.RUNS),
     "weekday": (Severity.WARNING, Topic.RUNS),

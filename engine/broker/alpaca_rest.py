@@ -72,9 +72,13 @@ class AlpacaRest:
         self._trading_client = TradingClient(key, secret, raw_data=True, url_override=trading_url)
         self._data_client = StockHistoricalDataClient(key, secret, raw_data=True, url_override=data_url)
         self._news_client = NewsClient(key, secret, raw_data=True, url_override=data_url)
-        self.trading = Transport("the broker", RequestBudget(settings.requests_per_minute, settings.exit_reserve))
+        self.trading = Transport(
+            "the broker", RequestBudget(settings.requests_per_minute, settings.exit_reserve), settings.timeout_s
+        )
         self.data = Transport(
-            "the market-data service", RequestBudget(settings.requests_per_minute, ceiling=DATA_CEILING)
+            "the market-data service",
+            RequestBudget(settings.requests_per_minute, ceiling=DATA_CEILING),
+            settings.timeout_s,
         )
         for client, url, transport in (
             (self._trading_client, trading_url, self.trading),
@@ -171,6 +175,8 @@ class AlpacaRest:
             "time_in_force": order.time_in_force,
             "client_order_id": order.client_order_id,
         }
+        if order.side == "sell":
+            body["position_intent"] = "sell_to_close"  # a sale too many is refused where it would open a short
         if order.limit_price is not None:
             body["limit_price"] = f"{order.limit_price:f}"
         if order.stop_price is not None:

@@ -21,6 +21,7 @@ class Account:
     cash: Decimal
     buying_power: Decimal
     trading_blocked: bool = False
+    shorting_enabled: bool = False  # a sale too many would open a short position instead of being refused
 
     @property
     def day_pnl(self) -> Decimal:
@@ -36,6 +37,7 @@ class Account:
             cash=wire.number(raw.get("cash"), "cash"),
             buying_power=wire.number(raw.get("buying_power"), "buying_power"),
             trading_blocked=bool(raw.get("trading_blocked")) or bool(raw.get("account_blocked")),
+            shorting_enabled=bool(raw.get("shorting_enabled")),
         )
 
 

@@ -157,7 +157,8 @@ class StreamLink(ABC):
             pause = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (failures - 1))
             pause = wait_s if wait_s is not None else pause
             self._set("down", reason)
-            await asyncio.sleep(pause * (0.75 + 0.5 * self._random.random()))
+            shortest = 0.75 if wait_s is None else 1.0  # a time that the broker's rules name is never cut short
+            await asyncio.sleep(pause * (shortest + 0.5 * self._random.random()))
 
     async def _connection(self) -> None:
         async with connect(

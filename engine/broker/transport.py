@@ -1,9 +1,9 @@
 """One alpaca-py client made safe: timeouts, no retries of its own, no proxy on loopback, own threads.
 
 alpaca-py has no timeout, blocks, and re-POSTs after a 504 (two orders). Here every call
-runs in a small thread pool with (connect, read) limits, is counted against the request
-budget, and its failure is classified by structure. What is retried: reads. What is never
-retried: an order.
+runs in a small thread pool with (connect, read) limits and a last moment for the whole of
+it (``deadline``), is counted against the request budget, and its failure is classified by
+structure. What is retried: reads. What is never retried: an order.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from typing import Any, Generic, TypeVar
 import requests
 from alpaca.common.exceptions import APIError
 from alpaca.common.rest import RESTClient
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import MaxRetryError, NewConnectionError
 
 from engine.broker.credentials import HOW_TO_SET
+from engine.broker.deadline import BoundedAdapter, BoundedCall, CallCut
 from engine.broker.endpoints import is_loopback
 from engine.broker.errors import (
     AuthRefused,
@@ -42,6 +42,8 @@ from engine.redaction import struck
 
 READ_ATTEMPTS = 4
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 5.0
+WHOLE_CALL = 2.0  # a call may take so many times ``timeout_s``: the connect, the wait, the reading of a long list
+CUT_S = 1.0  # a thread whose connection was cut comes back at once; one that looks up a name may not
 T = TypeVar("T")
 _NOT_UNIQUE = 40010001
 
@@ -60,23 +62,12 @@ class Call(Generic[T]):
     is_exit: bool = False
 
 
-class _Timeouts(HTTPAdapter):
-    def __init__(self, connect_s: float, read_s: float) -> None:
-        self._limits = (connect_s, read_s)
-        super().__init__(pool_maxsize=8, max_retries=0)
-
-    def send(self, request: requests.PreparedRequest, *args: Any, **kwargs: Any) -> requests.Response:
-        if kwargs.get("timeout") is None:
-            kwargs["timeout"] = self._limits
-        return super().send(request, *args, **kwargs)
-
-
 def harden(client: RESTClient, url: str, timeout_s: float) -> None:
     """Sets the limits on an alpaca-py client before its first call."""
     client._retry = 0
     session = client._session = QuickSession()
-    session.mount("http://", _Timeouts(min(timeout_s, 5.0), timeout_s))
-    session.mount("https://", _Timeouts(min(timeout_s, 5.0), timeout_s))
+    session.mount("http://", BoundedAdapter(min(timeout_s, 5.0), timeout_s))
+    session.mount("https://", BoundedAdapter(min(timeout_s, 5.0), timeout_s))
     if is_loopback(url):
         session.trust_env = False  # a proxy of the environment would be asked for 127.0.0.1
 
@@ -84,8 +75,9 @@ def harden(client: RESTClient, url: str, timeout_s: float) -> None:
 class Transport:
     """Runs calls of one host: its budget, its threads (exits and orders have their own)."""
 
-    def __init__(self, host: str, budget: RequestBudget) -> None:
+    def __init__(self, host: str, budget: RequestBudget, timeout_s: float) -> None:
         self.host = host
+        self._limit_s = WHOLE_CALL * timeout_s
         self.budget = budget
         self.requests = 0  # sent so far
         self.last_error = ""
@@ -112,10 +104,8 @@ class Transport:
         for attempt in range(1, attempts + 1):
             await self.budget.acquire(is_exit=call.is_exit)
             self.requests += 1
-            loop = asyncio.get_running_loop()
-            pool = self._reads if call.is_read else self._orders
             try:
-                answer = await loop.run_in_executor(pool, call.run)
+                answer = await self._answered(call)
             except (APIError, requests.RequestException, ValueError, TypeError, KeyError, AttributeError) as error:
                 failure = self._classify(call, error)
             else:
@@ -130,6 +120,25 @@ class Transport:
                 pause = failure.retry_after_s
             await asyncio.sleep(pause * (1 + 0.25 * self._random.random()))
         raise AssertionError("unreachable: the last attempt returns or raises")
+
+    async def _answered(self, call: Call[T]) -> T:
+        """Runs it in a thread, for ``WHOLE_CALL`` timeouts at most."""
+        bounded = BoundedCall(call.run, self._limit_s)
+        pool = self._reads if call.is_read else self._orders
+        answer = asyncio.get_running_loop().run_in_executor(pool, bounded.run)
+        try:
+            while not answer.done() and (left_s := bounded.left_s()) > 0:
+                await asyncio.wait({answer}, timeout=left_s)
+            if not answer.done():
+                bounded.cut()
+                await asyncio.wait({answer}, timeout=CUT_S)
+            if not answer.done():
+                answer.add_done_callback(_forgotten)
+                raise CallCut("the answer did not end in time")
+        except asyncio.CancelledError:
+            answer.cancel()  # it does not begin any more; if it has begun, it goes on to its end
+            raise
+        return answer.result()
 
     def _classify(self, call: Call[Any], error: Exception) -> BrokerError:
         """By structure: the kind of exception, the HTTP status, a numeric code. Never by the text."""
@@ -173,6 +182,12 @@ class Transport:
             kind = DuplicateOrderId if code == _NOT_UNIQUE else OrderRefused
             return kind(status, code, reason)
         return (NotFound if status == 404 else RequestRefused)(status, code, reason)
+
+
+def _forgotten(answer: asyncio.Future[Any]) -> None:
+    """Nobody waits for it any more; its failure has been told."""
+    if not answer.cancelled():
+        answer.exception()
 
 
 def _never_connected(error: BaseException) -> bool:

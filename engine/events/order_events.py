@@ -17,10 +17,12 @@ class EntryRefused(Event):
     symbol: str
     gate: str
     reason: str
+    shares: int = 0  # bought before the refusal
 
     @property
     def text(self) -> str:
-        return f"{self.symbol} not entered, {self.gate}: {self.reason}"
+        what = f"entered with {self.shares} shares only" if self.shares else "not entered"
+        return f"{self.symbol} {what}, {self.gate}: {self.reason}"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,10 +26,11 @@ class Seen:
     positions: tuple[BrokerPosition, ...]
     foreign: tuple[str, ...]
     short: tuple[str, ...] = ()  # symbols that our own sells have left below zero: never flat
+    in_doubt: frozenset[str] = frozenset()  # symbols of which an order may be on its way: not sold, and not flat
 
     @property
     def flat(self) -> bool:
-        return not self.orders and not self.positions and not self.short
+        return not self.orders and not self.positions and not self.short and not self.in_doubt
 
     @property
     def exposure(self) -> Decimal:

@@ -65,6 +65,10 @@ DECISIONS_S = 0.25  # how often new highs and decisions are stored; intents do n
 REST_PRICE_S = 1.0  # how often REST stands in for a silent stream
 UNCLEAN_RECONCILE_S = 2.0
 MOST_ORDERS_SHOWN = 100  # and all that may still trade: the screen is made four times a second
+MAY_SELL_SHORT = (
+    "the account may sell short: set no_shorting in its configuration, so that the broker refuses every sale of "
+    "shares that are not there"
+)
 WARM_S = 20.0  # how often connections are used so that they stay open; hosts close them after a minute or so
 
 
@@ -188,6 +192,8 @@ class ExecutionDesk:
         """
         await self.clock.refresh()
         self.account = await self._rest.account()
+        if self.account.shorting_enabled:
+            self.events.publish(AlertRaised(key="short-sales", message=MAY_SELL_SHORT))
         await self._calendar.read()
         today = self._calendar.session_day()
         for fill, intent in await self.desk.restore(today):

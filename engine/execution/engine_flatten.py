@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder
 from engine.broker.clock import MarketClock
-from engine.broker.errors import BrokerUnavailable
 from engine.events import EventSink, FlattenChanged
 from engine.execution import account_look
 from engine.execution import flatten as flattening
@@ -27,6 +28,7 @@ from engine.views import FlattenView
 log = logging.getLogger(__name__)
 
 _KEY = "flatten"
+ANSWER_S = 1.0  # a sale without an answer by then goes on beside the others
 
 
 class EngineFlatten:
@@ -50,6 +52,7 @@ class EngineFlatten:
         self._include_foreign = False
         self._asked_at = datetime.min.replace(tzinfo=UTC)
         self._task: asyncio.Task[FlattenView] | None = None
+        self._pending: dict[str, asyncio.Task[Any]] = {}  # by symbol: its sale, or the look-ups of its doubts
 
     @property
     def running(self) -> bool:
@@ -111,44 +114,59 @@ class EngineFlatten:
             self.view = FlattenView()
 
     async def stop(self) -> None:
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
+        tasks = [task for task in (self._task, *self._pending.values()) if task is not None]
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
 
-    async def _settle_doubts(self) -> None:
-        """Returns when no order is on its way and none is in doubt; BrokerUnavailable while one is.
+    def _settle_doubts(self) -> frozenset[str]:
+        """Symbols of which an order is on its way or in doubt; each is looked up beside whatever else goes on.
 
-        What may still arrive at the broker may still buy: that is not flat.
+        What may still arrive at the broker may still buy, or sell what another order would sell once more.
         """
-        for order in self._desk.open_orders():
-            if order.sending:
-                await self._desk.quiet(order.intent.symbol)
-            if order.unresolved:
-                await self._desk.resolve(order)
-            if order.unresolved:
-                raise BrokerUnavailable(f"nobody knows yet whether {order.intent.client_order_id} exists")
+        doubtful = {o.intent.symbol for o in self._desk.open_orders() if o.sending or o.unresolved}
+        for symbol in doubtful:
+            if not self._busy(symbol):
+                self._begin(symbol, self._look_up(symbol))
+        return frozenset(doubtful | {symbol for symbol in self._pending if self._busy(symbol)})
+
+    async def _look_up(self, symbol: str) -> None:
+        await self._desk.quiet(symbol)
+        unresolved = [order for order in self._desk.open_orders(symbol) if order.unresolved]
+        await asyncio.gather(*(self._desk.resolve(order) for order in unresolved))
+
+    def _busy(self, symbol: str) -> bool:
+        task = self._pending.get(symbol)
+        return task is not None and not task.done()
+
+    def _begin(self, symbol: str, work: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        task = self._pending[symbol] = asyncio.create_task(work, name=f"flatten {symbol}")
+        return task
 
     async def _run(self, include_foreign: bool) -> FlattenView:
         await self._take_over()
 
         async def look() -> Seen:
-            await self._settle_doubts()
+            # Asked on both sides of the list: what was in doubt before it may be missing there.
+            before = self._settle_doubts()
             seen = await account_look.look(
                 self._rest, self._home8, self._clock.now(), include_foreign=include_foreign
             )
             for order in seen.orders:
                 await self._desk.apply(order)
-            return seen
+            return replace(seen, in_doubt=before | self._settle_doubts())
 
         async def cancel(order: BrokerOrder) -> None:
             await self._rest.cancel(order.id)
 
         async def sell(symbol: str, shares: int) -> str:
             session = self._calendar.session_day()
-            order = await self._desk.send(
-                session, symbol, "sell", shares, "market", None, leg=FLATTEN, why="flatten"
+            selling = self._begin(
+                symbol,
+                self._desk.send(session, symbol, "sell", shares, "market", None, leg=FLATTEN, why="flatten"),
             )
-            return order.problem
+            await asyncio.wait({selling}, timeout=ANSWER_S)
+            return selling.result().problem if selling.done() else "no answer to the sale yet"
 
         async def close(symbol: str) -> str:
             return (await self._rest.close_position(symbol)).id

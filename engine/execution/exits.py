@@ -132,9 +132,10 @@ class ExitRunner:
         if order.problem:
             self._book.note_trouble(symbol, order.problem)
             return
-        if await self._desk.settle(order, LIMIT_WAIT_S if limit is not None else MARKET_WAIT_S):
-            return
-        if limit is not None:
+        if order.intent.leg != EXIT:
+            return  # a stop in doubt had to be sent again: now it exists, and the next attempt takes it away
+        at_limit = order.intent.kind == "limit"
+        if not await self._desk.settle(order, LIMIT_WAIT_S if at_limit else MARKET_WAIT_S) and at_limit:
             await self._desk.cancel(order)
 
     async def _available(self, symbol: str, *, otherwise: int) -> int:

@@ -15,14 +15,14 @@ import logging
 import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder, BrokerPosition
-from engine.broker.errors import AuthRefused, BrokerError, DuplicateOrderId, OrderRefused, OrderUnknown
+from engine.broker.errors import AuthRefused, BrokerError, OrderRefused, OrderUnknown
 from engine.execution.account_look import Seen, look
 from engine.execution.latch_file import write_latch
 from engine.execution.order_ids import FLATTEN
@@ -107,14 +107,18 @@ class Flattener:
                 await self._say("running", f"cancelling {len(waiting)} orders", seen, 0, market_open=open_market)
                 await self._cancel(waiting, cancelled_at, loop.time())
             # A symbol whose orders hang must not keep the others: each is sold once nothing of it is open.
-            blocked = {o.symbol for o in waiting}
+            blocked = {o.symbol for o in waiting} | seen.in_doubt
+            self._reasons.update((symbol, "an order got no answer yet: looking it up") for symbol in seen.in_doubt)
             await self._sell(seen, [p for p in seen.positions if p.symbol not in blocked], open_market)
+            if seen.in_doubt and not waiting and all(p.symbol in blocked for p in seen.positions):
+                names = " ".join(sorted(seen.in_doubt))
+                await self._say("running", f"orders in doubt: {names}", seen, 0, market_open=open_market)
             if seen.short and not seen.positions and not seen.orders:
                 names = " ".join(seen.short)
                 advice = "buy back at the broker, or flatten with --all"
                 self._reasons |= dict.fromkeys(seen.short, f"short by a sale of ours: {advice}")
                 await self._say("running", f"short: {names}; {advice}", seen, 0)
-            nothing_else = bool(seen.positions) and not seen.short
+            nothing_else = bool(seen.positions) and not seen.short and not seen.in_doubt
             nothing_else = nothing_else and all(p.symbol in self._queued for p in seen.positions)
             if nothing_else and not waiting and not open_market:
                 names = " ".join(sorted(self._queued))
@@ -256,46 +260,62 @@ async def flatten_without_engine(
 
 
 class _DirectSender:
-    """Market sells with the usual ids, written to ``flatten.jsonl`` before they leave."""
+    """Market sells with the usual ids, written to ``flatten.jsonl`` before they leave.
+
+    A sale without an answer is sent again under the same id, of which the broker takes one only.
+    """
 
     def __init__(self, rest: AlpacaRest, home: Home) -> None:
         self._rest, self._home8 = rest, home.id8
         self._record: Path = home.folder / "flatten.jsonl"
         self._attempt: dict[str, int] = defaultdict(int)
+        self._doubted: dict[str, OrderIntent] = {}  # by symbol: may still arrive at the broker
 
     async def sell(self, symbol: str, shares: int) -> str:
+        """Why nothing was sold, or empty when a sale is out. Raises BrokerError when nobody answers."""
+        first = self._doubted.get(symbol)
+        intent = (
+            await self._intent(symbol, shares)
+            if first is None
+            else replace(first, shares=min(shares, first.shares))
+        )
+        await asyncio.to_thread(self._write, intent)
+        self._doubted[symbol] = intent
+        try:
+            await self._rest.submit(intent)
+        except OrderUnknown:
+            await asyncio.sleep(0.5)
+            if await self._rest.order_by_client_id(intent.client_order_id) is None:
+                return "the sale got no answer; sending it again"
+        except OrderRefused as refusal:
+            # Its first request may have arrived meanwhile, or an earlier flatten of this session used the id.
+            there = await self._rest.order_by_client_id(intent.client_order_id)
+            del self._doubted[symbol]
+            if there is None:
+                return refusal.reason
+            return "looking again after an earlier sale" if there.ended else ""
+        del self._doubted[symbol]
+        return ""
+
+    async def _intent(self, symbol: str, shares: int) -> OrderIntent:
         clock = await self._rest.clock()
         session: date = clock.at.astimezone(NEW_YORK).date()
-        for _ in range(20):  # ids of an earlier flatten of this session are taken
-            self._attempt[symbol] += 1
-            intent = OrderIntent(
-                client_order_id=client_order_id(self._home8, session, symbol, FLATTEN, self._attempt[symbol]),
-                session=session,
-                symbol=symbol,
-                side="sell",
-                shares=shares,
-                kind="market",
-                limit_price=None,
-                stop_price=None,
-                time_in_force="day",
-                leg=FLATTEN,
-                attempt=self._attempt[symbol],
-                why="tshc flatten",
-                at=datetime.now(UTC),
-            )
-            await asyncio.to_thread(self._write, intent)
-            try:
-                await self._rest.submit(intent)
-            except DuplicateOrderId:
-                continue
-            except OrderRefused as refusal:
-                return refusal.reason
-            except OrderUnknown:
-                await asyncio.sleep(0.5)
-                found = await self._rest.order_by_client_id(intent.client_order_id)
-                return "" if found is not None else "the order got lost; trying again"
-            return ""
-        return "no free order id; cancel by hand"
+        self._attempt[symbol] += 1
+        return OrderIntent(
+            client_order_id=client_order_id(self._home8, session, symbol, FLATTEN, self._attempt[symbol]),
+            session=session,
+            symbol=symbol,
+            side="sell",
+            shares=shares,
+            kind="market",
+            limit_price=None,
+            stop_price=None,
+            time_in_force="day",
+            leg=FLATTEN,
+            attempt=self._attempt[symbol],
+            why="tshc flatten",
+            at=datetime.now(UTC),
+        )
 
     def _write(self, intent: OrderIntent) -> None:
         line = json.dumps(

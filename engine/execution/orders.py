@@ -1,9 +1,11 @@
 """The one path an order takes: latch, journal, broker, and back into the journal.
 
 1. An entry asks the latch (the file and the journal). 2. The intent is committed.
-3. The order is sent once. 4. What is ambiguous is looked up by its client id, never
-repeated. 5. Whatever stream or REST tell is applied idempotently: a fill counts by the
-order's cumulative quantity, so that no execution is booked twice, in any order of arrival.
+3. The order is sent once. 4. What is ambiguous is looked up by its client id. A buy that is
+not found is not sent again; a sell is, under the same id: should its first request arrive
+late, the broker takes only one of the two. 5. Whatever stream or REST tell is applied
+idempotently: a fill counts by the order's cumulative quantity, so that no execution is
+booked twice, in any order of arrival.
 
 An exit goes on when the journal cannot be written (a full disk must not keep a position
 open); an entry does not.
@@ -16,6 +18,7 @@ import logging
 import sqlite3
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import date, datetime
 from decimal import Decimal
 
@@ -94,7 +97,10 @@ class OrderDesk(OurOrders):
     async def restore(self, today: date) -> list[tuple[Fill, OrderIntent]]:
         """Rebuilds the orders of the last days from the journal; their fills, oldest first."""
         await self.latch.restore()
-        return await self._restore(self._journal, today)
+        fills = await self._restore(self._journal, today)
+        for order in self.orders.values():
+            order.doubted = order.state is None  # nobody knows how far that life came
+        return fills
 
     # --- sending -------------------------------------------------------------------------------
 
@@ -118,6 +124,9 @@ class OrderDesk(OurOrders):
         ``held`` (sells): shares that the book knows; what the broker would refuse is refused here first,
         and then neither an id nor an intent is spent. ``still_wanted`` is asked at the last moment, when no
         other order of this symbol is on its way; after a no the order counts as "absent".
+
+        While an earlier sell of the session is in doubt no other sell of the symbol leaves: that one is sent
+        again instead, and returned; it may be of another leg, another kind and for fewer shares.
 
         Raises RefusedError for an entry while latched, StorageError for an entry that the
         journal cannot keep. An exit is sent whatever the latch and the journal say.
@@ -148,6 +157,10 @@ class OrderDesk(OurOrders):
             if not still_wanted():
                 order.problem = "absent"
                 return order
+            earlier = self._sell_in_doubt(session, symbol) if is_exit else None
+            if earlier is not None:
+                await self._send_again(earlier, shares)
+                return earlier
             refusal = self._refusal(intent, held)
             if refusal:
                 order.problem = f"refused: {refusal}"
@@ -157,7 +170,7 @@ class OrderDesk(OurOrders):
             try:
                 await self._journal.record_intent(intent)
             except IntentExistsError:
-                order.problem = "unknown"  # an earlier life meant it: it is looked up, never sent from here
+                order.problem, order.doubted = "unknown", True  # an earlier life meant it: it is looked up
                 await self.resolve(order)
                 return order
             except (StorageError, sqlite3.Error, OSError) as error:
@@ -165,19 +178,25 @@ class OrderDesk(OurOrders):
                     order.problem = "refused: the journal cannot be written"
                     raise
                 self._journal_failed("an exit's intent", error)
-            self._events.publish(
-                OrderSent(
-                    symbol=symbol,
-                    side=side,
-                    shares=shares,
-                    kind_of_order=kind,
-                    limit_price=limit_price if limit_price is not None else stop_price,
-                    client_order_id=intent.client_order_id,
-                    why=why,
-                )
-            )
-            await self._submit(order)
+            await self._submit(order, why)
             return order
+
+    def _sell_in_doubt(self, session: date, symbol: str) -> DeskOrder | None:
+        """A sell whose request may still arrive at the broker: beside it, another could sell the same shares."""
+        ours = (o for o in self.of_symbol(symbol) if (o.intent.side, o.intent.session) == ("sell", session))
+        return next((o for o in ours if o.state is None and (o.doubted or o.unresolved)), None)
+
+    async def _send_again(self, order: DeskOrder, shares: int) -> None:
+        """The same sell under the same id, for at most ``shares``: one of the two requests becomes an order."""
+        if order.unresolved:
+            order.problem = "unknown"
+            await self.resolve(order)
+        if order.state is not None or order.unresolved:
+            return
+        order.problem, order.doubted = "", True
+        order.intent = replace(order.intent, shares=min(shares, order.intent.shares))
+        self._add(order)
+        await self._submit(order, f"{order.intent.why}: sent again, the first request got no answer")
 
     def _refusal(self, intent: OrderIntent, held: int | None) -> str:
         """What the broker would say no to, in its words; flatten has just asked the broker itself."""
@@ -196,7 +215,19 @@ class OrderDesk(OurOrders):
         async with self._sending[symbol]:
             return
 
-    async def _submit(self, order: DeskOrder) -> None:
+    async def _submit(self, order: DeskOrder, why: str) -> None:
+        intent = order.intent
+        self._events.publish(
+            OrderSent(
+                symbol=intent.symbol,
+                side=intent.side,
+                shares=intent.shares,
+                kind_of_order=intent.kind,
+                limit_price=intent.limit_price if intent.limit_price is not None else intent.stop_price,
+                client_order_id=intent.client_order_id,
+                why=why,
+            )
+        )
         order.sending = True
         try:
             await self._send_once(order)
@@ -205,10 +236,11 @@ class OrderDesk(OurOrders):
 
     async def _send_once(self, order: DeskOrder) -> None:
         intent = order.intent
+        again, order.doubted = order.doubted, True  # until an answer says more; also when this task is cut off
         try:
             accepted = await self._rest.submit(intent, last_look=lambda: self._last_look(intent))
         except AnotherSellerActs as stop:
-            order.problem = "absent"
+            order.problem, order.doubted = "absent", again
             self._changed(order, f"not sent: {stop}")
         except DuplicateOrderId as refusal:
             order.problem = "unknown"
@@ -216,16 +248,27 @@ class OrderDesk(OurOrders):
             if order.problem == "absent":  # then it was the other meaning of that code: invalid parameters
                 await self._refused(order, refusal.reason)
         except (OrderRefused, RequestRefused) as refusal:
+            if again:
+                # The first request may have arrived meanwhile, and the refusal may be about its shares.
+                order.problem = "unknown"
+                await self.resolve(order, patient=False)
+                if order.problem != "absent":
+                    return
             await self._refused(order, refusal.reason)
         except OrderUnknown as unknown:
-            order.problem, order.doubted = "unknown", True
+            order.problem = "unknown"
             log.warning("%s: %s", intent.client_order_id, unknown)
             await self.resolve(order)
         except (RateLimited, BrokerUnavailable) as error:
-            order.problem = "absent"  # it did not leave, or was not processed: the caller may try anew
+            # It did not leave, or was not processed: the caller may try anew.
+            order.problem, order.doubted = "absent", again
             self._changed(order, f"not sent: {error}")
         except BrokerError as error:
-            await self._refused(order, str(error))
+            if again:
+                order.problem = "absent"  # this request came to nothing, which says nothing of the first
+                self._changed(order, f"not sent: {error}")
+            else:
+                await self._refused(order, str(error))
         else:
             await self.apply(accepted)
 
@@ -236,7 +279,7 @@ class OrderDesk(OurOrders):
 
     async def _refused(self, order: DeskOrder, reason: str) -> None:
         """The broker said no: kept as ``rejected`` under our own id, so that a restart does not look for it."""
-        order.problem = f"refused: {reason}"
+        order.problem, order.doubted = f"refused: {reason}", False
         await self.keep("a refusal", self._journal.record_order(refused_state(order.intent)))
         self._changed(order, reason)
 

@@ -3,7 +3,8 @@
 Marketable limit orders: the first at the first ask, at most three re-prices, never more
 than 0.3 % above that first ask, nothing after 09:35. What passes in a moment (a wide
 spread in the first second, an old quote, a halt) is waited for inside the window; what
-does not (gap, approval, latch, daily loss) refuses at once. Every refusal is an event.
+does not (gap, approval, latch, daily loss) refuses at once. Every refusal that ends a name
+is an event, also after a part of it has been bought.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from engine.errors import OperatorError, RefusedError
 from engine.events import EntryRefused, EventSink
 from engine.execution import gates
 from engine.execution.allocation import entry_limit, shares_for
+from engine.execution.desk_order import DeskOrder
 from engine.execution.gates import GateReport
 from engine.execution.order_ids import ENTRY
 from engine.execution.orders import OrderDesk
@@ -51,7 +53,7 @@ class EntryOutcome:
     symbol: str
     shares: int  # bought
     average: Decimal | None
-    refused: GateReport | None = None
+    refused: GateReport | None = None  # why it is not the whole quarter
 
 
 class EntryFeed(Protocol):
@@ -104,24 +106,27 @@ class RealTrader:
         return list(await asyncio.gather(*(self._enter(day, plan) for plan in plans)))
 
     async def _enter(self, day: EntryDay, plan: EntryPlan) -> EntryOutcome:
+        orders: list[DeskOrder] = []  # what they bought is bought, whatever ends the name
         try:
-            outcome = await self._buy(day, plan)
+            refused = await self._buy(day, plan, orders)
         except (OperatorError, OSError) as error:
             gate = "latch" if isinstance(error, RefusedError) else "engine"
-            outcome = EntryOutcome(plan.symbol, 0, None, GateReport(gate, False, str(error)))
+            refused = GateReport(gate, False, str(error))
         finally:
             self._stops.entry_ended(plan.symbol)
-        if outcome.refused is not None and outcome.shares == 0:
+        shares, cost = _bought(orders)
+        if refused is not None:
             self._events.publish(
-                EntryRefused(symbol=plan.symbol, gate=outcome.refused.gate, reason=outcome.refused.text)
+                EntryRefused(symbol=plan.symbol, gate=refused.gate, reason=refused.text, shares=shares)
             )
-        return outcome
+        return EntryOutcome(plan.symbol, shares, cost / shares if shares else None, refused)
 
-    async def _buy(self, day: EntryDay, plan: EntryPlan) -> EntryOutcome:
+    async def _buy(self, day: EntryDay, plan: EntryPlan, orders: list[DeskOrder]) -> GateReport | None:
+        """Why it is not the whole quarter, or None; every order sent is added to ``orders``."""
         rules = self._settings
+        quarter = day.allocation / rules.names
         wanted: int | None = None
         first_ask: Decimal | None = None
-        bought, cost = 0, Decimal(0)
         prices_tried = 0
         refusal: GateReport | None = None
         while prices_tried <= rules.reprices:
@@ -140,9 +145,16 @@ class RealTrader:
             if wanted is None:
                 wanted = shares_for(day.allocation, rules.names, limit)
                 if wanted == 0:
-                    part = day.allocation / rules.names
-                    refusal = GateReport("size", False, f"{part:.2f} $ buys no share at {limit}", "more capital")
+                    refusal = GateReport(
+                        "size", False, f"{quarter:.2f} $ buys no share at {limit}", "more capital"
+                    )
                     break
+            bought, cost = _bought(orders)
+            wanted = min(wanted, bought + shares_for(quarter - cost, 1, limit))  # a higher price buys fewer
+            if wanted <= bought:
+                rest = f"{quarter - cost:.2f} $ of the quarter buy no further share at {limit}"
+                refusal = GateReport("size", False, rest, "more capital")
+                break
             if not await self._stops.make_way(plan.symbol):
                 refusal = GateReport(
                     "broker", False, "the protective stop does not make way for a re-price", "wait"
@@ -163,6 +175,7 @@ class RealTrader:
                 leg=ENTRY,
                 why=f"pick {plan.position} of the approved list, price {prices_tried}",
             )
+            orders.append(order)
             if order.problem.startswith("refused"):
                 refusal = GateReport("broker", False, order.problem.removeprefix("refused: "))
                 break
@@ -179,18 +192,14 @@ class RealTrader:
                     refusal = GateReport(
                         "broker", False, "the cancel was not confirmed; reconcile will tell", "wait"
                     )
-                    bought, cost = bought + order.filled, cost + order.cost
                     break
-            bought, cost = bought + order.filled, cost + order.cost
-            if bought >= wanted:
-                break
+            if _bought(orders)[0] >= wanted:
+                return None
             self._stops.entry_ended(plan.symbol)
             refusal = GateReport(
                 "fill", False, f"not filled at {limit} ({prices_tried} prices)", "the ask has moved away"
             )
-        return EntryOutcome(
-            plan.symbol, bought, cost / bought if bought else None, refusal if not bought else None
-        )
+        return refusal
 
     async def _passed(
         self, day: EntryDay, plan: EntryPlan, *, first: bool
@@ -226,6 +235,11 @@ class RealTrader:
 
     async def _pause(self, day: EntryDay) -> None:
         await asyncio.sleep(max(0.02, min(LOOK_S, self._clock.seconds_until(day.window_end))))
+
+
+def _bought(orders: Sequence[DeskOrder]) -> tuple[int, Decimal]:
+    """Shares and dollars."""
+    return sum(order.filled for order in orders), sum((order.cost for order in orders), Decimal(0))
 
 
 def account_board(account: Account) -> GateReport:

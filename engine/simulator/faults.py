@@ -8,7 +8,9 @@ Kinds and their arguments (``POST /sim/faults``, a fault or a list of them):
   (status 200: a page instead of JSON).
 - ``answer_after_accept``: the same as ``answer``, but the request takes effect first (the ambiguous POST).
 - ``slow``, ``slow_after_accept``: ``method``, ``path``, ``seconds`` (wall), ``times``: the answer comes late;
-  the request takes effect after the wait, or before it.
+  the request takes effect after the wait, or before it, also when its sender has hung up meanwhile.
+- ``drip``: ``method``, ``path``, ``seconds`` (wall), ``times``: the request takes effect at once, its answer comes
+  byte by byte over that time.
 - ``hang_up``, ``hang_up_after_accept``: the same without ``seconds``: the connection ends instead of an answer.
 - ``refuse_order``: ``symbol``, ``reason`` (held, wash_trade, buying_power, not_tradable), ``times``: refused in
   the venue's words.
@@ -21,7 +23,7 @@ Kinds and their arguments (``POST /sim/faults``, a fault or a list of them):
 - ``mute``: ``socket`` ("price" or "trade"), ``seconds`` (wall): connected, answering pings, but silent.
 - ``drop``: ``socket`` ("price", "trade" or empty for both): closes the connections now.
 - ``socket_error``: ``status`` (406, 407, 409 ...), ``times``: price connections end with this code; all but 407
-  also meet the next ``times`` logins.
+  also meet the next ``times`` logins. 405 ends nothing: the next ``times`` subscriptions are refused.
 - ``halt``: ``symbol`` (empty: all that have orders or positions), ``market_seconds``, ``gap_pct``: no fills and no
   prices, then trading resumes at a price so much above (or below) the last one.
 - ``early_close``: ``market_seconds``: the session in progress closes at the first whole minute after that.
@@ -39,7 +41,8 @@ from typing import Any
 from engine.simulator.orders import FORBIDDEN, UNPROCESSABLE, VenueError
 
 KINDS = (
-    "answer", "echo", "answer_after_accept", "slow", "slow_after_accept", "hang_up", "hang_up_after_accept",
+    "answer", "echo", "answer_after_accept", "slow", "slow_after_accept", "drip",
+    "hang_up", "hang_up_after_accept",
     "refuse_order", "reject_order", "partial_fill", "refuse_cancel", "lose_cancel",
     "lose_update", "duplicate_update", "swap_updates",
     "mute", "drop", "socket_error", "halt", "early_close", "clock_skew",
@@ -97,6 +100,7 @@ class Faults:
     """The faults still to come, in the order they were asked for."""
 
     waiting: list[Fault] = field(default_factory=list)
+    held_back: int = 0  # requests that a ``slow`` keeps from taking effect right now
 
     def order(self, fault: Fault) -> None:
         self.waiting.append(fault)

@@ -96,6 +96,14 @@ class OrderRequest:
             raise VenueError(422, UNPROCESSABLE, f"order_class {order_class} is not simulated")
         if body.get("notional") is not None or body.get("qty") is None:
             raise VenueError(422, INVALID, "qty is required: notional orders are not simulated")
+        meant = body.get("position_intent")
+        if meant not in (None, "buy_to_open", "buy_to_close", "sell_to_open", "sell_to_close"):
+            raise VenueError(422, INVALID, f"invalid position_intent: {meant}")
+        inferred = "buy_to_open" if side == "buy" else "sell_to_close"  # this venue knows no shorts
+        if meant not in (None, inferred):
+            raise VenueError(
+                422, UNPROCESSABLE, f"position intent mismatch, inferred: {inferred}, specified: {meant}"
+            )
         limit = price(body, "limit_price", required=kind in ("limit", "stop_limit"))
         stop = price(body, "stop_price", required=kind in ("stop", "stop_limit"))
         if limit is not None and kind not in ("limit", "stop_limit"):

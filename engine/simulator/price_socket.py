@@ -105,6 +105,7 @@ class PriceSocket:
         self._clients: set[_Client] = set()
         self._muted_until = 0.0
         self._login_errors: list[int] = []  # codes that the next logins meet
+        self._too_many = 0  # so many subscriptions meet 405, and the connection stays
         venue.price_listeners.append(self)
 
     @property
@@ -156,6 +157,9 @@ class PriceSocket:
             self._login_errors.clear()
         elif fault.kind in ("drop", "socket_error"):
             code = fault.status if fault.kind == "socket_error" else 0
+            if code == 405:
+                self._too_many += fault.times
+                return
             for client in list(self._clients):
                 self._drop(client, code)
             if code not in (0, 407):
@@ -262,7 +266,9 @@ class PriceSocket:
             wants[channel] = wants[channel] | set(names) if add else wants[channel] - set(names)
         # Prices of every symbol at once are more than any plan of ours sends: only statuses take '*'.
         everything = any("*" in wants[c] for c in ("trades", "quotes", "bars"))
-        if everything or len(wants["trades"]) + len(wants["quotes"]) > SYMBOL_LIMIT:
+        ordered = add and self._too_many > 0
+        self._too_many -= ordered
+        if everything or ordered or len(wants["trades"]) + len(wants["quotes"]) > SYMBOL_LIMIT:
             self._put(client, [_error(405)])
             return
         wants["corrections"] = wants["cancelErrors"] = set(wants["trades"])

@@ -89,9 +89,14 @@ class Border:
         if not self._known(request):
             return _failure(401)
         faults, asked = self._venue.faults, (request.method, request.path)
+        await request.read()  # what has arrived takes effect, however soon its sender hangs up
         slow = faults.take_answer("slow", *asked)
         if slow is not None:
-            await asyncio.sleep(slow.seconds)
+            faults.held_back += 1
+            try:
+                await asyncio.sleep(slow.seconds)
+            finally:
+                faults.held_back -= 1
         wrong = faults.take_answer("answer", *asked)
         if wrong is not None:
             return _failure(wrong.status)
@@ -102,12 +107,15 @@ class Border:
             return _hung_up(request)
         lost = faults.take_answer("answer_after_accept", *asked)
         late = faults.take_answer("slow_after_accept", *asked)
+        drip = faults.take_answer("drip", *asked)
         cut = faults.take_answer("hang_up_after_accept", *asked)
         response = await self._handled(request, handler)
         if late is not None:
             await asyncio.sleep(late.seconds)
         if cut is not None:
             return _hung_up(request)
+        if drip is not None:
+            return await _dripped(request, response, drip.seconds)
         return response if lost is None else _failure(lost.status)
 
     def _known(self, request: web.Request) -> bool:
@@ -141,6 +149,21 @@ def _hung_up(request: web.Request) -> web.Response:
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=500)
+
+
+async def _dripped(request: web.Request, answer: web.StreamResponse, seconds: float) -> web.StreamResponse:
+    """The same answer, spread over ``seconds``: no single read of it takes long."""
+    text = answer.body if isinstance(answer, web.Response) and isinstance(answer.body, bytes) else b""
+    slow = web.StreamResponse(status=answer.status, headers={"Content-Type": "application/json"})
+    slow.content_length = len(text)
+    try:
+        await slow.prepare(request)
+        for byte in text:
+            await asyncio.sleep(seconds / len(text))
+            await slow.write(bytes((byte,)))
+    except ConnectionError:
+        log.info("%s %s: who asked did not wait for the end", request.method, request.path)
+    return slow
 
 
 def _echo(request: web.Request, status: int) -> web.Response:

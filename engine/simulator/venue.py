@@ -321,6 +321,7 @@ class Venue:
             "positions": self.exchange.positions_json(at),
             "orders": [o.json() for o in self.exchange.orders.values()],
             "faults": [f.json() for f in self.faults.waiting],
+            "held_back": self.faults.held_back,
             "busy": self.exchange.busy,
             "streams": {
                 "price": sum(p.listening for p in self.price_listeners),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
@@ -152,6 +153,34 @@ async def test_errors_at_the_login_refuse_or_are_tried_again(
         async with watched:
             await until(lambda: watched.stream.state == state, state)
             assert words in watched.stream.detail
+
+
+async def test_a_taken_slot_is_not_asked_for_again_within_half_a_minute(
+    sim: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    pauses: list[float] = []
+    sleep = asyncio.sleep
+
+    async def noted(seconds: float) -> None:
+        task = asyncio.current_task()
+        if task is not None and task.get_name() == "stream prices":
+            pauses.append(seconds)
+            seconds = 0
+        await sleep(seconds)
+
+    async with venue_that_says('[{"T":"error","code":406,"msg":"connection limit exceeded"}]') as url:
+        watched = Watched(sim)
+        watched.stream.url = url
+        monkeypatch.setattr("engine.broker.stream_link.asyncio.sleep", noted)
+        async with watched:
+            for _ in range(10_000):
+                if len(pauses) >= 8:
+                    break
+                await sleep(0.001)
+        monkeypatch.undo()
+    assert len(pauses) >= 8
+    assert all(30 <= pause <= 120 for pause in pauses)
+    assert len(set(pauses)) == len(pauses)  # never in step with others
 
 
 async def test_too_many_symbols_are_told_and_the_connection_stays(sim: Simulator) -> None:

@@ -57,6 +57,7 @@ async def test_no_call_waits_longer_than_its_timeout(sim: Simulator) -> None:
         "daily_bars": rest.daily_bars(["AAAA"], day, day, "sip"), "latest_quotes": rest.latest_quotes(["AAAA"]),
         "latest_trades": rest.latest_trades(["AAAA"]), "order_by_client_id": rest.order_by_client_id("nobody"),
         "cancel": rest.cancel("nobody"), "cancel_all": rest.cancel_all(), "submit": rest.submit(intent),
+        "close_position": rest.close_position("AAAA"),
     }  # fmt: skip
     public = {n for n in dir(rest) if not n.startswith("_") and asyncio.iscoroutinefunction(getattr(rest, n))}
     # A call that is added must be judged here too; keep_warm is clock requests whose answers nobody waits for.
@@ -71,6 +72,31 @@ async def test_no_call_waits_longer_than_its_timeout(sim: Simulator) -> None:
         await rest.close()
     wrong = {name: a for name, a in answers.items() if not isinstance(a, BrokerUnavailable | OrderUnknown)}
     assert wrong == {}
+
+
+async def test_no_answer_that_drips_keeps_a_call_or_its_thread(sim: Simulator) -> None:
+    """Each byte comes in time; the whole would take minutes, on more calls than there are threads."""
+    rest = rest_of(sim, timeout_s=0.5)
+    day, now = MARKET_DATE, datetime(2026, 11, 20, 21, tzinfo=UTC)
+    intents = [
+        OrderIntent(
+            f"tsh-00000000-20261123-DRIP-entry-{int(time.time())}-{n}", day, "AAAA", "buy", 1, "limit",
+            Decimal("1.01"), None, "day", "entry", 1, "a test", now,
+        )
+        for n in range(6)
+    ]  # fmt: skip
+    sim.fault("drip", path="/v2/", seconds=300, times=200)
+    try:
+        async with asyncio.timeout(60):
+            sent = await asyncio.gather(*map(rest.submit, intents), return_exceptions=True)
+            asked = await asyncio.gather(*(rest.clock() for _ in range(6)), return_exceptions=True)
+    finally:
+        sim.clear_faults()
+    assert [type(answer) for answer in sent] == [OrderUnknown] * 6
+    assert [type(answer) for answer in asked] == [BrokerUnavailable] * 6
+    async with asyncio.timeout(20):
+        assert (await rest.clock()).at  # the threads are free again
+    await rest.close()
 
 
 async def test_reconnects_back_off_further_each_time_and_never_in_step(monkeypatch: pytest.MonkeyPatch) -> None:

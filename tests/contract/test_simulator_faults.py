@@ -140,6 +140,21 @@ async def test_the_price_socket_refuses_on_order(trading: Simulator, code: int) 
         await heard(third, "success", msg="authenticated")
 
 
+async def test_a_refused_subscription_leaves_the_connection_and_the_others(trading: Simulator) -> None:
+    first, second = (a["symbol"] for a in trading.request("GET", "/v2/assets?status=active")[:2])
+    async with price_stream(trading) as socket:
+        await heard(socket, "success", msg="authenticated")
+        await socket.send(json.dumps({"action": "subscribe", "quotes": [first]}))
+        await heard(socket, "subscription", quotes=[first])
+        trading.fault("socket_error", status=405, times=1)
+        await socket.send(json.dumps({"action": "subscribe", "quotes": [second]}))
+        assert (await heard(socket, "error"))["code"] == 405
+        await socket.send(json.dumps({"action": "unsubscribe", "quotes": [second]}))
+        await heard(socket, "subscription", quotes=[first])  # as it was
+        await socket.send(json.dumps({"action": "subscribe", "quotes": [second]}))
+        await heard(socket, "subscription", quotes=sorted((first, second)))
+
+
 @pytest.mark.parametrize(
     ("reason", "words"),
     [
@@ -179,6 +194,18 @@ async def test_an_answer_later_than_the_timeout_belongs_to_an_order_that_exists(
         late = order(trading)
         with pytest.raises(OrderUnknown):
             await rest.submit(late)
+        assert await rest.order_by_client_id(late.client_order_id) is not None
+
+
+async def test_a_request_later_than_the_timeout_arrives_all_the_same(trading: Simulator) -> None:
+    """Its sender has given up, and has found nothing: what is under way arrives for all that."""
+    async with client(trading, timeout_s=0.3) as rest:
+        trading.fault("slow", method="POST", path="/v2/orders", seconds=1.0)
+        late = order(trading)
+        with pytest.raises(OrderUnknown):
+            await rest.submit(late)
+        assert await rest.order_by_client_id(late.client_order_id) is None
+        await asyncio.sleep(1.2)
         assert await rest.order_by_client_id(late.client_order_id) is not None
 
 

@@ -24,7 +24,7 @@ from engine.execution.order_ids import ENTRY
 from engine.execution.tsh_replay import against_the_journal, replay
 from engine.execution.tsh_trade_management import Phase
 from engine.orders_model import TERMINAL_STATUSES
-from tests.contract.execution_rig import Rig, rig
+from tests.contract.execution_rig import Rig, rig, until
 
 from .audit import differences
 
@@ -33,12 +33,14 @@ ORDERS = {"method": "POST", "path": "/v2/orders"}
 PENDING_BUY = {"kind": "an order of ours that rests"}  # made here, before the other faults of its row
 TIMEOUT_S = 1.0  # of every request, so that slow answers time out within a test
 RECOVERED_S = 90.0  # wall seconds; a hung cell, not a measurement
+AGREED_S = 5.0  # wall seconds that news may be under way between venue and journal
 
 FAULTS: dict[str, list[dict[str, Any]]] = {
     "nothing": [],
     "mute order stream": [{"kind": "mute", "socket": "trade", "seconds": 4}],
     "mute price stream": [{"kind": "mute", "socket": "price", "seconds": 4}],
     "both streams drop": [{"kind": "drop"}],
+    "prices 405": [{"kind": "socket_error", "status": 405, "times": 4}, {"kind": "drop", "socket": "price"}],
     "prices 406": [{"kind": "socket_error", "status": 406}],
     "prices 407": [{"kind": "socket_error", "status": 407}],
     "prices 409": [{"kind": "socket_error", "status": 409}],
@@ -60,8 +62,11 @@ FAULTS: dict[str, list[dict[str, Any]]] = {
     ],
     "401 for a moment": [{"kind": "answer", "path": "/v2/orders", "status": 401, "times": 2}],
     "slow answers": [{"kind": "slow", "path": "/v2/", "seconds": 0.4, "times": 8}],
+    "answers drip": [{"kind": "drip", "path": "/v2/", "seconds": 60, "times": 6}],
     "answer after the timeout": [{"kind": "slow_after_accept", **ORDERS, "seconds": 2.5, "times": 2}],
     "request arrives after the timeout": [{"kind": "slow", **ORDERS, "seconds": 2.5, "times": 1}],
+    # Every look-up has been answered by then: 1 s until the timeout, 5.6 s of looking.
+    "request arrives after the look-ups": [{"kind": "slow", **ORDERS, "seconds": 8.0, "times": 2}],
     "connection cut before": [{"kind": "hang_up", **ORDERS, "times": 2}],
     "connection cut after": [{"kind": "hang_up_after_accept", **ORDERS, "times": 2}],
     "partial fills": [{"kind": "partial_fill", "times": 4}],
@@ -83,6 +88,7 @@ SAMPLE = (
     ("504, mute, reads fail", "exiting"),
     ("504 after accept", "entering"),
     ("request arrives after the timeout", "entering"),
+    ("request arrives after the look-ups", "exiting"),
     ("partial fills", "entering"),
     ("late rejects", "holding"),
     ("both streams drop", "holding"),
@@ -132,14 +138,33 @@ async def cell(fault: str, situation: str, folder: Path) -> list[str]:
         await r.desk.flatten("the end of the cell")
         found += await _recover(r, must_be_flat=True)
         found += [f"at the end: {text}" for text in await _audit(r)]
+        found += await _when_all_has_arrived(r)
         return found + [f"decided again: {text}" for text in await _decided_again(r)]
+
+
+async def _when_all_has_arrived(r: Rig) -> list[str]:
+    """What is wrong once every request that was held back has reached the venue: a late entry buys after all."""
+    while r.sim.state()["held_back"]:  # noqa: ASYNC110 - the venue is another process
+        await asyncio.sleep(0.1)
+    found = await _recover(r, must_be_flat=False)
+    found += [f"after the late requests: {text}" for text in await _audit(r)]
+    if r.desk.book.open_holdings():
+        await r.desk.flatten("the end of what came late")
+        found += await _recover(r, must_be_flat=True)
+        found += [f"late, at the end: {text}" for text in await _audit(r)]
+    return found
 
 
 async def _take_a_stop_away(r: Rig, symbol: str) -> None:
     """Somebody cancels a protective stop at the broker: the next one has to be placed under the fault."""
-    (stop,) = (
-        o for o in r.sim.state()["orders"] if (o["symbol"], o["type"], o["status"]) == (symbol, "stop", "new")
-    )
+
+    def resting() -> list[dict[str, Any]]:
+        """Protection counts from the answer on; the venue makes the order ``new`` a moment later."""
+        wanted = (symbol, "stop", "new")
+        return [o for o in r.sim.state()["orders"] if (o["symbol"], o["type"], o["status"]) == wanted]
+
+    await until(resting, "the stop rests at the venue")
+    (stop,) = resting()
     with suppress(OperatorError):  # the fault may have met this request
         await asyncio.to_thread(r.sim.request, "DELETE", f"/v2/orders/{stop['id']}")
 
@@ -188,6 +213,16 @@ async def _missing(r: Rig, must_be_flat: bool) -> str:
 
 
 async def _audit(r: Rig) -> list[str]:
+    """What venue and journal do not agree about; a request may arrive in the very moment of the look."""
+    deadline = time.monotonic() + AGREED_S
+    while found := await _disagreements(r):
+        if time.monotonic() > deadline:
+            return found
+        await asyncio.sleep(0.25)
+    return []
+
+
+async def _disagreements(r: Rig) -> list[str]:
     managed = {h.symbol: h.tsh.shares for h in r.desk.book.open_holdings()}
     idle = [
         h.symbol
