@@ -116,7 +116,7 @@ class CommandTable:
     def resume_weekday(self) -> None:
         """Goes on with a weekday run that an earlier life of the engine left behind."""
         if not self.running:  # a console may have been quicker
-            self._begin("weekday", self.weekday.run())
+            self._begin("weekday", self.weekday.resume())
 
     async def close(self) -> None:
         """Ends what runs between two units of work; all of it can be resumed."""

@@ -361,8 +361,11 @@ class ExecutionDesk:
 
     def entries_over(self, session: date) -> bool:
         """Whether names of ``session`` were bought and nobody is entering any more."""
-        bought = any(h.session == session for h in self.book.holdings.values())
-        return bought and not self._entries.entering
+        return bool(self.bought_in(session)) and not self._entries.entering
+
+    def bought_in(self, session: date) -> tuple[str, ...]:
+        """The names that ``session`` has bought, held or sold since; of a name its latest position counts."""
+        return tuple(h.symbol for h in self.book.holdings.values() if h.session == session)
 
     @property
     def reconciled_age_s(self) -> float | None:

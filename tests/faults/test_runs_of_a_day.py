@@ -7,6 +7,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,9 @@ from engine.journal import JournalDb
 from .daemon_life import Daemon
 
 pytestmark = [pytest.mark.slow, pytest.mark.skipif(sys.platform == "win32", reason="POSIX sockets and signals")]
+
+MONDAY_0940 = datetime(2026, 11, 23, 14, 40, tzinfo=UTC)  # five minutes after the entry window
+TUESDAY_NOON = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
 
 
 @pytest.fixture
@@ -84,3 +88,85 @@ def test_a_command_that_could_not_begin_leaves_the_place_free(engine: Daemon) ->
     assert "500" in reason or "answer" in reason
     simulator.clear_faults()
     assert engine.command("weekday") == (True, "")
+
+
+def ended(engine: Daemon, run: str) -> dict[str, Any]:
+    """The run's last RunFinished, once it is neither a failure nor a stop."""
+
+    def found() -> dict[str, Any] | None:
+        ends = [e for e in journalled(engine, "run_finished") if e["run"] == run]
+        return ends[-1] if ends and ends[-1]["outcome"] not in ("failed", "stopped") else None
+
+    return dict(until(found, f"{run} ends"))
+
+
+def the_next_day_begins(engine: Daemon, session: str) -> None:
+    """What a missed day must never prevent."""
+    assert engine.command("weekday") == (True, "")
+    shortlist = until(lambda: pending(engine), "the next list is proposed")
+    assert shortlist["session"] == session
+    assert engine.simulator().state()["orders"] == []
+
+
+def pending(engine: Daemon) -> dict[str, Any] | None:
+    shortlist: dict[str, Any] = engine.look()["shortlist"]
+    return shortlist if shortlist["state"] == "pending" else None
+
+
+def test_a_flatten_before_the_first_fill_ends_the_day(engine: Daemon) -> None:
+    simulator = engine.simulator()
+    simulator.fault("mute", socket="price", seconds=60)  # without a quote the entries wait inside their window
+    simulator.fault("answer", method="GET", path="/v2/stocks/quotes", status=500, times=10_000)
+    engine.begin_day()
+    until(lambda: any(row["state"] == "ENTERING" for row in engine.look()["positions"]["rows"]), "entering")
+    until(lambda: engine.look()["status"]["market_open"], "the open")
+    over = engine.flatten()
+    end = ended(engine, "weekday-1")
+    assert end["outcome"] == "refused"
+    assert "the entries were stopped: flatten" in end["summary"]
+    until(lambda: over(engine.look()["flatten"]), "flat")
+    simulator.clear_faults()
+    the_next_day_begins(engine, "2026-11-24")
+
+
+def test_a_power_cut_over_the_open_ends_the_day(engine: Daemon) -> None:
+    engine.begin_day()
+    engine.kill()
+    engine.simulator().clock(jump_to=MONDAY_0940)
+    engine.start()
+    engine.wait_ready()
+    end = ended(engine, "weekday-1")
+    assert end["outcome"] == "refused"
+    assert "2026-11-23" in end["summary"]
+    assert "expired" in end["summary"]
+    until(lambda: engine.command("weekday")[0], "the kernels of the restarted engine")
+    assert until(lambda: pending(engine), "the next list")["session"] == "2026-11-24"
+
+
+def test_a_broker_that_was_away_for_the_whole_window_ends_the_day(engine: Daemon) -> None:
+    simulator = engine.simulator()
+    engine.begin_day()
+    simulator.fault("answer", method="GET", path="/v2/account", status=503, times=10_000)
+    until(lambda: [e for e in journalled(engine, "run_finished") if e["outcome"] == "failed"], "the failure")
+    assert engine.command("weekday") == (True, "")  # before the window has passed it is the same run again
+    until(lambda: len(journalled(engine, "run_finished")) == 2, "the second failure")
+    simulator.clock(jump_to=MONDAY_0940)
+    assert engine.command("weekday") == (True, "")
+    end = ended(engine, "weekday-1")
+    assert end["outcome"] == "refused"
+    simulator.clear_faults()
+    the_next_day_begins(engine, "2026-11-24")
+
+
+def test_a_day_that_passed_without_an_engine_is_closed_and_no_run_begins_by_itself(engine: Daemon) -> None:
+    engine.begin_day()
+    engine.kill()
+    engine.simulator().clock(jump_to=TUESDAY_NOON)
+    engine.start()
+    engine.wait_ready()
+    end = ended(engine, "weekday-1")
+    assert end["outcome"] == "abandoned"
+    assert "no trade on 2026-11-23" in end["summary"]
+    assert len(journalled(engine, "run_started")) == 1
+    until(lambda: engine.command("weekday")[0], "the kernels of the restarted engine")
+    assert until(lambda: pending(engine), "the next list")["session"] == "2026-11-25"
