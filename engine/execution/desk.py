@@ -38,8 +38,9 @@ from engine.execution.exits import ExitRunner
 from engine.execution.gates import GateReport
 from engine.execution.levels_keeper import LevelsKeeper
 from engine.execution.live_prices import LivePrices
-from engine.execution.order_ids import EXIT, FLATTEN, STOP
+from engine.execution.order_ids import EXIT, FLATTEN, OUTSIDE, STOP
 from engine.execution.orders import OrderDesk
+from engine.execution.outside_sales import OutsideSales
 from engine.execution.position_watch import PositionWatch
 from engine.execution.positions_book import ClosedTrade, PositionsBook, trades_of
 from engine.execution.positions_view import flatten_preview, positions_view
@@ -156,9 +157,7 @@ class ExecutionDesk:
             entering=lambda symbol: symbol in self._entries.entering,
             exiting=self._exits.running,
             now=clock.now,
-            on_lost=lambda symbol, shares: self.book.lost(
-                symbol, shares, clock.now(), self._calendar.session_day()
-            ),
+            on_lost=OutsideSales(self.desk, self.book, clock.now, self._calendar.session_day).book,
         )
         self.drift = DriftAlarm(
             journal,
@@ -274,8 +273,6 @@ class ExecutionDesk:
             self._reconciled_at = time.monotonic()
             self._held_then = self._held_symbols()
             report = await self._reconciler.run()
-            for change in report.lost:
-                self._watch.tell(change)
             session = self._calendar.session_day()
             traded = self.drift.traded(session)
             account = None
@@ -532,8 +529,8 @@ class ExecutionDesk:
 
 
 def _told_by(intent: OrderIntent) -> ExitReason | None:
-    """Why a fill sold, when the machine itself has not asked for it: the stop at the broker did."""
-    return ExitReason.PROTECTIVE if intent.leg == STOP else None
+    """Why a fill sold that the machine itself has not asked for: the stop at the broker or somebody else did."""
+    return {STOP: ExitReason.PROTECTIVE, OUTSIDE: ExitReason.OUTSIDE}.get(intent.leg)
 
 
 def _meant_by(intent: OrderIntent) -> ExitReason | None:

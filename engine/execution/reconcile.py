@@ -11,18 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
 from engine.broker.alpaca_rest import AlpacaRest
-from engine.broker.broker_types import BrokerPosition
+from engine.broker.broker_types import BrokerOrder, BrokerPosition
 from engine.broker.errors import BrokerError
 from engine.events import AlertRaised, EventSink, Reconciled
 from engine.execution.order_ids import ENTRY
 from engine.execution.orders import OrderDesk
-from engine.execution.positions_book import Change, PositionsBook
+from engine.execution.positions_book import PositionsBook
 from engine.model import UTC
 
 log = logging.getLogger(__name__)
@@ -41,12 +41,14 @@ class ReconcileReport:
     foreign: tuple[str, ...] = ()
     held: frozenset[str] = frozenset()  # every symbol of the account
     values: tuple[BrokerPosition, ...] = ()
-    lost: tuple[Change, ...] = ()  # positions that shrank without an order of ours
     asked: bool = True  # False: the broker did not answer, so nothing is known
 
 
 class Reconciler:
-    """``entering`` tells whether somebody is re-pricing entries of a symbol right now."""
+    """``entering`` tells whether somebody is re-pricing entries of a symbol right now.
+
+    ``on_lost`` books shares that others have sold; it is given the recent orders of the account that are not ours.
+    """
 
     def __init__(
         self,
@@ -58,7 +60,7 @@ class Reconciler:
         entering: Callable[[str], bool],
         exiting: Callable[[str], bool],
         now: Callable[[], datetime],
-        on_lost: Callable[[str, int], Change | None],
+        on_lost: Callable[[str, int, Sequence[BrokerOrder]], Awaitable[None]],
     ) -> None:
         self._rest, self._desk, self._book, self._events = rest, desk, book, events
         self._entering, self._exiting, self._now, self._on_lost = entering, exiting, now, on_lost
@@ -91,8 +93,10 @@ class Reconciler:
         still_open = {order.id for order in seen if not order.ended}
         for gone in [i for i in self._desk.foreign if i not in still_open]:
             del self._desk.foreign[gone]
+        strangers = []
         for order in {o.id: o for o in (*seen, *recent)}.values():
-            await self._desk.apply(order)
+            if await self._desk.apply(order) is None:
+                strangers.append(order)
         doubtful = self._desk.unresolved()
         now = datetime.now(UTC)
         await asyncio.gather(*(self._desk.resolve(o, patient=now - o.intent.at < YOUNG) for o in doubtful))
@@ -102,7 +106,7 @@ class Reconciler:
             if stray.intent.leg == ENTRY and not self._entering(symbol) and not await self._desk.cancel(stray):
                 problems.append(f"{symbol}: an old entry order is still open")
         positions = await self._rest.positions()
-        lost = self._compare(positions, problems)
+        await self._compare(positions, strangers, problems)
         return ReconcileReport(
             clean=not problems,
             detail="; ".join(problems),
@@ -111,13 +115,13 @@ class Reconciler:
             foreign=self._foreign(positions),
             held=frozenset(p.symbol for p in positions),
             values=tuple(positions),
-            lost=tuple(lost),
         )
 
-    def _compare(self, positions: list[BrokerPosition], problems: list[str]) -> list[Change]:
+    async def _compare(
+        self, positions: list[BrokerPosition], strangers: list[BrokerOrder], problems: list[str]
+    ) -> None:
         """Our shares must exist at the broker; what is missing three times in a row was sold by others."""
         there = {p.symbol: int(p.shares) for p in positions}
-        lost = []
         for holding in self._book.open_holdings():
             symbol, ours = holding.symbol, holding.tsh.shares
             missing = ours - there.get(symbol, 0)
@@ -136,10 +140,7 @@ class Reconciler:
                     message=f"{symbol}: {missing} shares were sold outside TSH; the position follows the broker",
                 )
             )
-            change = self._on_lost(symbol, missing)
-            if change is not None:
-                lost.append(change)
-        return lost
+            await self._on_lost(symbol, missing, strangers)
 
     def _foreign(self, positions: list[BrokerPosition]) -> tuple[str, ...]:
         """What the account holds or orders beyond our book, in words."""
