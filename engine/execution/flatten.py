@@ -23,7 +23,14 @@ from typing import Literal
 
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder, BrokerPosition
-from engine.broker.errors import AuthRefused, BrokerError, DuplicateOrderId, OrderRefused, OrderUnknown
+from engine.broker.errors import (
+    AuthRefused,
+    BrokerError,
+    BrokerUnavailable,
+    DuplicateOrderId,
+    OrderRefused,
+    OrderUnknown,
+)
 from engine.execution.latch_file import write_latch
 from engine.execution.order_ids import FLATTEN, is_foreign
 from engine.home import Home
@@ -74,15 +81,19 @@ async def look(rest: AlpacaRest, home8: str, now: datetime, *, include_foreign: 
     still_open = [o for o in found.values() if not o.ended]
     positions, foreign = [], []
     for position in await rest.positions():
+        if not position.readable and ours[position.symbol] > 0:
+            raise BrokerUnavailable(f"the position in {position.symbol} cannot be read")
         mine = max(0, min(ours[position.symbol], int(position.shares)))
         beyond = position.shares - mine
-        if beyond != 0:
+        if not position.readable:
+            foreign.append(f"{position.symbol}, a position that cannot be read")
+        elif beyond != 0:
             foreign.append(f"{position.symbol} {beyond.normalize():f} shares")
         if include_foreign:
             positions.append(position)
         elif mine > 0:
             positions.append(_part(position, mine))
-    foreign += [f"{o.symbol} order {o.side}" for o in still_open if is_foreign(o.client_order_id, home8)]
+    foreign += [o.words for o in still_open if is_foreign(o.client_order_id, home8)]
     orders = [o for o in still_open if include_foreign or not is_foreign(o.client_order_id, home8)]
     return Seen(tuple(orders), tuple(positions), tuple(foreign))
 

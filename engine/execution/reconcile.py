@@ -18,7 +18,7 @@ from decimal import Decimal
 
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder, BrokerPosition
-from engine.broker.errors import BrokerError
+from engine.broker.errors import BrokerError, BrokerUnavailable
 from engine.events import AlertRaised, EventSink, Reconciled
 from engine.execution.order_ids import ENTRY
 from engine.execution.orders import OrderDesk
@@ -106,6 +106,9 @@ class Reconciler:
             if stray.intent.leg == ENTRY and not self._entering(symbol) and not await self._desk.cancel(stray):
                 problems.append(f"{symbol}: an old entry order is still open")
         positions = await self._rest.positions()
+        for position in positions:
+            if not position.readable and self._concerns_us(position.symbol):
+                raise BrokerUnavailable(f"the position in {position.symbol} cannot be read")
         await self._compare(positions, strangers, problems)
         return ReconcileReport(
             clean=not problems,
@@ -116,6 +119,9 @@ class Reconciler:
             held=frozenset(p.symbol for p in positions),
             values=tuple(positions),
         )
+
+    def _concerns_us(self, symbol: str) -> bool:
+        return self._book.shares(symbol) > 0 or bool(self._desk.open_orders(symbol))
 
     async def _compare(
         self, positions: list[BrokerPosition], strangers: list[BrokerOrder], problems: list[str]
@@ -146,10 +152,13 @@ class Reconciler:
         """What the account holds or orders beyond our book, in words."""
         words = []
         for position in positions:
+            if not position.readable:
+                words.append(f"{position.symbol} (cannot be read)")
+                continue
             beyond = position.shares - self._book.shares(position.symbol)
             if beyond != 0:
                 words.append(f"{position.symbol} {_plain(beyond)}")
-        words += [f"{o.symbol} order {o.side} {_plain(o.shares)}" for o in self._desk.foreign.values()]
+        words += [order.words for order in self._desk.foreign.values()]
         return tuple(words)
 
 
