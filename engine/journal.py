@@ -296,6 +296,25 @@ class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
         )
         return [_fill(row) for row in rows]
 
+    async def oldest_open_session(self) -> date | None:
+        """The session of the first buy of the oldest position that its fills have not sold; None when flat.
+
+        As in the book, a sell without shares to sell counts for nothing (an earlier journal had their buy).
+        """
+        rows = await self.rows(
+            """SELECT i.session, f.symbol, f.side, f.shares
+               FROM fills f JOIN intents i ON i.client_order_id = f.client_order_id
+               ORDER BY f.at, f.side, f.order_id, f.execution_id"""  # of one moment the buy comes first
+        )
+        held: dict[str, int] = {}
+        since: dict[str, str] = {}
+        for session, symbol, side, shares in rows:
+            before = held.get(symbol, 0)
+            held[symbol] = before + shares if side == "buy" else max(0, before - shares)
+            if before == 0 and held[symbol]:
+                since[symbol] = session
+        return min((date.fromisoformat(since[s]) for s, shares in held.items() if shares), default=None)
+
     # --- approvals and selections --------------------------------------------------------------
 
     async def record_approval(self, approval: Approval) -> None:

@@ -13,7 +13,7 @@ import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 
 from engine.broker.alpaca_rest import AlpacaRest
@@ -23,6 +23,7 @@ from engine.events import AlertRaised, EventSink, Reconciled
 from engine.execution.order_ids import ENTRY
 from engine.execution.orders import OrderDesk
 from engine.execution.positions_book import PositionsBook
+from engine.execution.trading_calendar import at_new_york
 from engine.model import UTC
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ class Reconciler:
     async def _pass(self) -> ReconcileReport:
         problems: list[str] = []
         seen = await self._rest.orders("open")
-        recent = await self._rest.orders("all", after=self._now() - LOOK_BACK)
+        recent = await self._rest.orders("all", after=self._since())
         still_open = {order.id for order in seen if not order.ended}
         for gone in [i for i in self._desk.foreign if i not in still_open]:
             del self._desk.foreign[gone]
@@ -119,6 +120,14 @@ class Reconciler:
             held=frozenset(p.symbol for p in positions),
             values=tuple(positions),
         )
+
+    def _since(self) -> datetime:
+        """Market time from which orders are asked for: before every order of ours whose end we do not know.
+
+        After a long absence that is more than the usual days: a stop of a suspended stock has long expired.
+        """
+        sessions = [at_new_york(o.intent.session, time.min) for o in self._desk.open_orders()]
+        return min([self._now(), *sessions]) - LOOK_BACK
 
     def _concerns_us(self, symbol: str) -> bool:
         return self._book.shares(symbol) > 0 or bool(self._desk.open_orders(symbol))

@@ -18,7 +18,7 @@ from storage_samples import child
 from engine.errors import StorageError
 from engine.events import AlertRaised, EngineStarted, FillReceived, Level
 from engine.journal import IntentExistsError, JournalDb, LedgerEntry
-from engine.orders_model import Approval, Fill, OrderIntent, OrderState, client_order_id
+from engine.orders_model import Approval, Fill, OrderIntent, OrderState, Side, client_order_id
 
 MONDAY = date(2026, 11, 23)
 AT = datetime(2026, 11, 23, 14, 30, 0, 123456, tzinfo=UTC)
@@ -382,3 +382,32 @@ async def test_a_restart_reads_the_intents_and_fills_of_the_last_days_in_one_que
         await journal.record_fill(told)
     assert [i.session for i in await journal.intents_since(MONDAY)] == days[1:]
     assert [f.execution_id for f in await journal.fills_since(MONDAY)] == ["e2", "e3"]
+
+
+async def test_the_oldest_open_session_is_that_of_the_first_buy_that_is_not_sold(journal: JournalDb) -> None:
+    told = 0
+
+    async def traded(day: int, symbol: str, side: Side, shares: int) -> None:
+        nonlocal told
+        told += 1
+        meant = replace(intent(attempt=told, session=date(2026, 11, day)), symbol=symbol, side=side, shares=shares)
+        meant = replace(meant, client_order_id=f"tsh-0123abcd-202611{day:02}-{symbol}-{side}-{told}")
+        await journal.record_intent(meant)
+        done = fill(f"e{told}", shares, seconds=told)
+        await journal.record_fill(
+            replace(done, client_order_id=meant.client_order_id, symbol=symbol, side=side, order_id=f"o{told}")
+        )
+
+    assert await journal.oldest_open_session() is None
+    await traded(2, "OLD", "sell", 50)  # bought in an earlier journal: it must not hide what is bought later
+    await traded(3, "AAA", "buy", 100)
+    await traded(3, "AAA", "sell", 100)
+    assert await journal.oldest_open_session() is None
+    await traded(4, "AAA", "buy", 10)
+    await traded(5, "AAA", "buy", 10)
+    await traded(6, "OLD", "buy", 50)
+    assert await journal.oldest_open_session() == date(2026, 11, 4)
+    await traded(9, "AAA", "sell", 19)
+    assert await journal.oldest_open_session() == date(2026, 11, 4)
+    await traded(10, "AAA", "sell", 1)
+    assert await journal.oldest_open_session() == date(2026, 11, 6)
