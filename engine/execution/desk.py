@@ -27,7 +27,7 @@ from engine.broker.price_stream import PriceStream
 from engine.broker.stream_link import LinkState, StreamLink
 from engine.broker.trade_stream import TradeStream
 from engine.errors import RefusedError
-from engine.events import DAY_LOSS, AlertRaised, EventSink, LinkChanged
+from engine.events import AlertRaised, EventSink, LinkChanged
 from engine.execution import gates
 from engine.execution.drift import DriftAlarm
 from engine.execution.duties import Duties
@@ -38,6 +38,7 @@ from engine.execution.exits import ExitRunner
 from engine.execution.gates import GateReport
 from engine.execution.levels_keeper import LevelsKeeper
 from engine.execution.live_prices import LivePrices
+from engine.execution.loss_latch import LossLatch
 from engine.execution.order_ids import EXIT, FLATTEN, OUTSIDE, STOP
 from engine.execution.orders import OrderDesk
 from engine.execution.outside_sales import OutsideSales
@@ -172,6 +173,7 @@ class ExecutionDesk:
         self._reconciled_at = 0.0
         self._held_then: frozenset[str] = frozenset()  # when the last reconcile began
         self._levels = LevelsKeeper(journal, self.desk, self.book)
+        self._loss_latch = LossLatch(journal, self.latch, self.desk.keep)
         self._duties = Duties()
         self._watch = PositionWatch(
             self.book, self._exits, clock, self._live, self._levels, events, flattening=lambda: self._flatten.sells
@@ -197,6 +199,7 @@ class ExecutionDesk:
             self.book.close_moved(session)
         self._record.begin([(h.session, h.tsh) for h in self.book.open_holdings()])
         await self._entries.restore(today)
+        await self._loss_latch.restore()
         await self.drift.restore()
         self._started = True
         self.trades.start()
@@ -467,11 +470,13 @@ class ExecutionDesk:
         """Turns market time into exits; waits for nobody."""
         self._watch.on_clock(self.session())
         self._stops.review()
+        loss = self._entries.loss_gate()
+        # Also when the last position is gone (its own exit may be the loss) or its fill came after the close.
+        if not loss.passed and self.day_pnl() < 0 and self._calendar.opened_today():
+            self._day_loss(loss)
         if not self.clock.is_open:
             return
         self._watch.sell_on()
-        if self.book.open_holdings() and not self._entries.loss_gate().passed:
-            self._day_loss()
         self._flatten.market_opened()
 
     async def _keep_decisions(self) -> None:
@@ -484,9 +489,10 @@ class ExecutionDesk:
             await self._levels.save()
             await self.desk.keep("TSH decisions", self._journal.append_tsh(rows))
 
-    def _day_loss(self) -> None:
-        if not self.latched:
-            self._duties.once(self.latch(f"{DAY_LOSS}: {self._entries.loss_gate().numbers}"), "latch after a loss")
+    def _day_loss(self, loss: GateReport) -> None:
+        session = self._calendar.session_day()
+        if self._loss_latch.due(session) and not self.desk.latch.reason:
+            self._duties.once(self._loss_latch.set(session, loss.numbers), "latch after a loss")
         self._entries.stop()
         for holding in self.book.open_holdings():
             if not holding.tsh.leaving and holding.tsh.phase is not Phase.CARRIED:
