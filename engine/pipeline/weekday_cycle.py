@@ -115,7 +115,10 @@ class WeekdayCycle:
         return await self.run()
 
     async def run(self) -> tuple[str, str]:
-        """The whole weekday; (outcome, summary). Raises OperatorError when a stage fails (resumable)."""
+        """The whole weekday; (outcome, summary).
+
+        Raises OperatorError when a stage fails; the run can be resumed until its session is over.
+        """
         room = self._room
         dates = await self.dates()
         selection = await self.selection(dates.session.day)
@@ -129,7 +132,11 @@ class WeekdayCycle:
             await book.finish("stopped", "the engine was stopped; 'tshc weekday' resumes the run")
             raise
         except Exception as error:
-            await book.finish("failed", str(error) or type(error).__name__)
+            words = str(error) or type(error).__name__
+            await book.finish("failed", words)
+            if room.clock.now() >= dates.session.close:
+                # A repeat could only tell of the day; failing again and again it would block those that come.
+                await room.journal.finish_run(run.run, "failed", words)
             raise
         await book.finish(outcome, summary)
         return outcome, summary

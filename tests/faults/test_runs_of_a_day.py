@@ -7,13 +7,17 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from engine.errors import OperatorError
 from engine.journal import JournalDb
+from engine.orders_model import TERMINAL_STATUSES
+from engine.simulator import Simulator
 
 from .daemon_life import Daemon
 
@@ -170,3 +174,28 @@ def test_a_day_that_passed_without_an_engine_is_closed_and_no_run_begins_by_itse
     assert len(journalled(engine, "run_started")) == 1
     until(lambda: engine.command("weekday")[0], "the kernels of the restarted engine")
     assert until(lambda: pending(engine), "the next list")["session"] == "2026-11-25"
+
+
+def test_a_day_that_cannot_even_be_told_of_does_not_block_the_next(engine: Daemon) -> None:
+    """It had bought, so it goes on after the restart; its tables are lost, so it fails, and is not repeated."""
+    engine.begin_day()
+    until(engine.held, "a position")
+    engine.kill()
+    simulator = engine.simulator()
+    simulator.request("DELETE", "/v2/orders")
+    until(lambda: sold_out(simulator), "sold by hand")
+    simulator.clock(jump_to=TUESDAY_NOON)
+    for file in engine.home.folder.glob(f"{engine.home.stocks_data.name}*"):
+        file.unlink()
+    engine.start()
+    engine.wait_ready()
+    until(lambda: [e for e in journalled(engine, "run_finished") if e["outcome"] == "failed"], "the failure")
+    until(lambda: engine.command("weekday")[0], "the kernels of the restarted engine")
+    assert until(lambda: pending(engine), "the next list")["session"] == "2026-11-25"
+
+
+def sold_out(simulator: Simulator) -> bool:
+    with suppress(OperatorError):  # a share that is not free yet
+        simulator.request("DELETE", "/v2/positions")
+    state = simulator.state()
+    return not state["positions"] and all(order["status"] in TERMINAL_STATUSES for order in state["orders"])
