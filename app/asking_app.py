@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from app import formatting as f
-from app.client import Client
-from app.dialogs.confirm import ConfirmDialog
+from app.client import Client, Link
+from app.dialogs.approval import approval_lines
+from app.dialogs.confirm import ConfirmDialog, room_for_words
+from app.dialogs.weekday import day_question
 from app.freezing_app import FreezingApp
-from app.widgets.board_panel import board_summary
-from app.widgets.box import EMPTY, Line, joined, plain
+from app.silence import account_words, exposure_unknown, positions_now
+from app.widgets.box import Line, joined, plain
 from app.widgets.positions_panels import GONE
-from engine.views import ShortlistView
 
 
 class AskingApp(FreezingApp):
@@ -67,11 +68,25 @@ class AskingApp(FreezingApp):
         dialog = ConfirmDialog(f"Stop the {work}?", [plain(consequence)], yes="Stop")
         self._ask(dialog, lambda: self.send(f"{work}_stop", done=f"{work} stops"))
 
+    def ask_weekday(self) -> None:
+        """Begins the market day; asks first on a live account, and where a day was run that is not over."""
+        if not self.may_command():
+            return
+
+        def begin() -> None:
+            self.send("weekday", done="the market day starts")
+
+        said = day_question(self.client.state)
+        if said:
+            self._ask(ConfirmDialog("Run the market day?", said, yes="Run"), begin)
+        elif self.sees_the_present():
+            begin()
+
     def ask_exit(self, symbol: str) -> None:
         """Sell one position, shown live while the question stands."""
 
         def lines(client: Client) -> Sequence[Line]:
-            row = next((r for r in client.state.positions.rows if r.symbol == symbol), None)
+            row = next((r for r in positions_now(client).rows if r.symbol == symbol), None)
             if row is None or row.state in GONE:
                 return [plain(f"{symbol} is closed already", "warn")]
             age = f.age(row.age_s, stale=row.stale)
@@ -89,8 +104,9 @@ class AskingApp(FreezingApp):
         self._ask(dialog, lambda: self.send("exit_position", {"symbol": symbol}, done=f"{symbol} is being sold"))
 
     def _live_word(self, word: str) -> str:
-        """On a live account what moves money asks for a typed word; elsewhere a key is enough."""
-        return word if self.client.state.status.mode == "live" else ""
+        """What moves money asks for a typed word on a live account, and on one not known; else a key is enough."""
+        status = self.client.state.status
+        return word if status.mode == "live" or not status.known else ""
 
     def ask_approval(self) -> None:
         """Approves exactly the list that the dialog showed: if another one came meanwhile, the engine refuses."""
@@ -99,54 +115,16 @@ class AskingApp(FreezingApp):
             self.say(f"nothing waits for approval ({view.state})", wrong=True)
             return
         arguments = {"session": view.session.isoformat(), "list_hash": view.list_hash}
+        word = self._live_word("APPROVE")
+
+        def lines(client: Client) -> Sequence[Line]:
+            room = room_for_words(self.size, typed=bool(word))
+            return approval_lines(view, client.state, room if client.link is Link.LIVE else room - 1)
+
         dialog = ConfirmDialog(
-            "Approve this trade list?",
-            self._approval_lines(self.client, view),
-            yes="Approve",
-            word=self._live_word("APPROVE"),
-            live=lambda client: self._approval_lines(client, view),
+            "Approve this trade list?", lines(self.client), yes="Approve", word=word, live=lines
         )
         self._ask(dialog, lambda: self.send("approve", arguments, done="approved"))
-
-    def _approval_lines(self, client: Client, view: ShortlistView) -> Sequence[Line]:
-        """Without the empty lines where the terminal is short: the buttons must be seen with every gate."""
-        roomy = self.size.height >= 30
-        status = client.state.status
-        left = f.until(view.deadline, status.market_time)
-        lines: list[Line] = [
-            joined(
-                [
-                    ((f"{view.session:%A %d %B}", "strong"),),
-                    ((f"{status.mode.upper()} {status.account}".rstrip(), "strong"),),
-                    (("list ", "dim"), (f"{view.list_hash[:4]}·{view.list_hash[4:8]}", "strong")),
-                ],
-                "   ",
-            ),
-            EMPTY,
-        ]
-        for row in view.rows:
-            if row.chosen:
-                news = f"news {f.signed(row.news_score, 1)}" if row.news_score is not None else "no news"
-                lines.append(
-                    (
-                        (f"✓ {f.fit(row.symbol, 7)}", "strong"),
-                        (f"score {row.score:.3f}   {f.fit(news, 10)} ", "text"),
-                        (row.reason.partition(";")[0], "dim"),  # the news have their column
-                    )
-                )
-        lines += [EMPTY, *board_summary(client.state.board, status.market_time, 70)]
-        lines += [EMPTY, *(plain(text, "dim") for text in client.state.overview.evidence)]
-        lines.append(
-            (
-                ("closes in ", "dim"),
-                (f.stopwatch(left), "strong"),
-                (" market time; without a yes: ", "dim"),
-                ("NO TRADE", "warn"),
-            )
-        )
-        if client.state.shortlist.list_hash != view.list_hash:
-            lines.append(plain("the list changed meanwhile: go back and look again", "alarm"))
-        return lines if roomy else [line for line in lines if line]
 
     def ask_rejection(self) -> None:
         view = self.client.state.shortlist
@@ -188,8 +166,9 @@ class AskingApp(FreezingApp):
         def lines(client: Client) -> Sequence[Line]:
             said = [plain(f"the engine of {client.home.folder} ends: no streams, no stages, no exits")]
             held = client.state.status.positions_open
-            if held:
+            if held or exposure_unknown(client):
                 said.append(self._exposure(client))
+            if held:
                 said.append(
                     plain(f"{held} open positions would be managed by NOBODY until it runs again", "alarm")
                 )
@@ -203,18 +182,23 @@ class AskingApp(FreezingApp):
     @staticmethod
     def _exposure(client: Client) -> Line:
         """What is in the market now."""
-        status = client.state.status
+        status, unknown = client.state.status, exposure_unknown(client)
+        if unknown:
+            return plain(unknown, "warn")
         return joined(
             [
                 ((f"{status.positions_open}", "strong"), (" positions", "dim")),
                 ((f.money(status.exposure), "strong"), (" $", "dim")),
                 (("day ", "dim"), (f"{f.money(status.day_pnl, signed=True)} $", "text")),
-                plain(f"{status.mode.upper()} {status.account}".rstrip(), "strong"),
+                plain(account_words(status), "strong"),
             ],
             "   ",
         )
 
     def action_unlatch(self) -> None:
+        if exposure_unknown(self.client):
+            self.say("whether entries are latched off is not known: no engine has told it", wrong=True)
+            return
         if not self.client.state.status.latched:
             self.say("entries are not latched off")
             return

@@ -1,6 +1,7 @@
 """The ``tshc`` command: the console without arguments, the same week headless with them.
 
-Every command talks to the one engine of its home folder and starts it when none runs.
+Every command talks to the one engine of its home folder and starts it when none runs. With --read-only
+only those run that look (``cli_options.LOOKING``), and nothing is started.
 Exit codes: 0 done, 1 failed, 2 usage, 3 refused (a gate, an approval), 130 interrupted.
 """
 
@@ -50,7 +51,9 @@ def root(
     context: typer.Context,
     home: HomeOption = None,
     broker: Annotated[str | None, typer.Option(help="sim, paper or live.", show_default=False)] = None,
-    read_only: Annotated[bool, typer.Option("--read-only", help="Look, command nothing.")] = False,
+    read_only: Annotated[
+        bool, typer.Option("--read-only", help="Look, command nothing: refuses commands that act.")
+    ] = False,
     settings: Set = None,
 ) -> None:
     """Without a command: opens the console on the engine of the home folder, starting it if none runs."""
@@ -197,7 +200,8 @@ def approve(
     as_json: Json = False,
 ) -> None:
     """Shows the trade list that waits; with its hash, approves it."""
-    run_to_end(cli_runs.approve(options_of(context, home, as_json, None), list_hash, reject=reject))
+    options = options_of(context, home, as_json, None, looks=list_hash is None)
+    run_to_end(cli_runs.approve(options, list_hash, reject=reject))
 
 
 @app.command()

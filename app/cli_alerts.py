@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -12,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from app.engine_process import engine_runs
-from app.headless import attached, command
+from app.headless import attached, command, told
 from app.options import Options, print_json, say
 from engine.alerts.alert import Severity, Topic
 from engine.alerts.in_force import ladder_words, open_sinks, quiet_words
@@ -22,7 +21,6 @@ from engine.settings import Settings
 from engine.views import AlertView
 
 TEST_TIMEOUT_S = 300.0  # a webhook may use up all its tries
-SNAPSHOT_S = 2.0
 
 
 async def test_sinks(options: Options) -> int:
@@ -112,9 +110,7 @@ async def acknowledge(options: Options, key: str | None) -> int:
 async def _alerts(options: Options) -> tuple[AlertView, ...]:
     """From the engine's first views; they are there within moments of its start."""
     async with attached(options, start=False) as client:
-        deadline = time.monotonic() + SNAPSHOT_S
-        while not client.state.status.pid and time.monotonic() < deadline:  # noqa: ASYNC110 - a view is a state
-            await asyncio.sleep(0.05)
+        await told(client)
         return client.state.overview.alerts
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import platform
 import signal
 import sys
@@ -121,7 +122,7 @@ async def doctor(options: Options) -> int:
     checks: list[tuple[str, bool, str]] = [
         ("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.system()}"),
         *((name, True, metadata.version(name)) for name in SHOWN_PACKAGES),
-        _checked("home", lambda: _writable(options.home)),
+        _checked("home", lambda: _looked_at(options.home) if options.read_only else _writable(options.home)),
         _checked("kernel cache", lambda: _cache_text(prepare_kernel_cache())),
     ]
     checks += [await _database(name, kind, path) for name, kind, path in _databases(options)]
@@ -209,6 +210,15 @@ def _office_text(override: str) -> str:
 
 def _writable(home: Home) -> str:
     home.create()
+    return str(home.folder)
+
+
+def _looked_at(home: Home) -> str:
+    """Of a home that must not be touched: --read-only makes none and tries no file in it."""
+    if not home.folder.is_dir():
+        return f"{home.folder}: not there yet"
+    if not os.access(home.folder, os.W_OK):
+        raise OperatorError(f"cannot write the home folder {home.folder}: choose another with --home or TSH_HOME")
     return str(home.folder)
 
 

@@ -10,7 +10,7 @@ from rich.console import Console
 from app.cli_board import WORDS
 from app.client import EngineClient
 from app.engine_process import engine_runs
-from app.headless import Follower, attached, command
+from app.headless import Follower, attached, command, told
 from app.options import Options, print_json, say
 from app.reporting import print_report
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, OperatorError, RefusedError, UsageError
@@ -98,6 +98,8 @@ async def status(options: Options) -> int:
         say(f"no engine runs on {options.home.folder}; 'tshc' or 'tshc engine start' starts one")
         return EXIT_FAILED
     async with attached(options, start=False) as client:
+        if not await told(client):
+            raise OperatorError("the engine runs and has told nothing yet: 'tshc status' again in a moment")
         view = client.state.status
         if options.as_json:
             print_json(view.model_dump(mode="json"))

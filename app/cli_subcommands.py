@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from app import cli_alerts, cli_engine, cli_qual
-from app.cli_options import HomeOption, Json, Set, options_of, run_to_end
+from app.cli_options import HomeOption, Json, Set, options_of, refuse_if_read_only, run_to_end
 
 qual = typer.Typer(help="The news scores: evidence, record, prompts.", no_args_is_help=True, rich_markup_mode=None)
 
@@ -116,6 +116,7 @@ def workbook_build(context: typer.Context) -> None:
     """Makes workbook/tsh_engine.xlsm from its sources."""
     from app import cli_workbook
 
+    refuse_if_read_only(context, context.obj)
     raise typer.Exit(cli_workbook.build())
 
 

@@ -50,6 +50,7 @@ EVENTS_KEPT = 5000
 LARGEST_FRAME = 64 << 20
 BACKOFF_S = (0.1, 0.2, 0.5, 1.0, 2.0)
 ANSWER_TIMEOUT_S = 15.0
+FLATTEN_WORKS = "'tshc flatten' works without it"
 
 VIEWS: dict[str, type[View]] = {
     "status": StatusView,
@@ -122,6 +123,7 @@ class Client(Protocol):
 
     home: Home
     read_only: bool
+    name: str  # what the engine knows it as: "console" is one that rings
     state: EngineState
     link: Link
     trouble: str
@@ -205,10 +207,9 @@ class EngineClient:
                 await self._attached.wait()
         except TimeoutError:
             why = self.trouble or "it does not answer"
-            raise OperatorError(
-                f"no engine reached for {self.home.folder} in {timeout_s:g} s: {why}; "
-                "start it with 'tshc engine start', 'tshc engine logs' says why it stopped"
-            ) from None
+            if FLATTEN_WORKS not in why:  # else it says what to do already: one of another version runs
+                why += "; start it with 'tshc engine start', 'tshc engine logs' says why it stopped"
+            raise OperatorError(f"no engine reached for {self.home.folder} in {timeout_s:g} s: {why}") from None
 
     @property
     def silent_s(self) -> float:
@@ -222,11 +223,15 @@ class EngineClient:
     ) -> Answer:
         """Sends one command and waits for its answer. Never raises: what went wrong is the reason.
 
-        A command that got no answer may still have been carried out: the reason says so.
+        A command that got no answer may still have been carried out: the reason says so. To an engine
+        that is silent nothing is sent, because it would act on it later, on old prices; only a flatten
+        is wanted then as well.
         """
         if self.read_only:
             return Answer(False, "this console is read-only; open one that may command with 'tshc'")
         socket = self._socket
+        if self.link is Link.LOST and socket is not None and name != "flatten":
+            return Answer(False, f"the engine has been silent for {self.silent_s:.0f} s; nothing was sent")
         if socket is None:
             return Answer(False, f"no engine is attached ({self.trouble or 'connecting'}); nothing was sent")
         number = next(self._ids)
@@ -272,7 +277,7 @@ class EngineClient:
                 self.trouble = f"it does not speak our protocol ({_plain(error)})"
             except (ValidationError, ValueError, KeyError) as error:
                 log.warning("a frame of the engine could not be read: %s", error)
-                self.trouble = "it runs another version; 'tshc engine stop', then start it again"
+                self.trouble = another_version("views that this console cannot read")
             finally:
                 self._socket = None
                 self._drop_waiting("the connection broke; whether it was done is not known")
@@ -287,6 +292,9 @@ class EngineClient:
 
     async def _attach_once(self) -> None:
         record = _read_record(self.home)
+        speaks = record.get("version", PROTOCOL_VERSION)
+        if speaks != PROTOCOL_VERSION:
+            raise OperatorError(another_version(f"protocol {speaks}, this console {PROTOCOL_VERSION}"))
         hello = {"version": PROTOCOL_VERSION, "read_only": self.read_only, "client": self.name}
         # Loopback only: no proxy, no compression; the heartbeat replaces the websocket's own pings.
         options: dict[str, Any] = {
@@ -362,6 +370,14 @@ class EngineClient:
                 self.link = Link.LOST
                 self.trouble = "it is connected but silent"
                 self.state.revision += 1
+
+
+def another_version(speaks: str) -> str:
+    """That the engine is not of this version, with what it ``speaks``, and the ways out."""
+    return (
+        f"the engine speaks {speaks}: update this console, or restart the engine with this version "
+        f"('tshc engine stop --force', then 'tshc'); {FLATTEN_WORKS}"
+    )
 
 
 def _read_record(home: Home) -> dict[str, Any]:

@@ -120,7 +120,8 @@ def key_card(commands: Sequence[Command]) -> str:
         "```",
         "",
         "F12 cannot be taken away. Dialogs: `esc` goes back, the arrows and `tab` move, `enter` presses what is",
-        "marked (at first: back), `y` says yes where no word has to be typed, `n` no.",
+        "marked (at first: back) and in the weekend's fields goes on to the next, `y` says yes where no word has",
+        "to be typed, `n` no.",
     ]
     for place in places(commands):
         out += ["", f"## {TITLES.get(place, place.capitalize())}", "", "| key | does | id |", "|---|---|---|"]

@@ -76,7 +76,11 @@ class TshConsole(AskingApp):
         Binding("u", "unlatch", "unlatch", id="unlatch", tooltip="allow entries again after a latch (asks)"),
         Binding("w", "weekend", "weekend", id="weekend", tooltip="run the weekend: asks for cycles and budget"),
         Binding(
-            "d", "weekday", "day", id="weekday", tooltip="run the market day up to the trade list, then trade"
+            "d",
+            "weekday",
+            "day",
+            id="weekday",
+            tooltip="run the market day: a list, after your yes its trades (asks on LIVE, or for a second day)",
         ),
         Binding("slash", "find", "find", id="find", tooltip="find in the journal"),
         Binding("j", "jump", "jump", id="jump", tooltip="a letter on everything: press it to go there"),
@@ -132,6 +136,8 @@ class TshConsole(AskingApp):
     # --- life and painting ----------------------------------------------------------------
 
     def on_mount(self) -> None:
+        if self.is_web:
+            self.client.name = "web"  # it writes no bell and no OSC: an alert must not count it as told
         self.client.start()
         self.painting = self.set_interval(PAINT_S, self.paint, name="paint")
         if self.remembered is not None:
@@ -196,7 +202,7 @@ class TshConsole(AskingApp):
         self.push_screen(WeekendDialog(WeekendDefaults.told_by(self.client.state.status)), answered)
 
     def action_weekday(self) -> None:
-        self.send("weekday", done="the market day starts")
+        self.ask_weekday()
 
     async def action_find(self) -> None:
         await self.switch_mode("journal")

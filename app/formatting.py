@@ -109,10 +109,13 @@ def amount(seconds: float | None) -> str:
 
 
 def age(seconds: float | None, *, stale: bool = False) -> str:
-    """How old a price is: ``0.2s``, ``6.1s!`` when too old to trust."""
+    """How old a price is, in at most five cells: ``0.2s``, ``6.1s!`` when too old to trust, ``45s!``, ``12m!``."""
     if seconds is None:
         return UNKNOWN
-    text = f"{seconds:.1f}s" if seconds < 100 else f"{seconds / 60:.0f}m" if seconds < 6000 else "old"
+    if seconds < 9.95:
+        text = f"{seconds:.1f}s"
+    else:
+        text = f"{seconds:.0f}s" if seconds < 99.5 else f"{seconds / 60:.0f}m" if seconds < 6000 else "old"
     return text + ("!" if stale else "")
 
 

@@ -28,6 +28,7 @@ from engine.model import NEW_YORK
 from engine.views import EventView, StageView
 
 ENGINE_GONE_S = 20.0
+FIRST_VIEWS_S = 2.0  # an engine that has just started fills its views within moments
 QUIET_KINDS = frozenset(
     {"command_received", "link_changed", "reconciled", "order_sent", "order_changed", "alert_told"}
 )
@@ -50,6 +51,14 @@ async def attached(options: Options, name: str = "tshc", *, start: bool = True) 
     async with client:
         await client.attached()
         yield client
+
+
+async def told(client: EngineClient) -> bool:
+    """Waits for views that the engine has filled; False when it has told nothing but defaults in that time."""
+    deadline = time.monotonic() + FIRST_VIEWS_S
+    while not client.state.status.known and time.monotonic() < deadline:  # noqa: ASYNC110 - a view is a state
+        await asyncio.sleep(0.05)
+    return client.state.status.known
 
 
 async def command(client: EngineClient, name: str, arguments: dict[str, Any] | None = None) -> Answer:

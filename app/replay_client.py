@@ -102,7 +102,7 @@ class ReplayClient:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.home, self.data, self.speed = home, data, speed
-        self.read_only = True
+        self.read_only, self.name = True, "replay"
         self.link = Link.LIVE
         self.trouble = ""  # why it stopped playing by itself
         self.state = EngineState()

@@ -25,7 +25,10 @@ FOLDER = "exports"
 POINTS, SHARE, DAY = "percentage points", "0..1", "%/day"
 # Units that neither the name (_pct, _s, _ms) nor the type (Decimal is dollars) tells, by row and field.
 UNITS: Mapping[str, Mapping[str, str]] = {
-    "AlgorithmRow": {"best": POINTS, "top100": POINTS, "trend": POINTS, "buys_day": "1/day", "worst_day": "%"},
+    "AlgorithmRow": {
+        "best": POINTS, "top100": POINTS, "trend": POINTS, "median": POINTS, "median_trend": POINTS,
+        "buys_day": "1/day", "worst_day": "%",
+    },
     "ForwardRow": {
         "pp_excess": DAY, "pp_error": DAY, "tsh_excess": DAY, "tsh_error": DAY, "traded_live_excess": DAY,
     },

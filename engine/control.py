@@ -34,7 +34,12 @@ from engine.model import UTC, utc_text
 from engine.view_board import ViewBoard
 from engine.views import EventView, View
 
-PROTOCOL_VERSION = 2  # raise it with every change of a view: a reader refuses fields it does not know
+PROTOCOL_VERSION = 3  # raise it with every change of a view: a reader refuses fields it does not know
+# Said to a console of another version, whose own words cannot be changed any more; a close frame takes 123 bytes.
+REFUSED_HELLO = (
+    f"the engine speaks protocol {PROTOCOL_VERSION}: update this console, or restart the engine with "
+    "its version; 'tshc flatten' works without it"
+)
 VIEW_PERIOD_S = 0.25
 HEARTBEAT_S = 0.5
 QUEUE_LIMIT = 5000  # events a console may lag behind before it is dropped
@@ -91,7 +96,10 @@ class ControlServer:
 
     @property
     def consoles(self) -> int:
-        """How many consoles are attached, those that only look included (an alert rings at all of them)."""
+        """How many consoles in terminals are attached, those that only look included: an alert rings at each.
+
+        A page in a browser attaches as "web": it rings nobody, so nobody is told by it.
+        """
         return sum(1 for a in self._attached if a.caller.name == "console")
 
     async def start(self) -> None:
@@ -168,7 +176,7 @@ class ControlServer:
         frame = await asyncio.wait_for(socket.recv(), HELLO_TIMEOUT_S)
         hello = _parsed(frame).get("hello")
         if not isinstance(hello, dict) or hello.get("version") != PROTOCOL_VERSION:
-            await socket.close(1002, f"expected a hello of protocol version {PROTOCOL_VERSION}")
+            await socket.close(1002, REFUSED_HELLO)
             return None
         if self._token and not secrets.compare_digest(str(hello.get("token", "")), self._token):
             await socket.close(1008, "wrong token")

@@ -18,6 +18,7 @@ import psutil
 
 from engine.database import file_bytes
 from engine.model import Mode
+from engine.pipeline.broker_watch import LastAnswer
 from engine.pipeline.engine_room import EngineRoom
 from engine.views import HealthRow, LinkView
 
@@ -96,13 +97,14 @@ class Health:
 
     # --- rows ----------------------------------------------------------------------------------
 
-    def rows(self, broker: LinkView) -> tuple[HealthRow, ...]:
+    def rows(self, broker: LinkView, account: LastAnswer) -> tuple[HealthRow, ...]:
         """Measures what is not measured yet, and says everything."""
         desk = self._room.desk
         prices, orders = desk.link_views()
         found = [
             self._engine(),
             self._broker(broker),
+            account_row(account),
             _stream("prices", prices, desk.prices.connections),
             _stream("orders", orders, desk.trades.connections),
             self._books(),
@@ -134,7 +136,8 @@ class Health:
         worst = self._latency.worst
         if broker.state != "live" or broker.latency_ms is None or worst is None:
             state: State = "watch" if broker.state == "connecting" else "bad"
-            return HealthRow(name="broker", state=state, value=broker.state, detail=broker.detail or left)
+            age = "" if broker.age_s is None else f" {_age(broker.age_s)}"
+            return HealthRow(name="broker", state=state, value=broker.state + age, detail=broker.detail or left)
         return HealthRow(
             name="broker",
             state=graded(broker.latency_ms, LATENCY_WATCH_MS, LATENCY_BAD_MS),
@@ -213,11 +216,23 @@ class Health:
         return rows
 
 
+def account_row(answer: LastAnswer) -> HealthRow | None:
+    """Equity, cash and the day's P&L: a row only while they are older than they should be."""
+    if not answer.stale:
+        return None
+    detail = answer.problem or "the request under way has no answer yet"
+    return HealthRow(name="account", state="bad", value=f"{_age(answer.age_s or 0.0)} old", detail=detail)
+
+
 def _stream(name: str, link: LinkView, connections: int) -> HealthRow:
     state = STREAM_STATES.get(link.state, "bad")
     age = "no message yet" if link.age_s is None else f"heard {link.age_s:.1f} s ago"
     again = f" · {connections - 1} reconnects" if connections > 1 else ""
     return HealthRow(name=name, state=state, value=link.state, detail=f"{link.detail or age}{again}")
+
+
+def _age(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 100 else _span(seconds)
 
 
 def _span(seconds: float) -> str:

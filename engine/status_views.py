@@ -1,22 +1,15 @@
-"""Keeps the strip and the overview true: polls clock and account, repaints the views at 4 Hz.
-
-Polling is slow on a real broker (its rate limit is shared with orders) and quick on the
-simulator, where market time runs up to 300 times faster.
-"""
+"""Keeps the strip and the overview true: has clock and account asked, repaints the views at 4 Hz."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
 import os
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from datetime import date, datetime
+from datetime import date
 from decimal import Decimal
 
-from engine.broker.broker_types import Account
-from engine.broker.errors import BrokerError
 from engine.commands import CommandTable
 from engine.compute.algorithms import ALGORITHMS
 from engine.decision.mp2_p2_group_discovery import LAST_SEARCH, stored_view
@@ -25,17 +18,17 @@ from engine.events import ApprovalEnded, DayClosed, Event, FillReceived
 from engine.health import Health
 from engine.journal import LedgerEntry
 from engine.kernel_warmup import KernelWarmup
-from engine.model import NEW_YORK, UTC, Mode, Session
+from engine.model import NEW_YORK, Mode
 from engine.pipeline.board_feed import BoardFeed
+from engine.pipeline.broker_watch import BrokerWatch
 from engine.pipeline.engine_room import EngineRoom
 from engine.pipeline.overview import DayFacts, day_track, next_event, next_items, present_lines, week_tiles
 from engine.records import FinalGroup
 from engine.run_log import StageRun
-from engine.views import EventView, ForwardRow, LinkView, StageView, StatusView
+from engine.views import EventView, ForwardRow, StageView, StatusView
 
 PAINT_S = 0.25
 OVERVIEW_S = 1.0
-FILLS_TOGETHER_S = 0.2  # fills of one moment cost one request
 
 log = logging.getLogger(__name__)
 
@@ -70,28 +63,31 @@ class StatusViews:
         self._room, self._warmup, self._commands = room, warmup, commands
         self._board_feed = BoardFeed(room)
         self._health = Health(room, commands.weekend.workers)
-        self._account: Account | None = None
-        self._broker = LinkView(state="connecting")
-        self._sessions: list[Session] = []
+        self._watch = BrokerWatch(
+            room.rest,
+            room.clock,
+            room.journal,
+            room.calendar,
+            simulated=room.settings.broker.mode is Mode.SIM,
+            answered=self._health.answered,
+        )
         self._facts: dict[date, DayFacts] = {}
         self._weekend: tuple[StageView, ...] = ()
         self._evidence: tuple[str, ...] = ()
         self._forward: tuple[ForwardRow, ...] = ()
-        self._day_low: tuple[date, float] | None = None
         self._day_track = DayTrack()
         self._tasks: list[asyncio.Task[None]] = []
-        self._money_moved = asyncio.Event()  # a fill: the account is read at once
-        simulated = room.settings.broker.mode is Mode.SIM
-        self._clock_s, self._account_s = (0.5, 1.0) if simulated else (5.0, 10.0)
 
     async def start(self) -> None:
         for event in await self._room.journal.recent(("day_closed", "approval_ended"), 50):
             self._remember(event.kind, event.data)
         await self._read_weekend()
+        await self._watch.restore()
         self._health.start()
+        watch = self._watch
         self._tasks = [
-            asyncio.create_task(self._every(self._clock_s, self._poll_clock), name="clock"),
-            asyncio.create_task(self._every(0.0, self._watch_account), name="account"),
+            asyncio.create_task(self._every(watch.clock.period_s, watch.ask_clock), name="clock"),
+            asyncio.create_task(self._every(0.0, watch.ask_account), name="account"),
             asyncio.create_task(self._every(PAINT_S, self._paint), name="views"),
             asyncio.create_task(self._every(OVERVIEW_S, self._paint_overview), name="overview"),
         ]
@@ -102,12 +98,13 @@ class StatusViews:
             task.cancel()
             with suppress(asyncio.CancelledError):
                 await task
+        await self._watch.keep()
 
     def on_event(self, event: Event, view: EventView) -> None:
         """Day results and the end of runs change what the overview says (its alerts are the alert desk's)."""
         self._board_feed.decided(view.kind)
         if isinstance(event, FillReceived):
-            self._money_moved.set()
+            self._watch.money_moved()
         elif isinstance(event, DayClosed | ApprovalEnded):
             self._remember(event.kind(), view.data)
         elif view.kind in ("run_finished", "groups_selected", "stage_failed", "ledger_day_judged"):
@@ -126,34 +123,6 @@ class StatusViews:
                 log.exception("%s failed; it is tried again", getattr(work, "__name__", "a view"))
             await asyncio.sleep(period_s)
 
-    # --- polling ---------------------------------------------------------------------------
-
-    async def _poll_clock(self) -> None:
-        began, asked = time.monotonic(), datetime.now(UTC)
-        try:
-            reading = await self._room.clock.refresh()
-        except BrokerError as error:
-            self._broker = LinkView(state="down", detail=str(error)[:200])
-            return
-        took = time.monotonic() - began
-        self._broker = LinkView(state="live", latency_ms=round(took * 1000, 1))
-        self._health.answered(took * 1000, (reading.at - asked).total_seconds() - took / 2)
-
-    async def _watch_account(self) -> None:
-        """Reads the account now, then waits for a fill or the period, whichever is first."""
-        self._money_moved.clear()
-        await self._poll_account()
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._money_moved.wait(), self._account_s)
-        await asyncio.sleep(FILLS_TOGETHER_S)
-
-    async def _poll_account(self) -> None:
-        with suppress(BrokerError):  # the clock's poll tells the state of the link
-            self._account = await self._room.rest.account()
-            today = self._room.clock.now().astimezone(NEW_YORK).date()
-            if not self._sessions or all(s.day <= today for s in self._sessions[-5:]):
-                self._sessions = await self._room.calendar()
-
     # --- painting --------------------------------------------------------------------------
 
     async def _paint(self) -> None:
@@ -162,8 +131,7 @@ class StatusViews:
         await asyncio.sleep(0)  # prices that came meanwhile are handled first
         board.flatten = room.desk.flatten_view()
         now = room.clock.now()
-        account = self._account
-        day_pct = self._day_pct()
+        watch, account = self._watch, self._watch.account
         held = [row for row in board.positions.rows if row.state in _HELD_STATES]
         text, at = next_event(board.overview.next)
         prices, orders = room.desk.link_views()
@@ -172,7 +140,7 @@ class StatusViews:
             account=room.account,
             pid=os.getpid(),
             home=str(room.home.folder),
-            broker=self._broker,
+            broker=watch.link,
             prices=prices,
             orders=orders,
             watchdog=self._watchdog(),
@@ -183,7 +151,9 @@ class StatusViews:
             next_event_at=at,
             equity=account.equity if account else None,
             day_pnl=account.day_pnl if account else None,
-            day_pnl_pct=day_pct,
+            day_pnl_pct=watch.day_pct,
+            account_age_s=watch.money.age_s,
+            account_stale=watch.money.stale,
             exposure=room.desk.exposure(),
             positions_open=len(held),
             orders_open=sum(1 for o in board.positions.orders if o.status in _OPEN_STATUSES),
@@ -198,13 +168,15 @@ class StatusViews:
         room, board = self._room, self._room.board
         now = room.clock.now()
         today = now.astimezone(NEW_YORK).date()
-        session = next((s.day for s in self._sessions if now < s.close), None)
-        health = self._health.rows(self._broker)
+        watch, sessions, account = self._watch, self._watch.sessions, self._watch.account
+        session = next((s.day for s in sessions if now < s.close), None)
+        low, low_name = watch.day_low(today)
+        moving = room.clock.is_open and not watch.money.stale
+        health = self._health.rows(watch.link, watch.money)
         await asyncio.sleep(0)  # as above
-        board.board = await self._board_feed.view(self._sessions, self._broker)
+        board.board = await self._board_feed.view(sessions, watch.link)
         await asyncio.sleep(0)
         positions = board.status.positions_open
-        account = self._account
         if board.refresh_stages is not None:
             board.refresh_stages()
         stages = board.overview.stages
@@ -213,21 +185,21 @@ class StatusViews:
             update={
                 "week": week_tiles(
                     now,
-                    self._sessions,
+                    sessions,
                     self._facts,
                     stages if is_weekend else self._weekend,
                     present_lines(session, board.shortlist, board.positions),
                 ),
                 "track": day_track(
                     now,
-                    self._sessions,
+                    sessions,
                     room.settings.execution,
                     room.settings.data.settle_minutes,
                     room.clock.rate,
                 ),
                 "next": next_items(
                     now,
-                    self._sessions,
+                    sessions,
                     room.settings.execution,
                     room.settings.data.settle_minutes,
                     board.shortlist,
@@ -237,8 +209,9 @@ class StatusViews:
                 ),
                 "cash": account.cash if account else None,
                 "buying_power": account.buying_power if account else None,
-                "day_low_pct": self._low(today),
-                "day_track": self._day_track.add(today, self._day_pct() if room.clock.is_open else None),
+                "day_low_pct": low,
+                "day_low_name": low_name,
+                "day_track": self._day_track.add(today, watch.day_pct if moving else None),
                 "evidence": self._evidence,
                 "forward": self._forward,
                 "health": health,
@@ -252,20 +225,6 @@ class StatusViews:
         if not view.drift or view.state not in ("pending", "approved") or view.session != board.session:
             return ()
         return (view.drift,)
-
-    def _day_pct(self) -> float | None:
-        account = self._account
-        if account is None or account.last_equity <= 0:
-            return None
-        return float(account.day_pnl / account.last_equity * 100)
-
-    def _low(self, today: date) -> float | None:
-        """The day's lowest P&L in percent of the equity at the last close, seen since the engine started."""
-        now = self._day_pct()
-        if now is not None:
-            lowest = self._day_low[1] if self._day_low and self._day_low[0] == today else now
-            self._day_low = (today, min(lowest, now))
-        return self._day_low[1] if self._day_low and self._day_low[0] == today else None
 
     def _watchdog(self) -> str:
         groups = self._room.board.groups

@@ -46,6 +46,8 @@ class StatusView(View):
     equity: Decimal | None = None
     day_pnl: Decimal | None = None
     day_pnl_pct: float | None = None
+    account_age_s: float | None = None  # of what is said of the account: equity, day, cash, buying power
+    account_stale: bool = False  # ... and that is older than it should be
     exposure: Decimal | None = None  # market value of all positions
     positions_open: int = 0
     orders_open: int = 0
@@ -54,6 +56,11 @@ class StatusView(View):
     cycles: int = 0  # training cycles that a weekend run does unless told otherwise
     search_budget_s: float = 0.0  # wall seconds, likewise
     kernels: str = ""  # "compiling kernels 7/14" at first use, "" when ready
+
+    @property
+    def known(self) -> bool:
+        """False until an engine has filled it: mode, positions and market are defaults then, not facts."""
+        return self.pid != 0
 
 
 class DayTile(View):
@@ -138,7 +145,8 @@ class OverviewView(View):
     stages: tuple[StageView, ...] = ()
     cash: Decimal | None = None
     buying_power: Decimal | None = None
-    day_low_pct: float | None = None
+    day_low_pct: float | None = None  # the lowest day P&L that was seen, kept over restarts of the engine
+    day_low_name: str = "day low"  # what it may be called: "low since 14:00" when nobody looked before
     day_track: tuple[float, ...] = ()  # the day's P&L in percent, evenly sampled since the engine started
     evidence: tuple[str, ...] = ()
     forward: tuple[ForwardRow, ...] = ()  # oldest week first
@@ -153,6 +161,8 @@ class AlgorithmRow(View):
     best: float | None = None  # score, percentage points
     top100: float | None = None  # mean score of the best 100
     trend: tuple[float, ...] = ()  # best score after each sampled cycle
+    median: float | None = None  # score of all tested, percentage points: whether what is proposed gets better
+    median_trend: tuple[float, ...] = ()  # the same after each sampled cycle
     buys_day: float | None = None  # of the best
     worst_day: float | None = None  # mean excess of the best's worst day, percent
     best_parameters: str = ""
@@ -182,7 +192,7 @@ class TrainingView(View):
 
 
 class LaneView(View):
-    """One search thread; all times in thread-seconds."""
+    """One search thread; all times in thread-seconds: granted + received = used + donated + what it holds."""
 
     thread: int
     anchor: str = ""
@@ -191,8 +201,8 @@ class LaneView(View):
     tests_per_s: float = 0.0
     granted: float = 0.0
     used: float = 0.0
-    donated: float = 0.0
-    received: float = 0.0
+    donated: float = 0.0  # given back, without what it took again itself
+    received: float = 0.0  # from others and from the budget
     state: str = ""  # searching, waiting, done, paused
     stall_s: float = 0.0
 
@@ -253,7 +263,7 @@ class GroupsView(View):
     elapsed_s: float = 0.0
     incumbent: float | None = None
     bound: float | None = None
-    gap: float | None = None
+    gap: float | None = None  # between the bound and the worst group kept; the best is above that one
     proven: bool = False
     anchors_closed: int = 0
     anchors: int = 0
@@ -401,7 +411,8 @@ class FlattenView(View):
     state: Literal["idle", "running", "flat", "queued", "failed"] = "idle"
     begun_at: datetime | None = None  # tells this flatten from an earlier one, which may have ended flat
     step: str = ""
-    rows: tuple[FlattenRow, ...] = ()
+    rows: tuple[FlattenRow, ...] = ()  # what was held at the last look
+    looked: bool = False  # the broker has been seen by this run: only then has what is not in ``rows`` gone
     confirmations: int = 0
     exposure: Decimal | None = None
     positions: int = 0

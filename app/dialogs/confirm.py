@@ -7,11 +7,20 @@ from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
+from textual.geometry import Size
 from textual.widgets import Button, Input
 
-from app.client import Client
-from app.dialogs.frame import Dialog, Words, buttons
+from app.client import Client, Link
+from app.dialogs.frame import Dialog, Words, buttons, rows_inside
+from app.silence import CANNOT_SEND
 from app.widgets.box import Line, plain
+
+TYPED_ROWS, BUTTON_ROWS = 4, 2  # below the words: the demand and its field, or the buttons; with their margins
+
+
+def room_for_words(terminal: Size, *, typed: bool) -> int:
+    """Lines that a question may have so that the way to answer it is seen with all of them."""
+    return rows_inside(terminal) - (TYPED_ROWS if typed else BUTTON_ROWS)
 
 
 class ConfirmDialog(Dialog[bool]):
@@ -53,8 +62,9 @@ class ConfirmDialog(Dialog[bool]):
         (self.query_one("#word") if self._word else self.query_one("#back")).focus()
 
     def paint(self, client: Client) -> None:
-        if self._live is not None:
-            self.query_one("#words", Words).say(self._live(client))
+        lines = self._live(client) if self._live is not None else self._lines
+        lost = [] if client.link is Link.LIVE else [plain(CANNOT_SEND, "alarm")]
+        self.query_one("#words", Words).say([*lost, *lines])
 
     def action_yes(self) -> None:
         if not self._word:

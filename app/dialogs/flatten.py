@@ -16,6 +16,7 @@ from textual.widgets import Input
 from app import formatting as f
 from app.client import Client, Link
 from app.dialogs.frame import Dialog, Tick, Words
+from app.silence import exposure_unknown, flatten_in_a_shell, old_since
 from app.widgets.box import EMPTY, Line, fitted, joined, plain
 from engine.control import Answer
 from engine.views import FlattenRow, FlattenView
@@ -40,7 +41,7 @@ class FlattenDialog(Dialog[None]):
     def __init__(self, send: Send) -> None:
         super().__init__(id="flatten")
         self._send = send
-        self._sent = False  # at most one command for each time the dialog is opened
+        self._sent = False  # at most one command until it is answered, or has failed
         self._refused = ""
         self._seen_running = False
         self._since: datetime | None = None  # UTC; a flatten that began earlier is not the answer to ours
@@ -82,19 +83,19 @@ class FlattenDialog(Dialog[None]):
             self._since = datetime.fromisoformat(since) if since is not None else None
         else:
             self._refused = answer.reason
-            self._sent = False
-            box = self.query_one("#word", Input)
-            box.disabled = False
-            box.value = ""
-            box.focus()
+            self._ask_again()
 
     def paint(self, client: Client) -> None:
         flatten, status = client.state.flatten, client.state.status
-        running = flatten.state in ("running", "queued", "failed")
+        state = self._answer(flatten)
+        running = state in ("running", "queued")
         self._seen_running = self._seen_running or running
-        if running:
+        if running or state == "failed":
             self._known |= {row.symbol: row for row in flatten.rows}
-        asking = not self._sent and not running and not (self._seen_running and flatten.state == "flat")
+        if self._sent and state == "failed":
+            self._ask_again()
+        over = state == "flat" and self._seen_running
+        asking = not self._sent and not running and not over
         self.query_one("#exposure", Words).say(self._exposure(client))
         foreign = self.query_one("#foreign", Tick)
         foreign.display = bool(flatten.foreign) and asking
@@ -106,21 +107,39 @@ class FlattenDialog(Dialog[None]):
         progress: list[Line] = []
         if self._refused:
             progress.extend(plain(piece, "alarm") for piece in f.wrapped(f"refused: {self._refused}", width, 5))
-        if client.link is Link.LOST:
-            lost = "the engine is lost: run 'tshc flatten' in a shell, it needs no engine"
-            progress.extend(plain(piece, "alarm") for piece in f.wrapped(lost, width))
-        if not asking:
-            began, since = flatten.begun_at, self._since
-            ours = began is not None and since is not None and began >= since
-            state = flatten.state if self._seen_running or ours else "asked"
-            progress.extend(self._progress(flatten, state, width))
+        instead = flatten_in_a_shell(client)
+        progress.extend(plain(piece, "alarm") for piece in f.wrapped(instead, width))
+        if not asking or state == "failed":
+            progress.extend(self._progress(flatten, state, width, told=client.link is Link.LIVE))
             if status.latched:
                 progress.append(plain("entries stay latched off until someone allows them again", "dim"))
         self.query_one("#progress", Words).say(progress)
 
+    def _answer(self, flatten: FlattenView) -> str:
+        """The state that answers what was asked here: an end that is older than our asking does not."""
+        began, since = flatten.begun_at, self._since
+        ours = began is not None and since is not None and began >= since
+        if self._sent and not ours and flatten.state in ("flat", "failed", "idle"):
+            return "asked"
+        if self._sent and ours:
+            self._seen_running = True
+        return flatten.state
+
+    def _ask_again(self) -> None:
+        """The word may be typed again: after a refusal, and after a flatten that has failed."""
+        self._sent = False
+        box = self.query_one("#word", Input)
+        box.disabled = False
+        box.value = ""
+        box.display = True  # what is not displayed takes no focus
+        box.focus()
+
     @staticmethod
     def _exposure(client: Client) -> Sequence[Line]:
         flatten, status = client.state.flatten, client.state.status
+        unknown = exposure_unknown(client)
+        if unknown:
+            return [plain(unknown, "warn")]
         positions = flatten.positions or status.positions_open
         orders = flatten.orders or status.orders_open
         exposure = flatten.exposure if flatten.exposure is not None else status.exposure
@@ -138,11 +157,17 @@ class FlattenDialog(Dialog[None]):
             "   ",
         )
         account = f"{status.mode.upper()} account {status.account}".rstrip()
+        old = plain(old_since(client), "warn")
         second = joined([plain(account, "strong"), plain(f"expected cost {cost}" if cost else "", "dim")], "   ")
         waits = positions and not status.market_open
-        return [first, second, *([plain("sells wait for the next open", "warn")] if waits else [])]
+        return [
+            first,
+            second,
+            *([old] if old else []),
+            *([plain("sells wait for the next open", "warn")] if waits else []),
+        ]
 
-    def _progress(self, flatten: FlattenView, state: str, width: int) -> list[Line]:
+    def _progress(self, flatten: FlattenView, state: str, width: int, *, told: bool) -> list[Line]:
         word, ink = VERDICTS.get(state, ("asked, waiting for the engine …", "dim"))
         head = joined([plain(word, ink), plain(flatten.step if state in VERDICTS else "", "text")], "   ")
         if state == "running" and flatten.confirmations:
@@ -151,7 +176,8 @@ class FlattenDialog(Dialog[None]):
         held = {row.symbol for row in flatten.rows}
         for row in self._known.values():
             if row.symbol not in held:
-                row = row.model_copy(update={"step": "gone from the account ✓"})
+                said = "gone from the account ✓" if flatten.looked else "not known yet: the broker was not asked"
+                row = row.model_copy(update={"step": said})
             shares = f"{row.shares:,}" if row.shares else ""
             lines.append(
                 fitted(
@@ -164,4 +190,8 @@ class FlattenDialog(Dialog[None]):
                     width,
                 )
             )
-        return [*lines, EMPTY, plain("Esc closes this window; the engine goes on until FLAT", "dim")]
+        closing = {
+            "flat": "Esc closes this window",
+            "failed": "the engine has given up: type the word to go again",
+        }.get(state, "Esc closes this window; the engine goes on until FLAT")
+        return [*lines, EMPTY, plain(closing if told else "as last told; Esc closes this window", "dim")]

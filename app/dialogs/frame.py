@@ -5,19 +5,26 @@ Escape always leaves without doing anything, and the focus starts where Enter do
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import ClassVar, TypeVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Horizontal, VerticalScroll
+from textual.geometry import Size
 from textual.screen import ModalScreen
 from textual.widgets import Button, Checkbox
 
-from app.client import Client
-from app.widgets.box import Box, Line
+from app.client import Client, Link
+from app.widgets.box import Box, Line, plain
 
 Result = TypeVar("Result")
+MOST_OF_HEIGHT, NARROW = 0.92, 100  # of the terminal, and cells below which there is no padding: the style sheet's
+
+
+def rows_inside(terminal: Size) -> int:
+    """Rows that a dialog has for its content before it must scroll."""
+    return int(terminal.height * MOST_OF_HEIGHT) - (2 if terminal.width < NARROW else 4)
 
 
 class Words(Box):
@@ -69,7 +76,7 @@ class Dialog(ModalScreen[Result]):
 
 
 class InfoDialog(Dialog[None]):
-    """Something in full, to read and close."""
+    """Something in full, to read and close. ``live`` makes the lines anew from the client at each paint."""
 
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter,q,space", "leave", show=False),
@@ -77,13 +84,31 @@ class InfoDialog(Dialog[None]):
         Binding("down,pagedown", "scroll(3)", show=False),
     ]
 
-    def __init__(self, heading: str, lines: Sequence[Line] = ()) -> None:
+    def __init__(
+        self,
+        heading: str,
+        lines: Sequence[Line] = (),
+        *,
+        live: Callable[[Client], Sequence[Line]] | None = None,
+    ) -> None:
         super().__init__()
         self.HEADING = heading
-        self._lines = lines
+        self._lines, self._live = lines, live
 
     def body(self) -> ComposeResult:
-        yield Words([*self._lines, (), (("Esc closes", "dim"),)])
+        yield Words(self._lines, id="words")
+
+    def on_mount(self) -> None:
+        self.query_one("#dialog").border_subtitle = "↑ ↓ scroll   esc closes"
+
+    def paint(self, client: Client) -> None:
+        if self._live is not None:
+            lost = (
+                []
+                if client.link is Link.LIVE
+                else [plain("ENGINE LOST: this is the last that was heard", "alarm")]
+            )
+            self.query_one("#words", Words).say([*lost, *self._live(client)])
 
     def action_scroll(self, lines: int) -> None:
         self.query_one("#dialog").scroll_relative(y=lines, animate=False)

@@ -9,11 +9,10 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
 from app import formatting as f
-from app.dialogs.frame import InfoDialog, Words
+from app.dialogs.frame import InfoDialog, Words, rows_inside
 from app.widgets.box import EMPTY, Line, cells, flowed, plain
 
 Keys = Sequence[tuple[str, str]]
-MOST_OF_HEIGHT, FRAME = 0.92, 4  # of the terminal, by the style sheet; border and padding
 
 SIGNS: Keys = (
     ("● ◐ ◌ ⊘ ✕ ○", "a link: live, stale, connecting, refused, down, off"),
@@ -38,10 +37,7 @@ class KeyWords(Words):
     def draw(self, width: int) -> Sequence[Line]:
         here, signs = self._section(self._keys, width), self._section(SIGNS, width)
         everywhere = [EMPTY, plain("everywhere", "dim"), *self._section(self._everywhere, width)]
-        if (
-            self._briefly
-            and len(here) + len(everywhere) + len(signs) + 2 > self.app.size.height * MOST_OF_HEIGHT - FRAME
-        ):
+        if self._briefly and len(here) + len(everywhere) + len(signs) + 2 > rows_inside(self.app.size):
             parts: list[Line] = [((key, "accent"), (f" {name}", "text")) for key, name in self._briefly]
             everywhere = [plain("everywhere", "dim"), *flowed(parts, width, "   ")]
             return [*here, *everywhere, plain("signs", "dim"), *signs]
@@ -70,6 +66,3 @@ class HelpDialog(InfoDialog):
 
     def body(self) -> ComposeResult:
         yield self._words
-
-    def on_mount(self) -> None:
-        self.query_one("#dialog").border_subtitle = "↑ ↓ scroll   esc closes"

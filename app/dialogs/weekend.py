@@ -1,5 +1,8 @@
 """Starting the weekend: how many cycles, how long to search, with the engine's settings already in place.
 
+It archives and wipes last week's results, so Enter in a field only goes on, at last to Back: starting
+takes a press of Start, or ``y``.
+
 The settings in force are the engine's alone (file, environment and its command line), so
 before the first attach no number is offered: the fields fill when the engine tells them.
 """
@@ -7,10 +10,12 @@ before the first attach no number is offered: the fields fill when the engine te
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import ValidationError
+from textual.actions import SkipAction
 from textual.app import ComposeResult
+from textual.binding import Binding, BindingType
 from textual.containers import Horizontal
 from textual.widgets import Button, Input, Label
 from textual.widgets.input import Selection
@@ -52,6 +57,12 @@ class WeekendDialog(Dialog[dict[str, Any]]):
     """Answers the arguments of the command ``weekend``."""
 
     HEADING = "Run the weekend"
+    BINDINGS: ClassVar[list[BindingType]] = [
+        Binding("enter", "go_on", show=False, priority=True),  # before the field: keys may come faster than focus
+        Binding("y", "start", show=False),
+        Binding("n", "leave", show=False),
+    ]
+    AFTER: ClassVar[dict[str | None, str]] = {"cycles": "#budget", "budget": "#back"}
 
     def __init__(self, defaults: WeekendDefaults | None) -> None:
         super().__init__()
@@ -62,6 +73,7 @@ class WeekendDialog(Dialog[dict[str, Any]]):
             [
                 plain("data → archive and wipe → training → pruning → groups → selection"),
                 plain("last week's results are archived first; a stopped run resumes", "dim"),
+                plain("enter goes on to the next field; Start or y starts", "dim"),
             ]
         )
         with Horizontal(classes="field"):
@@ -74,7 +86,7 @@ class WeekendDialog(Dialog[dict[str, Any]]):
             yield Label(id="budget-hint", classes="hint")
         yield Tick("replace this week's selection, if there is one", id="replace")
         yield Words(id="wrong")
-        yield buttons(("start", "Start  enter"), ("back", "Back  esc"))
+        yield buttons(("back", "Back  esc"), ("start", "Start  y"))
 
     def on_mount(self) -> None:
         self.query_one("#wrong", Words).display = False
@@ -103,16 +115,19 @@ class WeekendDialog(Dialog[dict[str, Any]]):
         self.query_one("#cycles-hint", Label).update(cycles)
         self.query_one("#budget-hint", Label).update(f"{budget}; 60s, 90m, 24h")
 
-    def on_input_submitted(self, event: Input.Submitted) -> None:
-        self._start()
+    def action_go_on(self) -> None:
+        """Enter in a field: to the next one. On a button or the tick it does what they do."""
+        if not isinstance(self.focused, Input):
+            raise SkipAction
+        self.set_focus(self.query_one(self.AFTER[self.focused.id]))  # at once: a widget's own focus() comes later
 
     def on_button_pressed(self, event: Button.Pressed) -> None:
         if event.button.id == "start":
-            self._start()
+            self.action_start()
         else:
             self.action_leave()
 
-    def _start(self) -> None:
+    def action_start(self) -> None:
         known = self._defaults
         cycles = self.query_one("#cycles", Input).value.strip() or (str(known.cycles) if known else "")
         budget = self.query_one("#budget", Input).value.strip() or (budget_text(known.budget_s) if known else "")

@@ -13,6 +13,7 @@ from textual.widget import Widget
 
 from app import keys
 from app.client import Client, EngineState, Link
+from app.widgets.box import Box, Known
 from app.widgets.status_strip import KeyLine, Notices, StatusStrip
 from app.widgets.table import Table
 from app.widgets.transport import TransportLine
@@ -45,7 +46,8 @@ class ConsoleScreen(Screen[None]):
 
     def __init__(self) -> None:
         super().__init__(id=self.MODE)
-        self._shown = -1
+        self._shown = (-1, 0)  # revision of what the body shows, and whole seconds that its engine is silent
+        self._known: Known = "now"
         self.ready = False  # every widget of the screen is there
 
     @property
@@ -92,15 +94,25 @@ class ConsoleScreen(Screen[None]):
     def paint(self, client: Client) -> None:
         """Called at 4 Hz while on the stack; the body only when something changed.
 
-        Only the body can be frozen: strip and notices are always of now.
+        Only the body can be frozen: strip and notices are always of now. Of a lost engine it is dim.
         """
         self.query_one("#strip", StatusStrip).show(client, self.console.time_shift)
         self.query_one("#transport", TransportLine).show(self.console.time_shift)
         self.query_one("#notices", Notices).show(client, self.MODE)
-        self.set_class(client.link is not Link.LIVE, "-lost")
+        self._paint_body(client)
+
+    def _paint_body(self, client: Client) -> None:
+        known: Known = "now"
+        if client.link is not Link.LIVE:
+            known = "old" if client.state.status.known else "nothing"
+        if known != self._known:
+            self._known = known
+            for box in self.query_one("#body").query(Box).results(Box):
+                box.set_known(known)
         state = self.state
-        if state.revision != self._shown:
-            self._shown = state.revision
+        shown = (state.revision, int(client.silent_s) if known == "old" else 0)  # ages go on without news
+        if shown != self._shown:
+            self._shown = shown
             self.show(state)
 
     def action_scroll_body(self, step: int) -> None:
@@ -108,7 +120,7 @@ class ConsoleScreen(Screen[None]):
         body.scroll_relative(y=step * max(1, body.size.height - 2), animate=False)
 
     def on_screen_resume(self) -> None:
-        self._shown = -1
+        self._shown = (-1, 0)
         if self.ready and self.console.is_running:
             self.paint(self.console.client)
 

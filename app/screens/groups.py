@@ -12,7 +12,7 @@ from app.client import EngineState
 from app.dialogs.frame import InfoDialog
 from app.screens.base import ConsoleScreen, hidden
 from app.widgets.groups_panels import GroupDetail, GroupsTable, LanesPanel, group_lines
-from app.widgets.search_panels import CurvePanel, FlowsPanel, SearchPanel
+from app.widgets.search_panels import CurvePanel, FlowsPanel, SearchPanel, unproven
 from app.widgets.table import Table
 
 
@@ -65,5 +65,5 @@ class GroupsScreen(ConsoleScreen):
 
     def action_stop(self) -> None:
         view = self.state.groups
-        gap = f" (gap {view.gap:.3f})" if view.gap is not None and not view.proven else ""
-        self.console.stop_work("search", f"The search ends now with the best groups so far{gap}.")
+        open_ = f"; {said}" if (said := unproven(view)) else ""
+        self.console.stop_work("search", f"The search ends now with the best groups so far{open_}.")

@@ -8,7 +8,7 @@ from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 from textual.containers import Container
 
-from app.client import EngineState
+from app.client import EngineState, Link
 from app.next_step import next_step
 from app.screens.base import ConsoleScreen
 from app.widgets.box import EMPTY
@@ -48,7 +48,8 @@ class OverviewScreen(ConsoleScreen):
     def show(self, state: EngineState) -> None:
         view, status = state.overview, state.status
         self.query_one(WeekPanel).show(view, status)
-        mine = EMPTY if self.console.client.read_only else next_step(state)
+        client = self.console.client
+        mine = EMPTY if client.read_only or client.link is not Link.LIVE else next_step(state)
         self.query_one(NextPanel).show(view, status, state.board, mine)
         self.query_one(AccountPanel).show(view, status)
         for panel in self.query(EvidencePanel):
@@ -59,8 +60,20 @@ class OverviewScreen(ConsoleScreen):
         self.query_one(RecentPanel).show(state.events)
 
     def action_acknowledge(self) -> None:
-        alert = self.query_one(AlertsTable).current
+        """The marked alert, or the only one that waits; of several none is taken that was not marked before."""
+        if not self.console.sees_the_present():  # it may have got worse since the screen was frozen
+            return
+        table = self.query_one(AlertsTable)
+        alert, waiting = table.current, [row for row in table.rows if row.waiting]
         if alert is None or not alert.waiting:
+            if len(waiting) > 1:
+                table.move_to(table.rows.index(waiting[0]))
+                key = self.console.shown_keys["overview.acknowledge"]
+                text = f"the marked alert was settled; {len(waiting)} wait, the first is marked now: {key} again"
+                self.console.say(text)
+                return
+            alert = waiting[0] if waiting else None
+        if alert is None:
             self.console.say("no alert waits to be acknowledged")
             return
         self.console.send("acknowledge", {"key": alert.key}, done="alert acknowledged")

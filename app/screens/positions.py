@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from app.client import EngineState
+from app.client import Client, EngineState
 from app.dialogs.frame import InfoDialog
 from app.screens.base import ConsoleScreen, hidden
-from app.widgets.positions_panels import GONE, OrdersTable, PositionPanel, PositionsTable, position_lines
+from app.silence import positions_now
+from app.widgets.box import Line
+from app.widgets.positions_panels import GONE, OrdersTable, PositionPanel, PositionsTable, position_window
 from app.widgets.table import Table
 
 
@@ -29,7 +32,7 @@ class PositionsScreen(ConsoleScreen):
         yield OrdersTable(id="orders-table")
 
     def show(self, state: EngineState) -> None:
-        self.query_one(PositionsTable).show_view(state.positions)
+        self.query_one(PositionsTable).show_view(positions_now(self.console.client, state.positions))
         self.query_one(OrdersTable).show_view(state.positions)
         self._show_position()
 
@@ -44,7 +47,15 @@ class PositionsScreen(ConsoleScreen):
     def on_table_chosen(self, event: Table.Chosen) -> None:
         row = self.query_one(PositionsTable).current
         if row is not None and isinstance(event.table, PositionsTable):
-            self.app.push_screen(InfoDialog(row.symbol, position_lines(row, 66)))
+            self._open(row.symbol)
+
+    def _open(self, symbol: str) -> None:
+        """The position in full, as it is at every moment that the window is open."""
+
+        def lines(client: Client) -> Sequence[Line]:
+            return position_window(positions_now(client), symbol, 66)
+
+        self.app.push_screen(InfoDialog(symbol, lines(self.console.client), live=lines))
 
     def action_exit_one(self) -> None:
         row = self.query_one(PositionsTable).current

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
-from app.client import EngineState
+from app.client import Client, EngineState
+from app.dialogs.frame import InfoDialog
 from app.screens.base import ConsoleScreen, hidden
+from app.widgets.box import Line
+from app.widgets.candidate_window import candidate_window
 from app.widgets.shortlist_panels import CandidatePanel, ShortlistTable
 from app.widgets.table import Table
 
@@ -21,6 +25,7 @@ class ShortlistScreen(ConsoleScreen):
         ("space", "swap: on a ticked name, then on the one that takes its place"),
         ("esc", "forget a half-made swap"),
         ("↑ ↓", "walk the list; the marked one shows its rank parts and its news"),
+        ("enter", "all news behind the marked name's score, and the vetoes"),
     )
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("a", "approve", "approve"),
@@ -44,6 +49,15 @@ class ShortlistScreen(ConsoleScreen):
 
     def on_table_moved(self, event: Table.Moved) -> None:
         self._show_candidate()
+
+    def on_table_chosen(self, event: Table.Chosen) -> None:
+        """The news in full, as they are at every moment that the window is open."""
+        symbol = event.key
+
+        def lines(client: Client) -> Sequence[Line]:
+            return candidate_window(client.state.shortlist, symbol, 66)
+
+        self.app.push_screen(InfoDialog(f"News of {symbol}", lines(self.console.client), live=lines))
 
     def action_approve(self) -> None:
         self.console.ask_approval()

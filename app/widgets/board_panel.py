@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Literal
 
 from app import formatting as f
+from app.silence import account_words
 from app.widgets.box import EMPTY, Box, Line, between, cells, fitted, joined, plain
 from engine.views import BoardView, GateView, ShortlistView, StatusView
 
@@ -27,6 +29,7 @@ LETTERS = {
     "T": ("▀█▀", " █ "),
 }
 NAME_WIDTH, STATE_WIDTH = 18, 9
+BoardDetail = Literal["remedies", "gates", "names", "verdict"]  # of the summary, from the fullest on
 
 
 def large(word: str) -> tuple[str, str]:
@@ -105,8 +108,13 @@ def gate_lines(gates: Sequence[GateView], now: datetime | None, width: int) -> l
     return lines
 
 
-def board_summary(view: BoardView, now: datetime | None, width: int) -> list[Line]:
-    """For the approval's dialog: the verdict, every gate besides the yes itself that is not GO."""
+def board_summary(
+    view: BoardView, now: datetime | None, width: int, detail: BoardDetail = "remedies"
+) -> list[Line]:
+    """For the approval's dialog: the verdict, every gate besides the yes itself that is not GO.
+
+    Less ``detail`` is one line a gate without its remedy, their names alone, or their number alone.
+    """
     if view.verdict == "none":
         return []
     word, glyph, ink = STATES[view.verdict]
@@ -121,12 +129,29 @@ def board_summary(view: BoardView, now: datetime | None, width: int) -> list[Lin
         (f"   {count}", "text"),
     )
     lines = [head]
+    if detail == "verdict":
+        return [joined([head, (("g", "key:go.board"), (" shows each", "dim"))])]
+    if detail == "names":
+        return [head, *_names_by_state(open_gates, width)]
     for gate in open_gates:
         word, glyph, ink = STATES[gate.state]
-        text = f"{gate.name}: {gate.measured}" + (f" → {gate.remedy}" if gate.remedy else "")
+        remedy = f" → {gate.remedy}" if gate.remedy and detail == "remedies" else ""
+        text = f"{gate.name}: {gate.measured}{remedy}"
         lead = f"{glyph} {word}"
-        for index, piece in enumerate(f.wrapped(text, max(10, width - 16), 2)):
+        for index, piece in enumerate(f.wrapped(text, max(10, width - 16), 2 if detail == "remedies" else 1)):
             shown = f.fit(lead if not index else "", 9)
+            lines.append((("       ", "text"), (shown, "loss" if ink == "alarm" else ink), (piece, "text")))
+    return lines
+
+
+def _names_by_state(gates: Sequence[GateView], width: int) -> list[Line]:
+    """``✕ NO-GO  groups, entry latch``: one line for the gates of each state, two where they are many."""
+    lines: list[Line] = []
+    for state in ("no_go", "caution", "waiting"):
+        names = ", ".join(gate.name for gate in gates if gate.state == state)
+        word, glyph, ink = STATES[state]
+        for index, piece in enumerate(f.wrapped(names, max(10, width - 16), 2) if names else []):
+            shown = f.fit(f"{glyph} {word}" if not index else "", 9)
             lines.append((("       ", "text"), (shown, "loss" if ink == "alarm" else ink), (piece, "text")))
     return lines
 
@@ -151,7 +176,7 @@ class BoardPanel(Box):
         self.note = joined(
             [
                 plain(f"{view.session:%a %d %b}" if view.session else "", "strong"),
-                plain(f"{status.mode.upper()} {status.account}".rstrip(), "dim"),
+                plain(account_words(status), "dim"),
                 (("list ", "dim"), (digits, "strong")) if view.list_hash else EMPTY,
             ]
         )

@@ -9,7 +9,7 @@ in one table, because CSS component classes for them cost half of a screen's sta
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Protocol, cast
+from typing import ClassVar, Literal, Protocol, cast
 
 from rich.cells import cell_len, set_cell_size
 from rich.segment import Segment
@@ -23,6 +23,10 @@ Span = tuple[str, str]  # text, ink
 Line = tuple[Span, ...]
 
 EMPTY: Line = ()
+# Of now; the last that a lost engine told, written in the quiet ink; nothing told yet: then no default is shown.
+Known = Literal["now", "old", "nothing"]
+FADING = frozenset({"text", "strong", "accent", "gain", "loss"})  # inks that what is old has no more
+NOTHING_KNOWN = "not known: no engine attached"
 
 
 class Inked(Protocol):
@@ -112,6 +116,7 @@ class Box(Widget):
         self._drawn: list[Line] = []
         self._drawn_for = (-1, -1)  # width and height that the lines were made for
         self._stale = True
+        self._known: Known = "now"
 
     # --- for subclasses -------------------------------------------------------------------
 
@@ -142,6 +147,13 @@ class Box(Widget):
         if changed:
             self.refresh(*changed)
 
+    def set_known(self, known: Known) -> None:
+        """How far what it was given can be trusted; the owner says so whenever that changes."""
+        if known != self._known:
+            self._known = known
+            self._stale = True
+            self.refresh(layout=self.styles.height is not None and self.styles.height.is_auto)
+
     # --- drawing --------------------------------------------------------------------------
 
     @property
@@ -159,14 +171,17 @@ class Box(Widget):
 
     def _compose_lines(self, width: int) -> list[Line]:
         if not self.FRAMED:
-            return [fitted(self._keyed(line), width) for line in self.draw(width)]
+            return [fitted(self._keyed(line), width) for line in self._content(width)]
         inside = max(0, width - 4)
-        body = [self._framed(fitted(self._keyed(line), inside)) for line in self.draw(inside)]
+        body = [self._framed(fitted(self._keyed(line), inside)) for line in self._content(inside)]
         height = self.styles.height
         if (height is None or not height.is_auto) and self.size.height >= 2:  # the layout gave the height
             blank = self._framed(((" " * inside, "text"),))
             body = [*body, *([blank] * (self.size.height - 2 - len(body)))][: self.size.height - 2]
         return [self._edge("╭", "╮", self.title, self._keyed(self.note), width), *body, self._bottom(width)]
+
+    def _content(self, width: int) -> Sequence[Line]:
+        return [plain(NOTHING_KNOWN, "dim")] if self._known == "nothing" else self.draw(width)
 
     def _keyed(self, line: Line) -> Line:
         """A hint that names a key: ``("p", "key:training.pause")`` is written with the key in force."""
@@ -218,6 +233,8 @@ class Box(Widget):
         """Spans with their styles; ``under`` (a cursor's background) lies below them."""
         base = self.rich_style if under is None else self.rich_style + under
         styles = cast("Inked", self.app).ink_styles
+        if self._known == "old":
+            line = tuple((text, "dim" if ink in FADING else ink) for text, ink in line)
         return Strip([Segment(text, base + styles[ink]) for text, ink in line])
 
     # --- what textual asks ----------------------------------------------------------------

@@ -10,6 +10,7 @@ from app import formatting as f
 from app.widgets import plot
 from app.widgets.box import EMPTY, Box, Line, fitted, flowed, joined, plain
 from app.widgets.groups_panels import p_text
+from app.widgets.search_panels import unproven
 from app.widgets.table import Column, Table, chosen_columns, header_line, row_line
 from engine.views import ForwardRow, GroupRow, GroupsView
 
@@ -160,11 +161,8 @@ class ProofPanel(Box):
             return [plain("no search has run", "dim")]
         if view.proven:
             mark, text = ("✓ ", "accent"), "proven: no group of these variations scores higher"
-        elif view.gap is not None:
-            mark, text = (
-                ("! ", "warn"),
-                f"not proven: another group could score up to {view.gap:.3f} points more",
-            )
+        elif open_ := unproven(view):
+            mark, text = ("! ", "warn"), f"not proven: {open_}"
         else:
             mark, text = ("○ ", "dim"), "not finished"
         numbers: list[Line] = [
@@ -173,7 +171,7 @@ class ProofPanel(Box):
             (("tests ", "dim"), (f.metric(view.tests), "strong")),
             (("time ", "dim"), (f.amount(view.elapsed_s), "strong")),
         ]
-        verdict = [plain(piece) for piece in f.wrapped(text, width - 2, 2)]
+        verdict = [plain(piece) for piece in f.wrapped(text, width - 2, 3)]
         caution = (
             "A best group of five days is mostly luck: it was chosen because it was best. What counts is the "
             "hold-out (tickers never trained on, same days) and, over the weeks, what its candidates then earned."

@@ -183,7 +183,8 @@ class NextPanel(Box):
     def show(self, view: OverviewView, status: StatusView, board: BoardView, step: Line = EMPTY) -> None:
         """``step`` is what the operator can do next (``next_step``)."""
         self._view, self._now, self._board, self._step = view, status.market_time, board, step
-        if board.verdict != "none":
+        self.foot = EMPTY
+        if board.verdict != "none":  # else there is no session to judge: the last verdict was another one's
             word, glyph, ink = STATES[board.verdict]
             day = f"{board.session:%a} " if board.session else ""
             self.foot = (
@@ -233,18 +234,22 @@ class AccountPanel(Box):
         self._track: tuple[float, ...] = ()
 
     def show(self, view: OverviewView, status: StatusView) -> None:
+        old = status.account_stale  # what the broker said last is not the present: dim, and how old
         self.note = plain(f"{status.account}  $".strip(), "dim")
-        pnl_ink = "text" if status.day_pnl is None else "gain" if status.day_pnl >= 0 else "loss"
+        if old:
+            self.note = plain(f"◐ {f.duration(status.account_age_s)} old  $", "warn")
+        ink = "dim" if old else "text"
+        pnl_ink = ink if old or status.day_pnl is None else "gain" if status.day_pnl >= 0 else "loss"
         share = ""
         if status.exposure is not None and status.equity:
             share = f"  {float(status.exposure / status.equity * 100):.0f} %"
         self._track = view.day_track
         self._rows = [
-            ("equity", f.money(status.equity), "strong"),
-            ("cash", f.money(view.cash), "text"),
+            ("equity", f.money(status.equity), "dim" if old else "strong"),
+            ("cash", f.money(view.cash), ink),
             ("exposure", f.money(status.exposure) + share, "text"),
             ("day", f"{f.money(status.day_pnl, signed=True)}  {f.percent(status.day_pnl_pct)}", pnl_ink),
-            ("day low", f.percent(view.day_low_pct), "text"),
+            (view.day_low_name, f.percent(view.day_low_pct), "text"),
         ]
         self.repaint()
 
@@ -281,7 +286,7 @@ class EvidencePanel(Box):
 
 
 class AlertsTable(Table[AlertView]):
-    """What the operator must see, newest first; acknowledged ones stay, dimmed."""
+    """What the operator must see, newest first; acknowledged ones sink below those that wait, dimmed."""
 
     HEADER = False
     COLUMNS: ClassVar[tuple[Column, ...]] = (
@@ -299,6 +304,10 @@ class AlertsTable(Table[AlertView]):
         waiting = sum(1 for a in alerts if a.waiting)
         self.note = plain(f"{waiting} to acknowledge", "warn") if waiting else EMPTY
         self.foot_note = (("k", "key:overview.acknowledge"), (" acknowledge", "dim")) if waiting else EMPTY
+        marked = self.current
+        seen = {alert.key for alert in alerts if alert.acknowledged}
+        if waiting and marked is not None and marked.waiting and marked.key in seen:
+            self.cursor, self.cursor_key = 0, ""  # it was seen: the cursor goes on to the next that waits
         self.show(ordered)
 
     def key(self, row: AlertView) -> str:

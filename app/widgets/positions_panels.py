@@ -174,29 +174,53 @@ class PositionPanel(Box):
 
 
 def position_lines(row: PositionRow, width: int) -> list[Line]:
-    """Why and when it would exit, in full, and its prices in dollars."""
-    words = f.wrapped(row.why_next or "nothing is planned", max(10, width - 10), 3)
-    lines: list[Line] = [
-        ((f.fit("next" if i == 0 else "", 10), "dim"), (piece, "text")) for i, piece in enumerate(words)
-    ]
-    stale = f"STALE, {row.source} quotes" if row.stale else row.source
+    """Why and when it would exit, in full; what is held at which price of what age; its prices in dollars."""
+    room = max(10, width - 10)
+    gone = row.state in GONE
+    words = [plain(piece) for piece in f.wrapped(row.why_next or "nothing is planned", room, 3)]
+    glyph, ink = STATE_GLYPHS.get(row.state, ("·", "text"))
+    now: list[Line] = [((f"{glyph} ", ink), (row.state, "strong"))]
+    if row.shares:
+        now.append(((f.count(row.shares), "strong"), (" shares", "dim")))
+    if row.last is not None and not gone:
+        source = f", {row.source} quotes" if row.stale else f" from {row.source}"
+        old = ("STALE " if row.stale else "") + f.age(row.age_s, stale=row.stale)
+        last = (("last ", "dim"), (f.price(row.last), "dim" if row.stale else "strong"))
+        now.append((*last, (f"  {old}{source}", "warn" if row.stale else "dim")))
+    if row.pnl is not None:
+        percent = f" {f.percent(row.pnl_pct)}" if row.pnl_pct is not None else ""
+        now.append((("P&L ", "dim"), (f"{f.money(row.pnl, signed=True)} ${percent}", pnl_ink(row.pnl))))
     prices: list[Line] = [
         ((f"{label} ", "dim"), (f.price(value), "strong"))
         for label, value in (
             ("entry", row.entry),
-            ("last", row.last),
             ("high", row.high),
             ("stop", row.stop),
-            ("rests at the broker", row.resting_stop if row.state not in GONE else None),
+            ("rests at the broker", row.resting_stop if not gone else None),
             ("arms", row.arm),
             ("target", row.target),
         )
         if value is not None
     ]
-    if row.age_s is not None and row.state not in GONE:
-        prices.append((("price from ", "dim"), (stale, "warn" if row.stale else "text")))
-    flow = flowed(prices, max(10, width - 10), "   ")
-    return [*lines, *(((f.fit("prices" if i == 0 else "", 10), "dim"), *line) for i, line in enumerate(flow))]
+    return [
+        *_labelled("next" if not gone else "ended", words),
+        *_labelled("now", flowed(now, room, "   ")),
+        *_labelled("prices $", flowed(prices, room, "   ")),
+    ]
+
+
+def _labelled(label: str, lines: Sequence[Line]) -> list[Line]:
+    return [((f.fit(label if i == 0 else "", 10), "dim"), *line) for i, line in enumerate(lines)]
+
+
+def position_window(view: PositionsView, symbol: str, width: int) -> list[Line]:
+    """One position as it is now, with its ribbon; one that the engine does not list any more says so."""
+    row = next((row for row in view.rows if row.symbol == symbol), None)
+    if row is None:
+        return [plain(f"{symbol} is not among the positions any more", "warn")]
+    ribbon = stop_ribbon(row, width - 24)
+    left = "stop " if row.stop is not None or row.resting_stop is not None else ""
+    return [*position_lines(row, width), *([((left, "dim"), *ribbon, (" target", "dim"))] if ribbon else [])]
 
 
 def totals(view: PositionsView, *, roomy: bool = True) -> Line:

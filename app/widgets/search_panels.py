@@ -61,11 +61,12 @@ class SearchPanel(Box):
         state = state_line(view.state)
         full, rest = f.bar(view.elapsed_s / view.budget_s if view.budget_s else None, width - cells(state) - 2)
         gap = "0, proven" if view.proven else f"{view.gap:.3f}" if view.gap is not None else f.UNKNOWN
+        over = " over worst kept" if view.gap is not None and not view.proven else ""
         rate = " tests/s mean" if view.state == "done" else " tests/s"
         numbers: list[Line] = [
             (("best ", "dim"), (f.signed(view.incumbent, 3), "strong")),
             (("bound ", "dim"), (f.signed(view.bound, 3), "strong")),
-            (("gap ", "dim"), (gap, "accent" if view.proven else "strong")),
+            (("gap ", "dim"), (gap, "accent" if view.proven else "strong"), *plain(over, "dim")),
             (("visited ", "dim"), (f.metric(view.visited), "strong")),
             ((f.metric(view.tests_per_s), "strong"), (rate, "dim")),
         ]
@@ -92,6 +93,20 @@ class SearchPanel(Box):
         return self.is_attached and self.screen.has_class("-short")
 
 
+def unproven(view: GroupsView) -> str:
+    """What a search without a proof leaves open, in words; empty with one, or before it knows.
+
+    The gap reaches down to the worst group kept; what the best could still be beaten by is less.
+    """
+    if view.proven or view.gap is None:
+        return ""
+    if view.bound is None or view.incumbent is None:  # a stored search knows its gap alone
+        return f"another group could score up to {view.gap:.3f} points more than the worst kept"
+    if view.bound <= view.incumbent:
+        return f"none scores higher than the best, but up to {view.gap:.3f} points more than the worst kept"
+    return f"another group could score up to {view.bound - view.incumbent:.3f} points more than the best"
+
+
 def gaps_of(view: GroupsView) -> list[float]:
     """How far the bound lay above what a new group must beat, point by point; a proof ends at 0."""
     gaps = [p.bound - p.threshold for p in view.curve if p.bound is not None and p.threshold is not None]
@@ -108,7 +123,9 @@ class CurvePanel(Box):
     def show(self, view: GroupsView) -> None:
         self._view = view
         closed = plain("gap closed: proven", "accent") if view.proven else EMPTY
-        open_gap = (("gap ", "dim"), (f"{view.gap:.3f} pp", "strong")) if view.gap else EMPTY
+        open_gap = (
+            (("gap ", "dim"), (f"{view.gap:.3f} pp", "strong"), (" over worst kept", "dim")) if view.gap else EMPTY
+        )
         self.note = (closed or open_gap) if view.curve else EMPTY
         self.repaint()
 

@@ -34,6 +34,19 @@ ROOMY = 60  # cells of the news part from which a prompt's vote has a second lin
 NO_NEWS = "no news"  # of "no news in 3 sessions", where there is no room for all of it
 
 
+def difference(view: ShortlistView) -> list[Line]:
+    """What changed since the last session's list: against which, the names that came, those that went."""
+    if not view.previous:
+        return [plain("no earlier list to compare with", "dim")]
+    now = [row.symbol for row in view.rows if row.chosen]
+    came = " ".join(f"+{symbol}" for symbol in now if symbol not in view.previous)
+    went = " ".join(f"-{symbol}" for symbol in view.previous if symbol not in now)
+    day = f"{view.previous_session:%a %d %b}" if view.previous_session else "the last"
+    ended = "" if view.previous_outcome in ("", "approved") else f" ({view.previous_outcome})"
+    change = [line for line in (plain(came, "strong"), plain(went, "text")) if line]
+    return [plain(f"against {day}{ended}", "dim"), *(change or [plain("the same names")])]
+
+
 class ShortlistTable(Table[ShortlistRow]):
     """Up to twenty names in order; ✓ are the ones that would be traded."""
 
@@ -104,19 +117,12 @@ class ShortlistTable(Table[ShortlistRow]):
     @staticmethod
     def _against(view: ShortlistView, roomy: bool) -> Line:
         """The list's hash, and what changed since the last session's list."""
-        now = [row.symbol for row in view.rows if row.chosen]
-        came = [f"+{s}" for s in now if s not in view.previous]
-        went = [f"-{s}" for s in view.previous if s not in now]
         hash_text = f"{view.list_hash[:4]}·{view.list_hash[4:8]}" if view.list_hash else f.UNKNOWN
+        against, *change = difference(view)
+        shown = [against, *change] if roomy or not change else change
         parts: list[Line] = [(("list ", "dim"), (hash_text, "strong"))]
-        if view.previous:
-            day = f"{view.previous_session:%a %d %b}" if view.previous_session else "the last"
-            ended = "" if view.previous_outcome in ("", "approved") else f" ({view.previous_outcome})"
-            label = f"against {day}{ended} " if roomy else ""
-            change: Line = joined([plain(" ".join(came), "strong"), plain(" ".join(went), "text")], " ")
-            parts.append(((label, "dim"), *(change or plain("the same names", "text"))))
-        elif roomy:
-            parts.append(plain("no earlier list to compare with", "dim"))
+        if roomy or change:
+            parts.append(joined(shown, " "))
         return joined(parts, "   ")
 
     @staticmethod
@@ -196,7 +202,11 @@ class CandidatePanel(Box):
         self.title = plain(f"{row.symbol}  " if row else "Candidate", "strong") + plain(
             row.name if row else "", "dim"
         )
-        self.note = plain(f"news {row.news_label}" if row else "", "dim")
+        self.note = joined(
+            [(("enter", "accent"), (" in full", "dim")), plain(f"news {row.news_label}".rstrip(), "dim")]
+            if row
+            else []
+        )
         self.repaint()
 
     def draw(self, width: int) -> Sequence[Line]:
@@ -213,8 +223,12 @@ class CandidatePanel(Box):
                 for part, news in zip(left, right, strict=True)
             ]
         else:
-            lines = [*self._news(row, width), *self._parts_in_words(row, width)]
-        if self._vetoed:
+            lines = [*self._news(row, width), *rank_in_words(row, width)]
+        if self._vetoed and row is None:
+            lines += flowed(
+                [plain("vetoed", "warn"), *(plain(text, "dim") for text in self._vetoed)], width, "   "
+            )
+        elif self._vetoed:
             lines.append(joined([plain("vetoed", "warn"), plain("   ".join(self._vetoed), "dim")]))
         return lines
 
@@ -237,18 +251,8 @@ class CandidatePanel(Box):
         return lines
 
     @staticmethod
-    def _parts_in_words(row: ShortlistRow, width: int) -> list[Line]:
-        parts: list[Line] = [(("rank ", "dim"), (f"{row.rank_score:.3f}", "strong"), (" =", "dim"))]
-        for name, value in row.parts.items():
-            parts.append(((f"{PART_NAMES.get(name, name)} ", "dim"), (f"{value:+.3f}", "text")))
-        return flowed(parts, width, "  ")
-
-    @staticmethod
     def _news(row: ShortlistRow, width: int) -> list[Line]:
-        score = f.signed(row.news_score, 2) if row.news_score is not None else "none found"
-        lines: list[Line] = [
-            (("news ", "dim"), (score, "strong"), (f"   by {row.news_label}, between -1 and +1", "dim"))
-        ]
+        lines = [news_score_line(row)]
         if row.events:
             lines.append(joined([plain(event.upper(), "badge") for event in row.events], " "))
         if row.veto:
@@ -274,8 +278,22 @@ class CandidatePanel(Box):
         return lines
 
 
-def _ink(score: float | None) -> str:
+def news_ink(score: float | None) -> str:
     return "dim" if not score else "gain" if score > 0 else "loss"
+
+
+def news_score_line(row: ShortlistRow) -> Line:
+    score = f.signed(row.news_score, 2) if row.news_score is not None else "none found"
+    by = f"   by {row.news_label}, between -1 and +1" if row.news_label else ""
+    return (("news ", "dim"), (score, "strong"), (by, "dim"))
+
+
+def rank_in_words(row: ShortlistRow, width: int) -> list[Line]:
+    """The parts of the rank, side by side."""
+    parts: list[Line] = [(("rank ", "dim"), (f"{row.rank_score:.3f}", "strong"), (" =", "dim"))]
+    for name, value in row.parts.items():
+        parts.append(((f"{PART_NAMES.get(name, name)} ", "dim"), (f"{value:+.3f}", "text")))
+    return flowed(parts, width, "  ")
 
 
 def _prompt_lines(prompt: PromptLine, width: int) -> list[Line]:
@@ -294,7 +312,7 @@ def _prompt_lines(prompt: PromptLine, width: int) -> list[Line]:
         words = f.wrapped(first.text, room, 1)[0]
         quote = (("“", "dim"), (words, "text"), (f"” #{first.article}{more}", "dim"))
     lines: list[Line] = [
-        ((f"{prompt.score:+.2f}", _ink(prompt.score)), (f" {name} ", "text"), *quote, *plain(other, "dim"))
+        ((f"{prompt.score:+.2f}", news_ink(prompt.score)), (f" {name} ", "text"), *quote, *plain(other, "dim"))
     ]
     if width >= ROOMY:
         note = f"share {prompt.weight:.0%}, record {prompt.record}: {prompt.reason or 'no reason given'}"
@@ -308,7 +326,7 @@ def _quote_lines(quotes: Sequence[QuoteLine], label: str) -> list[Line]:
     for quote in quotes[:3]:
         points = "" if not quote.points else f"{quote.points:+.2f}"
         lines.append(
-            ((f.fit(points, 5), _ink(quote.points)), (" “", "dim"), (quote.text, "text"),
+            ((f.fit(points, 5), news_ink(quote.points)), (" “", "dim"), (quote.text, "text"),
              (f"” #{quote.article} {label}", "dim"))
         )  # fmt: skip
     return lines

@@ -8,7 +8,7 @@ said shorter; the mode, the engine, the clock and the day's P&L are said at any 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from functools import partial
 from typing import Literal
@@ -20,6 +20,7 @@ from textual.message import Message
 from app import formatting as f
 from app.client import Client, Link
 from app.next_step import yes_wanted
+from app.silence import attaching_words, entries_in_flight, open_orders
 from app.time_shift import TimeShift
 from app.widgets.box import Box, Line, Span, between, cells, fitted, plain
 from engine.views import OrderRow, StatusView
@@ -27,6 +28,7 @@ from engine.views import OrderRow, StatusView
 LINK_GLYPHS = {"live": "●", "connecting": "◌", "stale": "◐", "refused": "⊘", "down": "✕", "off": "○"}
 ENGINE_GLYPHS = {Link.LIVE: "●", Link.ATTACHING: "◌", Link.LOST: "✕", Link.CLOSED: "○"}
 MODE_TEXT = {"sim": " SIM ", "paper": " ‹PAPER› ", "live": " ▶▶ LIVE MONEY ◀◀ "}
+UNKNOWN_MODE = " ? "  # no engine has told yet whose money it is
 BAR: Line = (("▏", "frame"),)
 SHORT_NAMES = {"engine": "eng", "broker": "brk", "prices": "px", "orders": "ord"}
 
@@ -35,7 +37,7 @@ SHORT_NAMES = {"engine": "eng", "broker": "brk", "prices": "px", "orders": "ord"
 class Wording:
     """How much the strip says; the first wording that fits the width is used."""
 
-    names: Literal["long", "short", "none"]
+    names: Literal["long", "short", "initial", "none"]
     numbers: bool
     clock: str
     countdown: Literal["long", "short", "none"]
@@ -56,7 +58,9 @@ WORDINGS = (
     Wording("short", False, "%H:%M:%S", "none", search=True, searching=True),
     Wording("short", True, "%H:%M:%S", "short"),
     Wording("short", False, "%H:%M:%S ET", "short"),
+    Wording("short", False, "%H:%M:%S", "short"),
     Wording("short", False, "%H:%M:%S", "short", percent=False),
+    Wording("initial", False, "%H:%M:%S", "short", percent=False),
     Wording("short", False, "%H:%M:%S", "none", percent=False),
     Wording("none", False, "%H:%M:%S", "none", percent=False),
 )
@@ -87,14 +91,14 @@ class StatusStrip(Box):
 
     def draw(self, width: int) -> Sequence[Line]:
         for wording in WORDINGS:
-            if wording.searching and not self._status.watchdog:
+            if wording.searching and (self._old or not self._status.watchdog):
                 continue
             left, right = self._left(wording), self._right(wording)
             if cells(left) + cells(right) + 1 <= width:
                 break
         line = between(left, right, width)
         if (
-            self._status.mode == "live" and not self._past
+            self._status.known and self._status.mode == "live" and not self._past
         ):  # the whole line is reversed: seen without colour, from across a room
             line = (line[0], *((text, "alarm") for text, _ in line[1:]))
         return [line]
@@ -104,13 +108,17 @@ class StatusStrip(Box):
         """A replay: what looks like real money here is none."""
         return self._shift is not None and self._shift.past
 
+    @property
+    def _old(self) -> bool:
+        """The engine is lost: every number is the last one known."""
+        return self._link is Link.LOST
+
     def _mode(self) -> list[Line]:
         status = self._status
-        mode = (
-            plain(f" of {status.mode.upper()} ", "strong")
-            if self._past
-            else plain(MODE_TEXT[status.mode], "badge")
-        )
+        if self._past:
+            mode = plain(f" of {status.mode.upper() if status.known else '?'} ", "strong")
+        else:
+            mode = plain(MODE_TEXT[status.mode] if status.known else UNKNOWN_MODE, "badge")
         return [mode] if self._shift is None else [plain(f" {self._shift.badge} ", "alarm"), mode]
 
     def _left(self, wording: Wording) -> Line:
@@ -123,9 +131,12 @@ class StatusStrip(Box):
         if status.drift:
             parts.append(plain(" DRIFT ", "alarm"))
         engine_ink = {Link.LIVE: "accent", Link.LOST: "alarm"}.get(self._link, "dim")
-        lost = "LOST" if self._link is Link.LOST else ""
+        lost = "LOST" if self._old else ""
         parts.append(self._link_part(wording, "engine", (ENGINE_GLYPHS[self._link], engine_ink), lost))
-        latency = f"{status.broker.latency_ms:.0f} ms" if status.broker.latency_ms is not None else ""
+        if status.broker.latency_ms is not None:
+            latency = f"{status.broker.latency_ms:.0f} ms"
+        else:  # it does not answer: since when
+            latency = "" if status.broker.age_s is None else f.duration(status.broker.age_s)
         age = ""
         if status.prices.age_s is not None:
             age = f"{status.prices.age_s:.1f} s" if status.prices.age_s < 100 else f.duration(status.prices.age_s)
@@ -137,10 +148,12 @@ class StatusStrip(Box):
             if link.state not in ("live", "off"):
                 number = f"{link.state.upper()} {number}".rstrip()
             glyph = link_glyph(link.state)
-            if self._link is Link.LOST:  # nobody tells how they are now
+            if self._old:  # nobody tells how they are now
                 glyph, number = ("?", "dim"), ""
-            parts.append(self._link_part(wording, name, glyph, number))
-        if status.watchdog and wording.search:
+            fine = link.state in ("live", "off")  # what is wrong is said in words as long as there are names
+            said = wording if fine or wording.names == "none" else replace(wording, numbers=True)
+            parts.append(self._link_part(said, name, glyph, number))
+        if status.watchdog and wording.search and not self._old:
             used = status.watchdog if wording.extras else status.watchdog.rpartition(", ")[2]
             parts.append((("search ", "dim"), (used + " ", "text")))
         parts.append(self._clock(wording))
@@ -153,7 +166,8 @@ class StatusStrip(Box):
 
     @staticmethod
     def _link_part(wording: Wording, name: str, glyph: tuple[str, str], number: str) -> Line:
-        label = {"long": f"{name} ", "short": f"{SHORT_NAMES[name]} ", "none": ""}[wording.names]
+        short = SHORT_NAMES[name]
+        label = {"long": f"{name} ", "short": f"{short} ", "initial": short[0], "none": ""}[wording.names]
         tail: Line = ((f" {number}", "text"),) if number and wording.numbers else ()
         return ((label, "dim"), glyph, *tail, (" ", "text"))
 
@@ -161,12 +175,16 @@ class StatusStrip(Box):
         status = self._status
         if status.market_time is None:
             return plain("no market clock yet", "dim")
+        if self._old:  # whether the market is open now, and what comes next, nobody tells
+            return plain(f"as of {f.eastern(status.market_time, wording.clock)}", "dim")
         left = f.until(status.next_event_at, status.market_time)
         ahead = ""
         if left is not None:
             ahead = {
                 "long": f", {_brief(status.next_event)} in {f.duration(left)}",
-                "short": f" {f.duration(left).replace(' ', '')}",
+                "short": f" {short_event(status.next_event)} {f.duration(left).replace(' ', '')}".replace(
+                    "  ", " "
+                ),
                 "none": "",
             }[wording.countdown]
         rate = f"  ×{status.clock_rate:g}" if status.clock_rate != 1 and wording.names == "long" else ""
@@ -185,9 +203,13 @@ class StatusStrip(Box):
         text = f.money(status.day_pnl, signed=True) + (" $" if wording.extras else "")
         if status.day_pnl_pct is not None and wording.percent:
             text += f" {f.percent(status.day_pnl_pct)}"
+        if status.account_stale:  # the broker's last word, not the present
+            ink, text = "dim", f"{text} {f.duration(status.account_age_s)} old"
         exposure: Line = ()
         if wording.extras and status.positions_open:
             exposure = ((f"{status.positions_open} positions {f.money(status.exposure)} $   ", "text"),)
+        if self._old:
+            return plain("".join(part for part, _ in exposure) + f"day {text} (old) ", "dim")
         return (*exposure, ("day ", "dim"), (text + " ", ink))
 
 
@@ -197,10 +219,25 @@ def _brief(text: str) -> str:
     return head.removeprefix("market ") if len(head) <= 28 else f.fit(head, 28).strip()
 
 
+# What comes next in one word, by how the engine's text begins (``engine.pipeline.overview.next_items``).
+SHORT_EVENTS = {
+    "approval closes": "yes",
+    "market opens": "opens",
+    "end-of-day exits": "exits",
+    "market closes": "closes",
+    "bars are final": "list",
+}
+
+
+def short_event(text: str) -> str:
+    """The name of a countdown where there is room for one word: of what it is must never be guessed."""
+    known = next((word for head, word in SHORT_EVENTS.items() if text.startswith(head)), "")
+    return known or f.fit(text, 8).strip()
+
+
 def resting_stops(orders: Sequence[OrderRow]) -> list[OrderRow]:
     """Our sell stops that are open at the broker: they work without this machine."""
-    done = {"filled", "canceled", "expired", "rejected", "replaced", "done_for_day"}
-    return [o for o in orders if o.side == "sell" and "stop" in o.kind and o.status not in done and not o.foreign]
+    return [order for order in open_orders(orders) if order.side == "sell" and "stop" in order.kind]
 
 
 class Notices(Box):
@@ -225,6 +262,7 @@ class Notices(Box):
         return lines
 
 
+IN_A_SHELL = "In a shell: 'tshc flatten' needs no engine."
 SAYS_YES_ITSELF = ("overview", "shortlist", "board")  # screens whose own panels ask for the yes
 
 
@@ -238,7 +276,7 @@ def notices(client: Client, mode: str, key_of: Callable[[str, str], str]) -> lis
     if client.link is Link.LOST:
         said.append((_engine_lost(client), "alarm"))
     elif client.link is Link.ATTACHING:
-        said.append((f"attaching to the engine of {client.home.folder} … {client.trouble}".rstrip(), "warn"))
+        said.append((attaching_words(client), "warn"))
     for text in state.status.drift:
         said.append((f"DRIFT  {text} ({key_of('go.board', 'g')} shows the board)", "alarm"))
     if state.status.latched:
@@ -248,7 +286,8 @@ def notices(client: Client, mode: str, key_of: Callable[[str, str], str]) -> lis
         said.append((f"first use: {state.status.kernels}; kept for the next start", "warn"))
     if state.flatten.state in ("running", "queued", "failed"):
         flatten = key_of("flatten", "F12")
-        said.append((f"FLATTEN {state.flatten.state}: {state.flatten.step} ({flatten} shows it)", "alarm"))
+        then = " when the engine was lost" if client.link is Link.LOST else ""
+        said.append((f"FLATTEN {state.flatten.state}{then}: {state.flatten.step} ({flatten} shows it)", "alarm"))
     if client.link is Link.LIVE and not client.read_only and mode not in SAYS_YES_ITSELF:
         yes = yes_wanted(state, key_of("go.shortlist", "4"), key_of("shortlist.approve", "a"))
         said += [(yes, "warn")] if yes else []
@@ -266,15 +305,23 @@ def _engine_lost(client: Client) -> str:
     }
     stops |= {order.symbol: order.price for order in resting_stops(state.positions.orders)}
     bare = [row.symbol for row in open_rows if row.symbol not in stops]
-    if not open_rows and not state.status.positions_open:
-        return text + "No positions were open."
+    if not state.status.known:
+        return text + f"It never told what is open. {IN_A_SHELL}"
+    held = bool(open_rows or state.status.positions_open)
+    entries, symbols = entries_in_flight(state.status, state.positions)
+    if entries:
+        orders = "entry order" if entries == 1 else "entry orders"
+        named = f" ({' '.join(symbols)})" if symbols else ""
+        text += f"{entries} {orders}{named} may still fill, and nothing would protect them. "
+    if not held:
+        return text + (IN_A_SHELL if entries else "No positions were open.")
     if stops:
         resting = ", ".join(f"{symbol} {f.price(price)}" for symbol, price in stops.items())
         text += f"Resting stops at the broker still protect {resting}. "
     if bare or not stops:
         names = " ".join(bare) or f"{state.status.positions_open} positions"
         text += f"NOTHING sells {names} until the engine is back. "
-    return text + "In a shell: 'tshc flatten' needs no engine."
+    return text + IN_A_SHELL
 
 
 MODE_KEYS = (

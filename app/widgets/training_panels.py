@@ -141,7 +141,7 @@ class LoopPanel(Box):
 
 
 class AlgorithmTable(Table[AlgorithmRow]):
-    """Each algorithm: how much of its space is tested, how good its best is, how that grew."""
+    """Each algorithm: how much of its space is tested, how good its best and its median are, how both grew."""
 
     COLUMNS: ClassVar[tuple[Column, ...]] = (
         Column("name", "algorithm", 9, 1),
@@ -149,16 +149,21 @@ class AlgorithmTable(Table[AlgorithmRow]):
         Column("space", "of space %", 10, 8, right=True),
         Column("best", "best pp", 8, 1, right=True),
         Column("top100", "top-100 pp", 10, 3, right=True),
-        Column("trend", "best so far", 12, 4, most=44),
+        Column("trend", "best so far", 12, 4, most=26),
+        Column("median", "median so far", 13, 4, most=33),
         Column("buys", "buys/day", 8, 5, right=True),
         Column("worst", "worst day %", 11, 6, right=True),
-        Column("parameters", "best parameters", 18, 2, most=40),
+        Column("parameters", "best parameters", 18, 2, most=22),
     )
 
     def __init__(self, *, id: str | None = None) -> None:
         super().__init__("Algorithms", id=id)
         self.note = plain("score in percentage points of excess", "dim")
         self.empty = [plain("each of the ten algorithms gets a row with the first cycle", "dim")]
+
+    def columns(self) -> Sequence[Column]:
+        told = any(row.median_trend for row in self.rows)  # days recorded long ago have none
+        return self.COLUMNS if told else [c for c in self.COLUMNS if c.key != "median"]
 
     def key(self, row: AlgorithmRow) -> str:
         return row.name
@@ -177,6 +182,9 @@ class AlgorithmTable(Table[AlgorithmRow]):
                 return plain(f.signed(row.top100, 3))
             case "trend":
                 return plain(plot.trend(row.trend, width), "accent")
+            case "median":
+                number = f.signed(row.median, 3)
+                return ((plot.trend(row.median_trend, width - len(number) - 1), "accent"), (f" {number}", "text"))
             case "buys":
                 return plain(f.UNKNOWN if row.buys_day is None else f"{row.buys_day:.0f}")
             case "worst":

@@ -54,6 +54,11 @@ class Finding:
     after_s: float = 0.0
     holds: bool = True
 
+    def is_worse_than(self, severity: Severity, topic: Topic) -> bool:
+        """More severe than it was known, or about a position by now: then no quiet hour may hold it back."""
+        endangers = self.topic in ALWAYS_TOLD and not _always_told(severity, topic)
+        return endangers or self.severity.rank > severity.rank
+
 
 @dataclass(frozen=True, slots=True)
 class Alert:
@@ -88,11 +93,15 @@ class Alert:
     @property
     def always_told(self) -> bool:
         """Whether quiet hours leave it alone."""
-        return self.topic in ALWAYS_TOLD or self.severity is Severity.CRITICAL
+        return _always_told(self.severity, self.topic)
 
     @property
     def ended_at(self) -> datetime | None:
         return None if self.is_open else self.over_at or self.acknowledged_at
+
+
+def _always_told(severity: Severity, topic: Topic) -> bool:
+    return topic in ALWAYS_TOLD or severity is Severity.CRITICAL
 
 
 @dataclass(frozen=True, slots=True)

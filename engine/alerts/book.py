@@ -64,7 +64,7 @@ class AlertBook:
             rings = 0 if old is None else old.rings
             self.put(_opened(finding, now, market_at, rings))
             return True
-        worse = finding.severity.rank > old.severity.rank
+        worse = finding.is_worse_than(old.severity, old.topic)
         known = replace(old, text=finding.text, last_at=now, market_at=market_at, count=old.count + 1)
         if not old.is_open:
             # Back so soon: told at its interval only, unless somebody was told that a danger to a position is
@@ -79,8 +79,11 @@ class AlertBook:
         known = replace(known, holds=old.holds or finding.holds)
         if worse:
             known = _from_the_start(
-                replace(known, severity=finding.severity, acknowledged_by="", acknowledged_at=None)
-            )
+                replace(
+                    known, severity=max(finding.severity, old.severity, key=lambda s: s.rank), topic=finding.topic,
+                    acknowledged_by="", acknowledged_at=None,
+                )
+            )  # fmt: skip
         self.put(known)
         return worse
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from engine.alerts.alert import Finding, Severity
+from engine.alerts.alert import Finding, Severity, Topic
 
 GONE_S = 3.0
 
@@ -17,8 +17,8 @@ GONE_S = 3.0
 class ConditionWatch:
     """``active``: keys of alerts that an earlier life of the engine left open."""
 
-    def __init__(self, active: Iterable[tuple[str, Severity]] = ()) -> None:
-        self._active: dict[str, Severity] = dict(active)
+    def __init__(self, active: Iterable[tuple[str, Severity, Topic]] = ()) -> None:
+        self._active = {key: (severity, topic) for key, severity, topic in active}
         self._since: dict[str, float] = {}
         self._seen: dict[str, float] = {}
 
@@ -31,8 +31,8 @@ class ConditionWatch:
             self._seen[key] = now_s
             known = self._active.get(key)
             lasted = now_s - since >= finding.after_s
-            if (known is None and lasted) or (known is not None and finding.severity.rank > known.rank):
-                self._active[key] = finding.severity
+            if (known is None and lasted) or (known is not None and finding.is_worse_than(*known)):
+                self._active[key] = (finding.severity, finding.topic)
                 began.append(finding)
         ended = []
         for key in {*self._since, *self._active} - present.keys():

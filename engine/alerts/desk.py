@@ -119,7 +119,7 @@ class AlertDesk:
             kept = []
         known = {alert.key: alert for alert in self._book.alerts}  # raised before we came to read
         self._book = AlertBook(self._book.policy, [a for a in kept if a.key not in known] + list(known.values()))
-        holding = [(a.key, a.severity) for a in self._book.alerts if a.is_open and a.holds]
+        holding = [(a.key, a.severity, a.topic) for a in self._book.alerts if a.is_open and a.holds]
         self._watch = ConditionWatch(holding)
         self._show()
 
@@ -226,6 +226,7 @@ class AlertDesk:
             latched=status.latched,
             journal_problem=self._journal_problem(),
             reconcile_problem=self._reconcile_problem,
+            orders_open=status.orders_open,
             disk_free_mb=self._disk[1],
             sinks_down=dict(self._sinks_down),
         )

@@ -2,6 +2,7 @@
 
 A finding that must last before it counts says so (``after_s``): a stop that is being moved or a
 stream that reconnects is no news. Key prefixes name the kind, what follows the symbol or the session.
+Whatever is about a position that is held, or may be, is critical or has a topic that quiet hours never hold back.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ RAISED: Mapping[str, tuple[Severity, Topic]] = {
     "journal": (Severity.CRITICAL, Topic.ENGINE),
     "latch": (Severity.CRITICAL, Topic.ENTRIES),
     "link": (Severity.CRITICAL, Topic.STREAMS),
-    "adopted": (Severity.WARNING, Topic.RECONCILE),
+    "adopted": (Severity.WARNING, Topic.PROTECTION),  # an order, perhaps a position, that the journal did not know
     "drift": (Severity.WARNING, Topic.RUNS),
     "weekend": (Severity.WARNING, Topic.RUNS),
     "weekday": (Severity.WARNING, Topic.RUNS),
@@ -64,6 +65,7 @@ class Facts:
     latched: str = ""
     journal_problem: str = ""
     reconcile_problem: str = ""
+    orders_open: int = 0  # each may become a position, or be the exit of one
     disk_free_mb: float | None = None
     sinks_down: Mapping[str, str] = field(default_factory=dict)  # sink: why
 
@@ -113,13 +115,15 @@ def _positions(facts: Facts) -> Iterable[Finding]:
             yield _critical("exit", row.symbol, Topic.EXITS, words, UNSOLD_S)
         if row.stale and facts.prices.state == "live":
             words = f"{name}, no price from stream or REST any more"
-            yield Finding(f"stale-{row.symbol}", Severity.WARNING, Topic.STREAMS, words, STALE_S)
+            # Its trailing stop and target see nothing: that concerns its exit, whatever the hour.
+            yield Finding(f"stale-{row.symbol}", Severity.WARNING, Topic.EXITS, words, STALE_S)
 
 
 def _streams(facts: Facts) -> Iterable[Finding]:
     names = ", ".join(row.symbol for row in facts.held)
     matters = bool(names) and facts.market_open
     severity, patience = (Severity.CRITICAL, SILENT_S) if matters else (Severity.WARNING, IDLE_SILENT_S)
+    topic = Topic.EXITS if names else Topic.STREAMS  # what is held overnight leaves through them at the open
     suffix = f" with positions open ({names})" if names else ""
     for key, title, link in (
         ("link-prices", "the price stream", facts.prices),
@@ -129,7 +133,7 @@ def _streams(facts: Facts) -> Iterable[Finding]:
         silent = link.state in ("stale", "down", "refused") or (link.state == "connecting" and matters)
         if silent and (facts.market_open or link.state != "stale"):
             detail = f": {link.detail}" if link.detail else ""
-            yield Finding(key, severity, Topic.STREAMS, f"{title} is {link.state}{suffix}{detail}", patience)
+            yield Finding(key, severity, topic, f"{title} is {link.state}{suffix}{detail}", patience)
 
 
 def _flatten(facts: Facts) -> Iterable[Finding]:
@@ -164,8 +168,9 @@ def _entries(facts: Facts) -> Iterable[Finding]:
 def _machine(facts: Facts, limits: Limits) -> Iterable[Finding]:
     if facts.reconcile_problem:
         severity = Severity.CRITICAL if facts.held else Severity.WARNING
+        topic = Topic.PROTECTION if facts.held or facts.orders_open else Topic.RECONCILE
         words = f"journal and broker differ: {facts.reconcile_problem}"
-        yield Finding("reconcile", severity, Topic.RECONCILE, words, UNCLEAN_S)
+        yield Finding("reconcile", severity, topic, words, UNCLEAN_S)
     free = facts.disk_free_mb
     if free is not None and free < limits.disk_free_mb:
         severity = Severity.CRITICAL if free < limits.disk_free_mb / 10 else Severity.WARNING

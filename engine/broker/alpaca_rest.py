@@ -14,6 +14,7 @@ from datetime import UTC, date, datetime
 from decimal import Decimal
 from functools import partial
 from typing import Any, Protocol, TypeVar
+from urllib.parse import quote
 
 from alpaca.common.rest import RESTClient
 from alpaca.data.historical.news import NewsClient
@@ -231,6 +232,21 @@ class AlpacaRest:
                 return False
             raise
         return True
+
+    async def close_position(self, symbol: str) -> BrokerOrder:
+        """Asks the broker to close a whole position by a market order, also a fraction or a short one.
+
+        Raises as an order does: OrderRefused, or OrderUnknown when nobody knows whether it exists.
+        """
+        path = f"/positions/{quote(symbol, safe='')}"
+        call = Call(
+            f"closing {symbol}",
+            lambda: BrokerOrder.parse(wire.record(self._trading_client.delete(path), "an order")),
+            is_read=False,
+            sends_order=True,
+            is_exit=True,
+        )
+        return await self.trading.call(call)
 
     async def cancel_all(self) -> list[tuple[str, int]]:
         """Asks to cancel every open order of the account, foreign ones too: (order id, status) of each."""

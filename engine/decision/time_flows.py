@@ -4,7 +4,7 @@ Time in a pool has no name, so the order in which it is given out again is a con
 this is it: a *grant* comes from the budget that nobody has held yet; *help* comes first from
 what the other lanes gave back (the largest giver first), then from what the lane gave back
 itself, then from the untouched budget. With it every nanosecond a lane received has exactly one
-giver, and no giver gives more than it donated.
+giver, and no giver gives more than it donated (both without what a lane took again itself).
 
 A flow is what went from one giver to one taker; those of one moment are added up. What a lane
 gave back and took again itself (most of it: help comes in quarter seconds, and few anchors use one
@@ -61,12 +61,15 @@ class FlowBook:
         if amount:
             self._left[giver] = self._left.get(giver, 0) + amount
 
-    def received(self, taker: int | str, amount: int, at: int) -> None:
-        """``amount`` left the pool for ``taker``; it is told who gave it."""
+    def received(self, taker: int | str, amount: int, at: int) -> int:
+        """``amount`` left the pool for ``taker``; it is told who gave it. Returns what it had given itself."""
+        own = 0
         for giver in self._in_order(taker, budget_first=False):
             if (part := self._draw(giver, amount)) > 0:
                 amount -= part
+                own += part if giver == taker else 0
                 self._note(giver, taker, part, at)
+        return own
 
     def saved(self, giver: int | str, amount: int, at: int) -> None:
         """``giver`` has ended and gave back what it did not need."""

@@ -2,8 +2,9 @@
 
 Capacity is threads x budget in thread-seconds. A lane (one thread) gets a *grant* for its
 present anchor; what an anchor leaves unused goes back to the pool (the lane *donated* it),
-and an anchor that ran out is helped from the pool (its lane *received* it). Time is kept
-in whole nanoseconds, so that the identity
+and an anchor that ran out is helped from the pool (its lane *received* it). What a lane takes
+again of its own is neither: else time that only went round would count many times over. Time is
+kept in whole nanoseconds, so that the identity
 
     open grants + used + pool = capacity
 
@@ -45,7 +46,10 @@ ROUND_FACTOR = 4  # each round over the waiting anchors helps with so many times
 
 @dataclass(frozen=True, slots=True)
 class LaneAccount:
-    """One lane's totals in nanoseconds: granted + received = used + donated + open."""
+    """One lane's totals in nanoseconds: granted + received = used + donated + open.
+
+    ``donated``: given back and not taken again by the lane itself; ``received``: not its own.
+    """
 
     granted: int = 0
     received: int = 0
@@ -123,9 +127,10 @@ class Ledger:
     def receive(self, lane: int, wanted: int) -> int:
         """Helps an anchor that ran out with up to ``wanted`` ns from the pool; returns what it got."""
         given = self._take(wanted)
-        self.flows.received(lane, given, self.used)
+        own = self.flows.received(lane, given, self.used)
         account = self._lanes[lane]
-        self._lanes[lane] = LaneAccount(account.granted, account.received + given, account.used, account.donated)
+        received, donated = account.received + given - own, account.donated - own
+        self._lanes[lane] = LaneAccount(account.granted, received, account.used, donated)
         return given
 
     def use(self, lane: int, spent: int) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable
 from datetime import datetime
 
@@ -11,7 +12,9 @@ from engine.broker.broker_types import BrokerOrder
 from engine.broker.clock import MarketClock
 from engine.broker.errors import BrokerUnavailable
 from engine.events import EventSink, FlattenChanged
+from engine.execution import account_look
 from engine.execution import flatten as flattening
+from engine.execution.account_look import Seen
 from engine.execution.flatten import Flattener, FlattenPorts
 from engine.execution.order_ids import FLATTEN
 from engine.execution.orders import OrderDesk
@@ -20,6 +23,8 @@ from engine.home import Home
 from engine.journal import JournalDb
 from engine.model import UTC
 from engine.views import FlattenView
+
+log = logging.getLogger(__name__)
 
 _KEY = "flatten"
 
@@ -63,7 +68,17 @@ class EngineFlatten:
             begun_at = max(datetime.now(UTC), self._asked_at)  # the machine's clock may have been set back
             self.view = FlattenView(state="running", step="entries latched, beginning", begun_at=begun_at)
             self._task = asyncio.create_task(self._run(include_foreign), name="flatten")
+            self._task.add_done_callback(self._broke_off)
         return self._task
+
+    def _broke_off(self, task: asyncio.Task[FlattenView]) -> None:
+        """A run that ended by an error is over and not flat: nobody may read it as still at work."""
+        if task.cancelled() or task.exception() is None:
+            return
+        words = f"broke off: {task.exception()}; flatten again"
+        log.error("flatten broke off", exc_info=task.exception())
+        self.view = self.view.model_copy(update={"state": "failed", "step": words})
+        self._events.publish(FlattenChanged(step="failed", detail=words))
 
     def answered_since(self, include_foreign: bool) -> datetime:
         """A flatten asked for now is answered by the end of one that began at this moment (UTC) or later."""
@@ -116,9 +131,9 @@ class EngineFlatten:
     async def _run(self, include_foreign: bool) -> FlattenView:
         await self._take_over()
 
-        async def look() -> flattening.Seen:
+        async def look() -> Seen:
             await self._settle_doubts()
-            seen = await flattening.look(
+            seen = await account_look.look(
                 self._rest, self._home8, self._clock.now(), include_foreign=include_foreign
             )
             for order in seen.orders:
@@ -135,6 +150,9 @@ class EngineFlatten:
             )
             return order.problem
 
+        async def close(symbol: str) -> str:
+            return (await self._rest.close_position(symbol)).id
+
         async def market_open() -> bool:
             return (await self._clock.refresh()).is_open
 
@@ -149,5 +167,5 @@ class EngineFlatten:
         async def pause() -> None:
             await asyncio.sleep(flattening.PAUSE_S)
 
-        ports = FlattenPorts(look, cancel, sell, market_open, save, report, pause)
+        ports = FlattenPorts(look, cancel, sell, close, market_open, save, report, pause)
         return await Flattener(ports, self.view.begun_at).run(keys_proven=True)

@@ -42,7 +42,8 @@ class EntryLatch:
         known, self._reason = self._reason, reason
         if known is None:
             self._events.publish(EntriesLatched(reason=reason))
-        write_latch(self._path, reason)
+        if not self.another_acts():  # their sign of life keeps our sellers back, and latches as well
+            write_latch(self._path, reason)
         await self._journal.set_latch(reason)
 
     async def lift(self, by: str) -> None:

@@ -16,23 +16,16 @@ import os
 from collections import defaultdict
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
-from decimal import Decimal
+from datetime import date, datetime
 from pathlib import Path
 from typing import Literal
 
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder, BrokerPosition
-from engine.broker.errors import (
-    AuthRefused,
-    BrokerError,
-    BrokerUnavailable,
-    DuplicateOrderId,
-    OrderRefused,
-    OrderUnknown,
-)
+from engine.broker.errors import AuthRefused, BrokerError, DuplicateOrderId, OrderRefused, OrderUnknown
+from engine.execution.account_look import Seen, look
 from engine.execution.latch_file import write_latch
-from engine.execution.order_ids import FLATTEN, is_foreign
+from engine.execution.order_ids import FLATTEN
 from engine.home import Home
 from engine.model import NEW_YORK, UTC
 from engine.orders_model import OrderIntent, client_order_id
@@ -40,70 +33,13 @@ from engine.views import FlattenRow, FlattenView
 
 log = logging.getLogger(__name__)
 
-LOOK_BACK = timedelta(days=30)  # how far TSH positions are searched for in the broker's orders
 CONFIRMATIONS = 2
 PAUSE_S = 0.5
 CANCEL_AGAIN_S = 5.0
+SIGN_OF_LIFE_S = 2.0  # well below what ``latch_file`` takes for gone
 PATIENCE_S = 300.0  # wall seconds with an open market before the machine says FAILED and why
 
 State = Literal["idle", "running", "flat", "queued", "failed"]
-
-
-@dataclass(frozen=True, slots=True)
-class Seen:
-    """One look at the broker: what there is to close. ``ours`` are shares bought by this home's orders."""
-
-    orders: tuple[BrokerOrder, ...]
-    positions: tuple[BrokerPosition, ...]
-    foreign: tuple[str, ...]
-
-    @property
-    def flat(self) -> bool:
-        return not self.orders and not self.positions
-
-    @property
-    def exposure(self) -> Decimal:
-        return sum((p.value or Decimal(0) for p in self.positions), Decimal(0))
-
-
-async def look(rest: AlpacaRest, home8: str, now: datetime, *, include_foreign: bool) -> Seen:
-    """Orders and positions that flatten would close; raises BrokerError when the broker cannot be asked.
-
-    TSH shares of a symbol are the net of this home's filled orders, and never more than the
-    account holds: what is beyond belongs to somebody else.
-    """
-    found = {o.id: o for o in await rest.orders("all", after=now - LOOK_BACK)}
-    found.update((o.id, o) for o in await rest.orders("open"))
-    ours: dict[str, int] = defaultdict(int)
-    for order in found.values():
-        if not is_foreign(order.client_order_id, home8):
-            ours[order.symbol] += int(order.filled) if order.side == "buy" else -int(order.filled)
-    still_open = [o for o in found.values() if not o.ended]
-    positions, foreign = [], []
-    for position in await rest.positions():
-        if not position.readable and ours[position.symbol] > 0:
-            raise BrokerUnavailable(f"the position in {position.symbol} cannot be read")
-        mine = max(0, min(ours[position.symbol], int(position.shares)))
-        beyond = position.shares - mine
-        if not position.readable:
-            foreign.append(f"{position.symbol}, a position that cannot be read")
-        elif beyond != 0:
-            foreign.append(f"{position.symbol} {beyond.normalize():f} shares")
-        if include_foreign:
-            positions.append(position)
-        elif mine > 0:
-            positions.append(_part(position, mine))
-    foreign += [o.words for o in still_open if is_foreign(o.client_order_id, home8)]
-    orders = [o for o in still_open if include_foreign or not is_foreign(o.client_order_id, home8)]
-    return Seen(tuple(orders), tuple(positions), tuple(foreign))
-
-
-def _part(position: BrokerPosition, shares: int) -> BrokerPosition:
-    value = None if position.price is None else position.price * shares
-    available = min(position.available, Decimal(shares))
-    return BrokerPosition(
-        position.symbol, Decimal(shares), available, position.average_entry, position.price, value
-    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +49,7 @@ class FlattenPorts:
     look: Callable[[], Awaitable[Seen]]
     cancel: Callable[[BrokerOrder], Awaitable[None]]
     sell: Callable[[str, int], Awaitable[str]]  # symbol, shares; why it was refused, or empty
+    close: Callable[[str], Awaitable[str]]  # what no sale of whole shares can close; the id of the broker's order
     market_open: Callable[[], Awaitable[bool]]
     save: Callable[[State, str], Awaitable[None]]
     report: Callable[[FlattenView], None]
@@ -125,8 +62,10 @@ class Flattener:
     def __init__(self, ports: FlattenPorts, begun_at: datetime | None = None) -> None:
         self._ports = ports
         self.view = FlattenView(begun_at=begun_at)
+        self._seen: Seen | None = None  # the last look
         self._reasons: dict[str, str] = {}
         self._queued: set[str] = set()
+        self._closing: set[str] = set()  # ids of the broker's own closing orders
 
     async def run(self, patience_s: float = PATIENCE_S, *, keys_proven: bool = False) -> FlattenView:
         """Works until flat, queued or out of patience; a broker that does not answer is asked again.
@@ -163,14 +102,20 @@ class Flattener:
                 await self._ports.pause()
                 continue
             confirmations = 0
-            waiting = [o for o in seen.orders if not _is_flatten(o)]
+            waiting = [o for o in seen.orders if not self._sells_for_us(o)]
             if waiting:
                 await self._say("running", f"cancelling {len(waiting)} orders", seen, 0, market_open=open_market)
                 await self._cancel(waiting, cancelled_at, loop.time())
             # A symbol whose orders hang must not keep the others: each is sold once nothing of it is open.
             blocked = {o.symbol for o in waiting}
             await self._sell(seen, [p for p in seen.positions if p.symbol not in blocked], open_market)
-            nothing_else = bool(seen.positions) and all(p.symbol in self._queued for p in seen.positions)
+            if seen.short and not seen.positions and not seen.orders:
+                names = " ".join(seen.short)
+                advice = "buy back at the broker, or flatten with --all"
+                self._reasons |= dict.fromkeys(seen.short, f"short by a sale of ours: {advice}")
+                await self._say("running", f"short: {names}; {advice}", seen, 0)
+            nothing_else = bool(seen.positions) and not seen.short
+            nothing_else = nothing_else and all(p.symbol in self._queued for p in seen.positions)
             if nothing_else and not waiting and not open_market:
                 names = " ".join(sorted(self._queued))
                 return await self._say(
@@ -195,30 +140,42 @@ class Flattener:
     async def _sell(self, seen: Seen, positions: list[BrokerPosition], open_market: bool) -> None:
         if not positions:
             return
-        selling = {o.symbol for o in seen.orders if _is_flatten(o)}
+        selling = {o.symbol for o in seen.orders if self._sells_for_us(o)}
         for position in positions:
             symbol, shares = position.symbol, int(position.available)
-            if symbol in selling or shares <= 0:
+            # Only somebody else's: ours are whole shares, and readable.
+            odd = position.shares < 0 or position.shares % 1 != 0 or not position.readable
+            if symbol in selling or (shares <= 0 and not odd):
                 if symbol in selling:
                     self._queued.add(symbol)
                     self._reasons[symbol] = "sell order is out"
                 else:
                     self._reasons[symbol] = "no shares available yet"
                 continue
+            reason = ""
             try:
-                reason = await self._ports.sell(symbol, shares)
+                if odd:
+                    self._closing.add(await self._ports.close(symbol))
+                else:
+                    reason = await self._ports.sell(symbol, shares)
             except BrokerError as error:
                 reason = str(error)
-            self._reasons[symbol] = reason or f"selling {shares}"
+            what = f"closing {position.shares.normalize():f}" if odd else f"selling {shares}"
+            self._reasons[symbol] = reason or what
             if not reason:
                 self._queued.add(symbol)
         await self._say("running", "selling", seen, 0, market_open=open_market)
 
+    def _sells_for_us(self, order: BrokerOrder) -> bool:
+        ours = f"-{FLATTEN}-" in order.client_order_id and order.side == "sell"
+        return ours or order.id in self._closing
+
     async def _say(
         self, state: State, step: str, seen: Seen | None, confirmations: int, *, market_open: bool | None = None
     ) -> FlattenView:
-        positions = () if seen is None else seen.positions
         changed = (state, step) != (self.view.state, self.view.step)
+        self._seen = seen or self._seen  # without an answer, what was held is still held as far as anybody knows
+        positions = () if self._seen is None else self._seen.positions
         self.view = FlattenView(
             state=state,
             begun_at=self.view.begun_at,
@@ -227,21 +184,18 @@ class Flattener:
                 FlattenRow(symbol=p.symbol, shares=int(p.shares), step=self._reasons.get(p.symbol, "waiting"))
                 for p in positions
             ),
+            looked=self._seen is not None,
             confirmations=confirmations,
-            exposure=self.view.exposure if seen is None else seen.exposure,
-            positions=len(positions) if seen is not None else self.view.positions,
-            orders=self.view.orders if seen is None else len(seen.orders),
+            exposure=None if self._seen is None else self._seen.exposure,
+            positions=len(positions),
+            orders=0 if self._seen is None else len(self._seen.orders),
             market_open=self.view.market_open if market_open is None else market_open,
-            foreign=self.view.foreign if seen is None else seen.foreign,
+            foreign=() if self._seen is None else self._seen.foreign,
         )
         self._ports.report(self.view)
         if changed:
             await self._ports.save(state, step)
         return self.view
-
-
-def _is_flatten(order: BrokerOrder) -> bool:
-    return f"-{FLATTEN}-" in order.client_order_id and order.side == "sell"
 
 
 # --- without the engine --------------------------------------------------------------------------
@@ -265,9 +219,20 @@ async def flatten_without_engine(
     write_latch(home.latch, "tshc flatten", acting=True)
     sender = _DirectSender(rest, home)
 
+    async def show_life() -> None:
+        """A round may take long, when the broker is slow: the engine must not think meanwhile that we are gone."""
+        while True:
+            await asyncio.sleep(SIGN_OF_LIFE_S)
+            try:
+                write_latch(home.latch, "tshc flatten", acting=True)
+            except OSError as error:
+                log.error("the LATCH file cannot be written (%s); a running engine may sell beside us", error)
+
     async def pause() -> None:
-        write_latch(home.latch, "tshc flatten", acting=True)  # the sign of life that the engine looks at
         await asyncio.sleep(pause_s)
+
+    async def close(symbol: str) -> str:
+        return (await rest.close_position(symbol)).id
 
     async def cancel(order: BrokerOrder) -> None:
         await rest.cancel(order.id)
@@ -282,10 +247,12 @@ async def flatten_without_engine(
         now = (await rest.clock()).at
         return await look(rest, home.id8, now, include_foreign=include_foreign)
 
-    ports = FlattenPorts(look_now, cancel, sender.sell, market_open, save, report, pause)
+    ports = FlattenPorts(look_now, cancel, sender.sell, close, market_open, save, report, pause)
+    life = asyncio.create_task(show_life(), name="sign of life")
     try:
         return await Flattener(ports).run(patience_s)
     finally:
+        life.cancel()
         write_latch(home.latch, "tshc flatten")
 
 

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 import os
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,12 +26,22 @@ class Latch:
 
 
 def write_latch(path: Path, reason: str, *, acting: bool = False) -> None:
-    """Writes and syncs the file; OSError when the home cannot be written."""
+    """Writes and syncs the file, whole or not at all; OSError when the home cannot be written."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("w", encoding="utf-8") as file:
-        json.dump({"reason": reason, "acting": acting, "pid": os.getpid()}, file)
-        file.flush()
-        os.fsync(file.fileno())
+    fresh = path.with_name(f"{path.name}.{os.getpid()}")
+    try:
+        with fresh.open("w", encoding="utf-8") as file:
+            json.dump({"reason": reason, "acting": acting, "pid": os.getpid()}, file)
+            file.flush()
+            os.fsync(file.fileno())
+        fresh.replace(path)  # who reads at this moment sees the old one or the new one
+    except OSError:
+        with suppress(OSError):
+            path.touch()  # a full disk often still takes an empty file, and an empty one latches too
+        raise
+    finally:
+        with suppress(OSError):
+            fresh.unlink(missing_ok=True)
 
 
 def read_latch(path: Path) -> Latch | None:

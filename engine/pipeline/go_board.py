@@ -315,11 +315,15 @@ def _broker(facts: BoardFacts) -> list[GateView]:
             gate="broker",
             name="broker",
             state="no_go",
-            measured=f"{facts.broker.state}: {facts.broker.detail}".rstrip(": "),
+            measured=f"{facts.broker.state}{_since(facts.broker)}: {facts.broker.detail}".rstrip(": "),
             limit=limit,
             remedy="check the network; 'tshc doctor' names the address",
         )
     ]
+
+
+def _since(link: LinkView) -> str:
+    return "" if link.age_s is None else f" {link.age_s:.0f} s"
 
 
 def _links(facts: BoardFacts, reports: dict[str, GateReport]) -> list[GateView]:

@@ -30,6 +30,8 @@ def tradable(request: OrderRequest, listing: Listing | None) -> Listing:
     if "ipo" in listing.attributes and request.kind != "limit":
         raise VenueError(422, UNPROCESSABLE, f'asset "{request.symbol}" accepts limit orders only')
     if request.qty % 1:
+        if request.kind == "trailing_stop":
+            raise VenueError(422, UNPROCESSABLE, "fractional orders cannot be trailing stops")
         if not listing.fractionable:
             raise VenueError(422, UNPROCESSABLE, f'asset "{request.symbol}" is not fractionable')
         if request.time_in_force != "day":
@@ -71,6 +73,8 @@ def check_wash_trade(request: OrderRequest, open_orders: Iterable[Order]) -> Non
         theirs = other.request
         if theirs.symbol != request.symbol or theirs.side == request.side:
             continue
+        if any(o.order_class or o.kind == "trailing_stop" for o in (request, theirs)):
+            continue  # complex orders are exempt
         reason = ""
         if "market" in (request.kind, theirs.kind):
             reason = "opposite side market order exists"

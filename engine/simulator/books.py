@@ -21,7 +21,7 @@ from engine.simulator.account import Account, Position
 from engine.simulator.orders import Json, Order, OrderRequest, Status
 
 CLOCK_S = 0.25  # wall seconds between two notes of the time
-_REQUEST_DECIMALS = frozenset({"qty", "limit_price", "stop_price"})
+_REQUEST_DECIMALS = frozenset({"qty", "limit_price", "stop_price", "trail_price", "trail_percent"})
 _ORDER_DECIMALS = frozenset({"reserve_price", "filled", "cost"})
 
 
@@ -133,6 +133,10 @@ def _order(row: Json) -> Order:
     for name, value in row.items():
         if name in _ORDER_DECIMALS:
             given[name] = Decimal(value)
+        elif name == "hwm":
+            given[name] = _decimal(value)
+        elif name == "legs":
+            given[name] = tuple(value)
         elif name.endswith("_at") and value is not None:
             given[name] = datetime.fromisoformat(value)
         else:

@@ -20,8 +20,10 @@ from engine.model import Session
 from engine.simulator import admission
 from engine.simulator.account import Account, account_number, position_json
 from engine.simulator.books import Kept
+from engine.simulator.complex_orders import Legs, check_legs, leg_requests
 from engine.simulator.faults import Faults
 from engine.simulator.market import Listing, Market
+from engine.simulator.order_groups import OrderGroups
 from engine.simulator.orders import (
     INVALID,
     NOT_FOUND,
@@ -79,6 +81,7 @@ class Exchange:
         self.orders: dict[str, Order] = {}
         self._open: dict[str, Order] = {}
         self._by_client_id: dict[str, Order] = {}
+        self.groups = OrderGroups(self.orders, lambda leg: self._arrived.append(leg), self._end)
         self._arrived: list[Order] = []
         self._leaving: list[Order] = []
         self._faults, self._tell, self._partial = faults, tell, partial_fills
@@ -123,12 +126,19 @@ class Exchange:
 
     def reserved(self) -> Decimal:
         """Dollars that open buys take from buying power."""
-        return sum((o.remaining * o.reserve_price for o in self._open.values() if o.buy), Decimal(0))
+        buys = (o for o in self._open.values() if o.buy and o.status is not Status.HELD)
+        return sum((o.remaining * o.reserve_price for o in buys), Decimal(0))
 
-    def held_for_orders(self, symbol: str) -> Decimal:
-        return sum(
-            (o.remaining for o in self._open.values() if not o.buy and o.request.symbol == symbol), Decimal(0)
-        )
+    def held_for_orders(self, symbol: str, besides: str = "") -> Decimal:
+        """Shares that open sells hold, once for the legs of a group; without the group of parent ``besides``."""
+        held: dict[str, Decimal] = {}
+        for order in self._open.values():
+            if order.buy or order.request.symbol != symbol or order.status is Status.HELD:
+                continue
+            if not order.parent or order.parent != besides:
+                group = order.parent or order.id
+                held[group] = max(held.get(group, Decimal(0)), order.remaining)
+        return sum(held.values(), Decimal(0))
 
     def market_value(self, at: datetime) -> Decimal:
         return sum((p.shares * self._last(p.symbol, at) for p in self.account.positions.values()), Decimal(0))
@@ -182,8 +192,13 @@ class Exchange:
 
     # --- requests -------------------------------------------------------------------------
 
-    def submit(self, request: OrderRequest, now: datetime) -> Order:
-        """The order as accepted, or VenueError. A refused request does not take its client id."""
+    def submit(
+        self, request: OrderRequest, now: datetime, legs: Legs | None = None, *, parent: str | None = None
+    ) -> Order:
+        """The order as accepted, or VenueError. A refused request does not take its client id.
+
+        ``legs`` follow its fill; ``parent`` is set when it takes the place of a leg.
+        """
         if request.client_order_id in self._by_client_id:
             raise VenueError(422, INVALID, "client_order_id must be unique")
         ordered = self._faults.refusal(request.symbol, f"{request.qty:f}")
@@ -193,20 +208,31 @@ class Exchange:
         session = self.tape.sessions.in_progress(now)
         admission.check_auctions(request, self.tape.sessions, now)
         if request.side == "sell":
-            held = self.held_for_orders(request.symbol)
+            held = self.held_for_orders(request.symbol, besides=parent or "")
             admission.check_shares(request, self.account.held(request.symbol), held)
         admission.check_wash_trade(request, self._open.values())
         reserve = admission.reserve_price(request, self.tape, now)
+        if legs is not None:
+            check_legs(legs, request, request.limit_price or request.stop_price or reserve)
         if request.side == "buy":
             admission.check_buying_power(request, reserve, self.account.cash - self.reserved())
         status = Status.ACCEPTED if session is None else Status.PENDING_NEW
         expiry = now + GTC_LASTS if request.time_in_force == "gtc" else self.tape.sessions.next_close(now)
-        order = Order(self._uuid("order"), request, listing.id, reserve, status, now, now, expiry)
-        self.orders[order.id] = self._open[order.id] = self._by_client_id[request.client_order_id] = order
+        order = Order(self._uuid("order"), request, listing.id, reserve, status, now, now, expiry, parent=parent)
+        self._enter(order)
+        for wanted in leg_requests(legs, request, lambda: self._uuid("leg")) if legs is not None else ():
+            leg = Order(self._uuid("order"), wanted, listing.id, reserve, Status.HELD, now, now, expiry)
+            self.groups.bind(order, leg)
+            self._enter(leg)
         self._publish(order, status.value, now)
+        for leg_id in order.legs:
+            self._publish(self.orders[leg_id], Status.HELD.value, now)
         if session is not None:
             self._arrived.append(order)
         return order
+
+    def _enter(self, order: Order) -> None:
+        self.orders[order.id] = self._open[order.id] = self._by_client_id[order.request.client_order_id] = order
 
     def cancel(self, order_id: str, now: datetime) -> None:
         """Requests the cancel; 422 for an order that has ended."""
@@ -276,18 +302,26 @@ class Exchange:
         body |= {
             k: f"{v:f}" for k, v in (("limit_price", r.limit_price), ("stop_price", r.stop_price)) if v is not None
         }
-        allowed = ("qty", "time_in_force", "limit_price", "stop_price", "client_order_id")
+        trail = "trail_price" if r.trail_price is not None else "trail_percent"
+        if r.kind == "trailing_stop":
+            body[trail] = f"{r.trail_price or r.trail_percent:f}"
+            changes = {trail if k == "trail" else k: v for k, v in changes.items()}
+        allowed = ("qty", "time_in_force", "limit_price", "stop_price", "client_order_id", trail)
         request = OrderRequest.parse(body | {k: v for k, v in changes.items() if k in allowed and v is not None})
+        request = replace(request, order_class=r.order_class)
+        if old.legs and any(k in changes for k in ("qty", "time_in_force")):
+            raise VenueError(422, UNPROCESSABLE, "the legs follow qty and time_in_force: cancel the group instead")
         if request.qty <= old.filled:
             raise VenueError(422, UNPROCESSABLE, f"qty must be above the {old.filled:f} already filled")
         del self._open[old.id]
         status = old.status
         old.status = Status.REPLACED
         try:
-            fresh = self.submit(replace(request, qty=request.qty - old.filled), now)
+            fresh = self.submit(replace(request, qty=request.qty - old.filled), now, parent=old.parent)
         except VenueError:
             old.status, self._open[old.id] = status, old
             raise
+        self.groups.hand_over(old, fresh)
         old.replaced_at, old.replaced_by, fresh.replaces = now, fresh.id, old.id
         self._publish(old, "replaced", now)
         return fresh
@@ -361,7 +395,7 @@ class Exchange:
             symbol, "sell", "market", "day", shares, None, None, self._uuid("delisted"), extended_hours=False
         )
         order = Order(self._uuid("order"), request, self.listings[symbol].id, last, Status.NEW, at, at, None)
-        self.orders[order.id] = self._open[order.id] = self._by_client_id[request.client_order_id] = order
+        self._enter(order)
         self._fill(order, last, at, flag="symbol disappeared: paid out at its last price")
 
     def _open_auction(self, session: Session, at: datetime) -> None:
@@ -388,6 +422,8 @@ class Exchange:
     def _match_auction(self, order: Order, session: Session, at: datetime, *, opening: bool) -> None:
         if opening and order.request.time_in_force == "cls":
             return
+        if order.status in (Status.HELD, Status.PENDING_NEW):
+            return
         path = self.tape.path(order.request.symbol, session)
         if path is None:
             return
@@ -407,7 +443,8 @@ class Exchange:
         """Lets an order meet the quote of its own session; a symbol without trades today has none."""
         request = order.request
         session = self.tape.sessions.in_progress(at)
-        if order.status is Status.PENDING_NEW or session is None or request.time_in_force in ("opg", "cls"):
+        waits = order.status in (Status.PENDING_NEW, Status.HELD)
+        if waits or session is None or request.time_in_force in ("opg", "cls"):
             return
         trades = self.tape.trades_in(request.symbol, session) and not self.tape.halted(request.symbol, at)
         quote = self.tape.quote(request.symbol, at) if trades else None
@@ -460,9 +497,11 @@ class Exchange:
                 flag,
             )
         )
+        if done:
+            self.groups.filled(order, at)
 
     def _splits(self, order: Order) -> bool:
-        if order.split or order.remaining < 2 or order.request.time_in_force == "fok":
+        if order.split or order.parent or order.remaining < 2 or order.request.time_in_force == "fok":
             return False
         wanted = self._faults.take_order("partial_fill", order.request.symbol)
         return wanted or (self._partial > 0 and seeded_share("split", self._seed, order.id) < self._partial)
@@ -471,6 +510,7 @@ class Exchange:
         order.status = status
         self._open.pop(order.id, None)
         self._publish(order, event, at)
+        self.groups.ended(order, at)
 
     def _publish(self, order: Order, event: str, at: datetime) -> None:
         order.updated_at = at

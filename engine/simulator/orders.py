@@ -37,6 +37,7 @@ class Status(StrEnum):
     NEW = "new"
     PARTIALLY_FILLED = "partially_filled"
     PENDING_CANCEL = "pending_cancel"
+    HELD = "held"  # a leg whose parent is not filled yet
     FILLED = "filled"
     CANCELED = "canceled"
     EXPIRED = "expired"
@@ -44,8 +45,18 @@ class Status(StrEnum):
     REPLACED = "replaced"
 
 
-OPEN = frozenset({Status.ACCEPTED, Status.PENDING_NEW, Status.NEW, Status.PARTIALLY_FILLED, Status.PENDING_CANCEL})
-KINDS = ("market", "limit", "stop", "stop_limit")
+OPEN = frozenset(
+    {
+        Status.ACCEPTED,
+        Status.PENDING_NEW,
+        Status.NEW,
+        Status.PARTIALLY_FILLED,
+        Status.PENDING_CANCEL,
+        Status.HELD,
+    }
+)
+KINDS = ("market", "limit", "stop", "stop_limit", "trailing_stop")
+CLASSES = ("", "simple", "bracket", "oto")
 TIMES_IN_FORCE = ("day", "gtc", "ioc", "fok", "opg", "cls")
 UNPROCESSABLE, INVALID, FORBIDDEN, NOT_FOUND = 42210000, 40010001, 40310000, 40410000
 
@@ -63,6 +74,9 @@ class OrderRequest:
     stop_price: Decimal | None
     client_order_id: str
     extended_hours: bool
+    trail_price: Decimal | None = None  # dollars, or
+    trail_percent: Decimal | None = None
+    order_class: str = ""  # bracket, oto, or empty for a simple order
 
     @classmethod
     def parse(cls, body: Any) -> OrderRequest:
@@ -77,10 +91,9 @@ class OrderRequest:
             raise VenueError(422, INVALID, f"invalid order type: {kind} (this venue simulates {', '.join(KINDS)})")
         if tif not in TIMES_IN_FORCE:
             raise VenueError(422, INVALID, f"invalid time_in_force: {tif}")
-        if body.get("order_class") not in (None, "", "simple"):
-            raise VenueError(
-                422, UNPROCESSABLE, f"order_class {body['order_class']} is not simulated: send simple orders"
-            )
+        order_class = body.get("order_class") or ""
+        if order_class not in CLASSES:
+            raise VenueError(422, UNPROCESSABLE, f"order_class {order_class} is not simulated")
         if body.get("notional") is not None or body.get("qty") is None:
             raise VenueError(422, INVALID, "qty is required: notional orders are not simulated")
         limit = price(body, "limit_price", required=kind in ("limit", "stop_limit"))
@@ -89,6 +102,9 @@ class OrderRequest:
             raise VenueError(422, INVALID, f"{kind} orders must not have a limit_price")
         if stop is not None and kind not in ("stop", "stop_limit"):
             raise VenueError(422, INVALID, f"{kind} orders must not have a stop_price")
+        trail, percent = _trail(body, kind)
+        if kind == "trailing_stop" and tif not in ("day", "gtc"):
+            raise VenueError(422, UNPROCESSABLE, "trailing stop orders must be DAY or GTC orders")
         if tif in ("opg", "cls") and kind not in ("market", "limit"):
             raise VenueError(422, UNPROCESSABLE, f"{tif} orders must be market or limit orders")
         extended = boolean(body.get("extended_hours"))
@@ -97,7 +113,35 @@ class OrderRequest:
         client_id = str(body.get("client_order_id") or uuid.uuid4())
         if len(client_id) > 128:
             raise VenueError(422, INVALID, "client_order_id must be no more than 128 characters")
-        return cls(symbol, side, kind, tif, quantity(body["qty"]), limit, stop, client_id, extended)
+        return cls(
+            symbol,
+            side,
+            kind,
+            tif,
+            quantity(body["qty"]),
+            limit,
+            stop,
+            client_id,
+            extended,
+            trail,
+            percent,
+            "" if order_class == "simple" else order_class,
+        )
+
+
+def _trail(body: Mapping[str, Any], kind: str) -> tuple[Decimal | None, Decimal | None]:
+    """(dollars, percent) of a trailing stop, exactly one of them; both None for other kinds."""
+    given = [name for name in ("trail_price", "trail_percent") if body.get(name) is not None]
+    if kind != "trailing_stop":
+        if given:
+            raise VenueError(422, INVALID, f"{kind} orders must not have a {given[0]}")
+        return None, None
+    if len(given) != 1:
+        raise VenueError(422, INVALID, "trailing stop orders require one of trail_price and trail_percent")
+    number = decimal(body[given[0]], given[0])
+    if number <= 0 or (given[0] == "trail_percent" and number >= 100):
+        raise VenueError(422, INVALID, f"invalid {given[0]}: {number:f}")
+    return (number, None) if given[0] == "trail_price" else (None, number)
 
 
 def text(body: Mapping[str, Any], name: str) -> str:
@@ -176,6 +220,9 @@ class Order:
     replaced_at: datetime | None = None
     replaces: str | None = None
     replaced_by: str | None = None
+    hwm: Decimal | None = None  # best price seen by a trailing stop: the highest for a sell, the lowest for a buy
+    parent: str | None = None  # order id, of a leg
+    legs: tuple[str, ...] = ()  # order ids, of a bracket's or OTO's parent
 
     @property
     def open(self) -> bool:
@@ -190,13 +237,24 @@ class Order:
         return self.request.qty - self.filled
 
     @property
+    def stop_price(self) -> Decimal | None:
+        """The stop as it stands: a trailing one follows its best price."""
+        r = self.request
+        if r.kind != "trailing_stop":
+            return r.stop_price
+        if self.hwm is None:
+            return None
+        away = r.trail_price if r.trail_price is not None else self.hwm * (r.trail_percent or Decimal(0)) / 100
+        return (self.hwm + away if self.buy else self.hwm - away).quantize(Decimal("0.01"))
+
+    @property
     def average(self) -> Decimal | None:
         return self.cost / self.filled if self.filled else None
 
-    def json(self) -> Json:
-        """The order as the venue sends it: money and quantities as strings."""
+    def json(self, legs: list[Json] | None = None) -> Json:
+        """The order as the venue sends it: money and quantities as strings; ``legs`` when asked for nested."""
         r = self.request
-        average = self.average
+        average, stop = self.average, self.stop_price
         content: Json = {
             "id": self.id,
             "client_order_id": r.client_order_id,
@@ -219,19 +277,19 @@ class Order:
             "filled_avg_price": None
             if average is None
             else f"{average.quantize(Decimal('0.000001')).normalize():f}",
-            "order_class": "",
+            "order_class": r.order_class,
             "order_type": r.kind,
             "type": r.kind,
             "side": r.side,
             "time_in_force": r.time_in_force,
             "limit_price": None if r.limit_price is None else f"{r.limit_price:f}",
-            "stop_price": None if r.stop_price is None else f"{r.stop_price:f}",
+            "stop_price": None if stop is None else f"{stop:f}",
             "status": self.status.value,
             "extended_hours": r.extended_hours,
-            "legs": None,
-            "trail_percent": None,
-            "trail_price": None,
-            "hwm": None,
+            "legs": legs,
+            "trail_percent": None if r.trail_percent is None else f"{r.trail_percent:f}",
+            "trail_price": None if r.trail_price is None else f"{r.trail_price:f}",
+            "hwm": None if self.hwm is None else f"{self.hwm:f}",
             "position_intent": "buy_to_open" if self.buy else "sell_to_close",
             "subtag": None,
             "source": None,
@@ -249,7 +307,10 @@ def stop_limit_of(stop_price: Decimal) -> Decimal:
 
 def reached(order: Order, last: Decimal) -> bool:
     """Whether the stop has been triggered, by this trade or before (the order remembers); true without one."""
-    stop = order.request.stop_price
+    if order.request.kind == "trailing_stop" and not order.triggered:
+        best = last if order.hwm is None else order.hwm
+        order.hwm = min(best, last) if order.buy else max(best, last)
+    stop = order.stop_price
     if stop is not None and not order.triggered:
         order.triggered = last >= stop if order.buy else last <= stop
     return stop is None or order.triggered

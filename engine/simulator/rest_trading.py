@@ -10,6 +10,7 @@ import orjson
 from aiohttp import web
 
 from engine.model import NEW_YORK
+from engine.simulator.complex_orders import parse_legs
 from engine.simulator.market import Listing
 from engine.simulator.order_log import wall_now
 from engine.simulator.orders import (
@@ -111,8 +112,9 @@ class TradingRoutes:
         market_at = self._venue.advance()
         try:
             body = _object(text)
-            result = self._venue.exchange.submit(OrderRequest.parse(body), market_at).json()
-            status = 200
+            wanted = OrderRequest.parse(body)
+            order = self._venue.exchange.submit(wanted, market_at, parse_legs(body, wanted))
+            result, status = self._venue.exchange.groups.json(order, nested=True), 200
         except VenueError as refusal:
             result, status = refusal.body, refusal.http
         self._venue.log.write("request", received, market_at, body=body, http=status, result=result)
@@ -135,11 +137,14 @@ class TradingRoutes:
             oldest_first=query.get("direction", "desc") == "asc",
             limit=_limit(query.get("limit")),
         )
-        return answer([o.json() for o in found])
+        nested = boolean(query.get("nested", ""))
+        listed = (order for order in found if not (nested and order.parent))
+        return answer([self._venue.exchange.groups.json(order, nested=nested) for order in listed])
 
     async def order(self, request: web.Request) -> web.Response:
         self._venue.advance()
-        return answer(self._venue.exchange.order(request.match_info["order_id"]).json())
+        exchange, nested = self._venue.exchange, boolean(request.query.get("nested", ""))
+        return answer(exchange.groups.json(exchange.order(request.match_info["order_id"]), nested=nested))
 
     async def order_by_client_id(self, request: web.Request) -> web.Response:
         self._venue.advance()

@@ -37,6 +37,7 @@ class ResultsBook:
         self._best: VariationResult | None = None
         self._top: list[float] = []  # the best 100 scores, rising
         self._trend: list[float] = []  # best score after each cycle
+        self._medians: list[float] = []  # median score of all results after each cycle
 
     @property
     def tested(self) -> int:
@@ -87,6 +88,7 @@ class ResultsBook:
                 del self._top[:-TOP]
         if self._best is not None:
             self._trend.append(self._best.score)
+            self._medians.append(float(np.median(self._scores[:count])))
 
     def row(self) -> AlgorithmRow:
         """As the training screen shows it."""
@@ -100,6 +102,8 @@ class ResultsBook:
             best=best.score,
             top100=mean_or_zero(self._top),
             trend=sampled(self._trend, TREND_POINTS),
+            median=self._medians[-1],
+            median_trend=sampled(self._medians, TREND_POINTS),
             buys_day=mean_or_zero(best.buys),
             worst_day=min(best.excess_means()),
             best_parameters=self.space.text(best.values),

@@ -181,6 +181,8 @@ def training() -> TrainingView:
                 best=best,
                 top100=top,
                 trend=trend(best, i),
+                median=round(top - 0.6, 3),
+                median_trend=tuple(round(value - best + top - 0.6, 4) for value in trend(best, i)),
                 buys_day=buys,
                 worst_day=worst,
                 best_parameters=parameters,
@@ -408,6 +410,7 @@ def flatten() -> FlattenView:
 def flattening() -> FlattenView:
     return FlattenView(
         state="running",
+        looked=True,
         step="3 sell all",
         rows=(
             FlattenRow(symbol="ABCD", shares=412, step="sold at 61.31 ✓"),

@@ -57,7 +57,7 @@ async def week(drill: Drill) -> None:
     await drill.until("FLATTEN")
     await drill.press("w")
     await drill.until("training cycles")
-    await drill.press("enter")
+    await drill.press("enter", "enter", "y")
     await drill.press("2")
     await drill.until(lambda: state.training.cycle >= 30)
     await drill.picture("training")

@@ -14,13 +14,15 @@ from pathlib import Path
 
 import pytest
 import recorded_views as recorded
-from console_harness import RecordedEngine, painted, text_of, until
+from console_harness import RecordedEngine, painted, said, text_of, until
 from hypothesis import given
 from hypothesis import strategies as st
+from recorded_board import board as go_board
 
 from app.alert_ringer import AlertRinger, notification
 from app.console import TshConsole
-from engine.views import AlertView
+from app.widgets.overview_panels import AlertsTable, NextPanel
+from engine.views import AlertView, BoardView
 
 PROJECT = Path(__file__).parents[2]
 SEQUENCE = re.compile(r"\x1b\](?:9;|777;notify;)[^\x00-\x1f\x7f-\x9f]*\x07")
@@ -164,3 +166,77 @@ async def test_the_overview_shows_the_count_the_weight_and_what_is_over(
         app.acknowledge_all()
         await until(lambda: engine.commands)
     assert engine.commands == [("acknowledge", {"key": "a"})]
+
+
+async def test_k_after_k_works_through_what_waits_one_by_one(engine: RecordedEngine, app: TshConsole) -> None:
+    def told(*seen: str) -> None:
+        alerts = tuple(alert(key, text=f"alert {key}", acknowledged=key in seen) for key in ("a", "b", "c"))
+        engine.board.overview = recorded.overview().model_copy(update={"alerts": alerts})
+
+    told()
+    async with app.run_test(size=(120, 50)) as pilot:
+        await painted(pilot, app)
+        table = app.screen.query_one(AlertsTable)
+        for number, key in enumerate(("a", "b", "c"), start=1):
+            await until(lambda key=key: table.current is not None and table.current.key == key)
+            await pilot.press("k")
+            await until(lambda number=number: len(engine.commands) == number)
+            told(*("a", "b", "c")[:number])
+            await until(lambda number=number: sum(row.waiting for row in table.rows) == 3 - number)
+        await pilot.press("k")
+        await until(lambda: "no alert waits to be acknowledged" in said(app))
+    assert engine.commands == [("acknowledge", {"key": key}) for key in ("a", "b", "c")]
+
+
+async def test_on_a_settled_alert_k_marks_the_first_that_waits_and_takes_it_when_pressed_again(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    alerts = (alert("a"), alert("b"), alert("c", over=True))
+    engine.board.overview = recorded.overview().model_copy(update={"alerts": alerts})
+    async with app.run_test(size=(120, 50)) as pilot:
+        await painted(pilot, app)
+        table = app.screen.query_one(AlertsTable)
+        table.go_to("c")
+        await pilot.press("k")
+        assert "2 wait" in said(app)
+        assert table.current is not None
+        assert table.current.key == "a"
+        await pilot.press("k")
+        await until(lambda: engine.commands)
+        engine.board.overview = engine.board.overview.model_copy(update={"alerts": (alert("b"), alerts[2])})
+        await until(lambda: len(table.rows) == 2)
+        table.go_to("c")
+        await pilot.press("k")  # the only one that waits needs no second look
+        await until(lambda: len(engine.commands) == 2)
+    assert engine.commands == [("acknowledge", {"key": "a"}), ("acknowledge", {"key": "b"})]
+
+
+async def test_a_frozen_overview_acknowledges_nothing_because_it_may_have_got_worse(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    overview = recorded.overview()
+    engine.board.overview = overview.model_copy(update={"alerts": (alert(severity="warning"),)})
+    async with app.run_test(size=(120, 50)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("z")
+        worse = overview.model_copy(update={"alerts": (alert(severity="critical"),)})
+        engine.board.overview = worse
+        await until(lambda: app.client.state.overview == worse)
+        await pilot.press("k")
+        await until(lambda: "the screen is frozen" in said(app))
+        assert engine.commands == []
+        await pilot.press("z", "k")
+        await until(lambda: engine.commands)
+    assert engine.commands == [("acknowledge", {"key": "exit-ABC"})]
+
+
+async def test_a_verdict_leaves_the_overview_with_its_session(engine: RecordedEngine, app: TshConsole) -> None:
+    engine.board.board = go_board("go")
+    async with app.run_test(size=(120, 50)) as pilot:
+        await painted(pilot, app)
+        panel = app.screen.query_one(NextPanel)
+        await until(lambda: "GO" in "".join(text for text, _ in panel.foot))
+        engine.board.board = BoardView()
+        await until(lambda: app.client.state.board == BoardView())
+        await painted(pilot, app)
+        assert panel.foot == ()

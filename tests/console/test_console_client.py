@@ -11,7 +11,7 @@ from console_harness import RecordedEngine, until
 from websockets.asyncio.server import ServerConnection, serve, unix_serve
 
 from app.client import LOST_AFTER_S, EngineClient, Link
-from engine.control import Answer
+from engine.control import PROTOCOL_VERSION, Answer
 from engine.errors import OperatorError
 from engine.home import Home
 from engine.views import EventView, StatusView
@@ -116,7 +116,7 @@ async def test_an_engine_that_is_silent_counts_as_lost_though_its_socket_is_open
         await socket.wait_closed()
 
     async with unix_serve(mute, str(home.socket_path())):
-        home.engine_record.write_text(json.dumps({"pid": 1, "socket": str(home.socket_path()), "version": 2}))
+        home.engine_record.write_text(json.dumps({"pid": 1, "socket": str(home.socket_path())}))
         async with EngineClient(home) as client:
             await client.attached()
             await until(lambda: client.link is Link.LOST)
@@ -137,17 +137,4 @@ async def test_over_tcp_the_token_is_shown(home: Home) -> None:
         home.engine_record.write_text(json.dumps({"pid": 1, "host": "127.0.0.1", "port": port, "token": "secret"}))
         async with EngineClient(home, name="cli") as client:
             await client.attached()
-    assert hellos == [{"version": 2, "read_only": False, "client": "cli", "token": "secret"}]
-
-
-async def test_an_engine_of_another_version_is_told_in_words(home: Home) -> None:
-    async def newer(socket: ServerConnection) -> None:
-        await socket.recv()
-        await socket.send('{"snapshot": {"unheard_of": 1}}')
-        await socket.wait_closed()
-
-    async with unix_serve(newer, str(home.socket_path())):
-        home.engine_record.write_text(json.dumps({"pid": 1, "socket": str(home.socket_path()), "version": 2}))
-        async with EngineClient(home) as client:
-            with pytest.raises(OperatorError, match="another version"):
-                await client.attached(0.5)
+    assert hellos == [{"version": PROTOCOL_VERSION, "read_only": False, "client": "cli", "token": "secret"}]

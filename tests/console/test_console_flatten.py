@@ -16,6 +16,7 @@ from engine.control import Answer
 from engine.model import UTC
 from engine.views import FlattenView
 
+ASKED = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
 WORD = [*"FLATTEN"]
 ONE = [("flatten", {"include_foreign": False})]
 
@@ -117,6 +118,42 @@ async def test_progress_is_shown_per_symbol_until_flat(engine: RecordedEngine, a
     assert engine.commands == ONE
 
 
+async def test_what_the_broker_was_not_asked_about_is_not_called_gone(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    """A restarted engine resumes its flatten: before its first look it knows no row, which sells nothing."""
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        engine.board.flatten = recorded.flattening()
+        await pilot.press("f12")
+        await until(lambda: "NOT FLAT YET" in text_of(app))
+        engine.board.flatten = FlattenView(state="running", step="entries latched, looking at the account")
+        await until(lambda: "looking at the account" in text_of(app))
+        assert "gone from the account" not in text_of(app)
+        assert text_of(app).count("not known yet") == len(recorded.flattening().rows)
+
+
+async def test_after_a_flatten_that_failed_f12_can_flatten_again(engine: RecordedEngine, app: TshConsole) -> None:
+    failed = recorded.flattening().model_copy(
+        update={"state": "failed", "step": "not flat after 300 s: KLMN: held", "begun_at": ASKED}
+    )
+    engine.answers["flatten"] = Answer(True, data={"since": ASKED.isoformat()})
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("f12", *WORD, "enter")
+        await until(lambda: engine.commands)
+        engine.board.flatten = failed
+        await until(lambda: "not flat after 300 s" in text_of(app))
+        await until(lambda: "the engine has given up" in text_of(app))
+        assert "the engine goes on" not in text_of(app)
+        await pilot.press("escape", "f12")  # also from a window that saw nothing of it
+        await until(lambda: "not flat after 300 s" in text_of(app))
+        engine.answers["flatten"] = Answer(True, data={"since": (ASKED + timedelta(minutes=6)).isoformat()})
+        await pilot.press(*WORD, "enter")
+        await until(lambda: engine.commands == ONE * 2)
+        await until(lambda: "asked, waiting for the engine" in text_of(app))  # not the end of the first
+
+
 async def test_an_earlier_flat_is_not_taken_for_this_one(engine: RecordedEngine, app: TshConsole) -> None:
     engine.board.flatten = recorded.flatten().model_copy(update={"state": "flat", "step": "of this morning"})
     async with app.run_test(size=(100, 30)) as pilot:
@@ -134,17 +171,16 @@ async def test_an_earlier_flat_is_not_taken_for_this_one(engine: RecordedEngine,
 async def test_a_flat_that_came_too_fast_to_be_seen_running_is_ours_when_it_began_after_we_asked(
     engine: RecordedEngine, app: TshConsole
 ) -> None:
-    asked = datetime(2026, 11, 20, 15, 0, tzinfo=UTC)
-    engine.answers["flatten"] = Answer(True, data={"since": asked.isoformat()})
+    engine.answers["flatten"] = Answer(True, data={"since": ASKED.isoformat()})
     flat = recorded.flatten().model_copy(update={"state": "flat", "step": "confirmed twice"})
-    engine.board.flatten = flat.model_copy(update={"begun_at": asked - timedelta(seconds=1)})
+    engine.board.flatten = flat.model_copy(update={"begun_at": ASKED - timedelta(seconds=1)})
     async with app.run_test(size=(100, 30)) as pilot:
         await painted(pilot, app)
         await pilot.press("f12", *WORD, "enter")
         await until(lambda: "asked, waiting for the engine" in text_of(app))
         await pilot.pause(0.6)
         assert "FLAT, confirmed by the broker" not in text_of(app)  # the earlier one's, however long it stands
-        engine.board.flatten = flat.model_copy(update={"begun_at": asked})
+        engine.board.flatten = flat.model_copy(update={"begun_at": ASKED})
         await until(lambda: "FLAT, confirmed by the broker" in text_of(app))
 
 

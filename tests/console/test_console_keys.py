@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 import recorded_views as recorded
 from console_harness import RecordedEngine, painted, said, text_of, until
+from textual import events
 from textual.widgets import Input
 
 from app.client import EngineClient
@@ -30,7 +31,7 @@ async def test_the_number_keys_go_to_the_seven_screens(app: TshConsole) -> None:
 
 COMMANDS: list[tuple[list[str], str, dict[str, object]]] = [
     (["d"], "weekday", {}),
-    (["w", "enter"], "weekend", {"cycles": 200, "budget_s": 86400.0, "replace": False}),
+    (["w", "enter", "enter", "y"], "weekend", {"cycles": 200, "budget_s": 86400.0, "replace": False}),
     (["1", "k"], "acknowledge", {"key": "stale:KLMN"}),
     (["2", "p"], "training_pause", {}),
     (["2", "s", "y"], "training_stop", {}),
@@ -92,16 +93,28 @@ async def test_the_weekend_dialog_refuses_nonsense_and_keeps_what_was_typed(
         await pilot.press("8")
         assert app.screen.query_one("#cycles", Input).value == "8"
         app.screen.query_one("#budget", Input).value = "soon"
-        await pilot.press("enter")
+        await pilot.press("enter", "enter", "y")
         assert "'soon' is not a duration" in text_of(app)
         app.screen.query_one("#budget", Input).value = "1h30m"
         app.screen.query_one("#cycles", Input).value = "-3"
-        await pilot.press("enter")
+        await pilot.press("enter", "y")
         assert "'-3' is not a number of cycles" in text_of(app)
         app.screen.query_one("#cycles", Input).value = "7"
-        await pilot.press("tab", "tab", "space", "tab", "enter")
+        await pilot.press("tab", "tab", "space", "tab", "tab", "enter")
         await until(lambda: engine.commands)
     assert engine.commands == [("weekend", {"cycles": 7, "budget_s": 5400.0, "replace": True})]
+
+
+async def test_the_weekends_keys_mean_the_same_however_fast_they_come(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    async with app.run_test() as pilot:
+        await painted(pilot, app)
+        await pilot.press("w")
+        for key, character in (("enter", "\r"), ("enter", "\r"), ("y", "y")):
+            app.post_message(events.Key(key, character))  # as a terminal delivers what was typed ahead
+        await until(lambda: engine.commands)
+    assert engine.commands == [("weekend", {"cycles": 200, "budget_s": 86400.0, "replace": False})]
 
 
 async def test_a_live_account_asks_for_a_typed_word_before_an_approval(
@@ -307,7 +320,7 @@ async def test_the_weekends_defaults_are_those_of_the_engine(engine: RecordedEng
     engine.board.status = recorded.status().model_copy(update=told)
     async with app.run_test() as pilot:
         await painted(pilot, app)
-        await pilot.press("w", "enter")
+        await pilot.press("w", "enter", "enter", "y")
         await until(lambda: engine.commands)
     assert engine.commands == [("weekend", {"cycles": 33, "budget_s": 90.0, "replace": False})]
 
@@ -324,10 +337,10 @@ async def test_before_the_first_attach_the_weekend_offers_no_number_and_then_the
         fields = [field.value for field in app.screen.query(Input)]
         assert fields == ["", ""]
         assert "default" not in text_of(app)
-        await pilot.press("enter")
+        await pilot.press("enter", "enter", "y")
         await pilot.pause()
         assert "no engine is attached yet" in text_of(app)
-        await pilot.press("tab", *"2h", "shift+tab")  # what is typed meanwhile stays
+        await pilot.press("shift+tab", "shift+tab", *"2h", "shift+tab")  # what is typed meanwhile stays
         await engine.start()
         await painted(pilot, app)
         assert [field.value for field in app.screen.query(Input)] == ["33", "2h"]
@@ -336,9 +349,24 @@ async def test_before_the_first_attach_the_weekend_offers_no_number_and_then_the
         await pilot.press("backspace", *"33")
         assert "default 33" in text_of(app)
         assert "default 90s" in text_of(app)
-        await pilot.press("enter")
+        await pilot.press("enter", "enter", "right", "enter")
         await until(lambda: engine.commands)
     assert engine.commands == [("weekend", {"cycles": 33, "budget_s": 7200.0, "replace": False})]
+
+
+async def test_enter_alone_never_starts_a_weekend(engine: RecordedEngine, app: TshConsole) -> None:
+    async with app.run_test(size=(80, 24)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("w", "enter")
+        assert app.focused is app.screen.query_one("#budget")
+        await pilot.press("enter")
+        assert app.focused is app.screen.query_one("#back")
+        await pilot.press("enter")
+        assert isinstance(app.screen, ConsoleScreen)
+        await pilot.press("w", "n", "y", "escape")  # letters in a field are letters
+        await pilot.pause()
+        assert isinstance(app.screen, ConsoleScreen)
+    assert engine.commands == []
 
 
 async def test_the_cursor_stays_on_its_row_when_the_order_changes(engine: RecordedEngine, app: TshConsole) -> None:

@@ -20,8 +20,9 @@ from app.screens.journal import JournalScreen
 from app.widgets import plot
 from app.widgets.box import cells
 from app.widgets.journal_table import JournalTable
-from app.widgets.search_panels import flow_totals_line, gaps_of
+from app.widgets.search_panels import flow_totals_line, gaps_of, is_donation, unproven
 from app.widgets.table import Table
+from app.widgets.training_panels import AlgorithmTable
 from engine.views import ForwardRow, GapPoint, GroupsView, StageView
 
 LARGE, SMALL = (120, 40), (80, 24)
@@ -53,6 +54,34 @@ async def test_training_says_how_far_it_is_when_it_ends_and_who_verified_it(
         await pilot.press("down")
         await pilot.pause()
         assert "Best score of ema" in text_of(app)
+
+
+@pytest.mark.parametrize(("size", "shown"), [(SMALL, False), (LARGE, True), ((160, 48), True)])
+async def test_the_median_stands_beside_the_best_where_there_is_room(
+    engine: RecordedEngine, app: TshConsole, size: tuple[int, int], shown: bool
+) -> None:
+    row = recorded.training().algorithms[0]
+    async with app.run_test(size=size) as pilot:
+        text = await on(pilot, app, "2")
+        assert "best so far" in text
+        assert ("median so far" in text) is shown
+        line = next(line for line in text.splitlines() if "adx  " in line)
+        assert (f"{row.median:+.3f}" in line) is shown
+        table = app.screen.query_one(AlgorithmTable)
+        drawn = "".join(span for span, _ in table.cell(row, "median", 27))
+        assert drawn == f"{plot.trend(row.median_trend, 20)} {row.median:+.3f}"
+
+
+async def test_a_day_that_was_recorded_without_medians_has_no_empty_column(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    view = recorded.training()
+    rows = tuple(row.model_copy(update={"median": None, "median_trend": ()}) for row in view.algorithms)
+    engine.board.training = view.model_copy(update={"algorithms": rows})
+    async with app.run_test(size=LARGE) as pilot:
+        text = await on(pilot, app, "2")
+        assert "best so far" in text
+        assert "median" not in text
 
 
 async def test_a_training_that_nobody_verified_says_so(engine: RecordedEngine, app: TshConsole) -> None:
@@ -102,6 +131,40 @@ async def test_a_running_search_draws_bound_best_and_worst_kept_with_their_numbe
         for label, value in (("bound", last.bound), ("best", last.incumbent), ("worst kept", last.threshold)):
             assert f"{label} {value:+.3f}" in shown
         assert "▶ searching" in shown
+
+
+@pytest.mark.parametrize("size", [LARGE, SMALL])
+async def test_the_gap_says_what_it_is_over_and_the_proof_by_how_much_the_best_could_be_beaten(
+    engine: RecordedEngine, app: TshConsole, size: tuple[int, int]
+) -> None:
+    view = engine.board.groups = recorded.moment("search").groups
+    assert view.bound is not None
+    assert view.incumbent is not None
+    more = view.bound - view.incumbent
+    async with app.run_test(size=size) as pilot:
+        shown = " ".join((await on(pilot, app, "3")).split())
+        assert f"gap {view.gap:.3f} over worst kept" in shown
+    assert f"{more:.3f} points more than the best" in unproven(view)
+    assert f"{more:.3f}" != f"{view.gap:.3f}"
+
+
+def test_a_bound_at_the_best_leaves_only_the_places_below_it_open() -> None:
+    view = recorded.moment("search").groups
+    reached = view.model_copy(update={"bound": view.incumbent, "gap": 0.2})
+    assert unproven(reached) == "none scores higher than the best, but up to 0.200 points more than the worst kept"
+    stored = GroupsView(state="done", gap=0.2, incumbent=1.0)
+    assert unproven(stored) == "another group could score up to 0.200 points more than the worst kept"
+    assert unproven(view.model_copy(update={"proven": True})) == ""
+
+
+@pytest.mark.parametrize("moment", ["search", "shortlist", "positions"])
+def test_what_the_lanes_donated_is_what_the_flows_say_that_threads_gave(moment: str) -> None:
+    view = recorded.moment(moment).groups
+    given = sum(flow.seconds for flow in view.flow_totals if is_donation(flow))
+    assert sum(lane.donated for lane in view.lanes) == pytest.approx(given, abs=0.01)
+    for lane in view.lanes:
+        held = lane.granted + lane.received - lane.used - lane.donated
+        assert -0.001 < held <= view.ledger.open_grants + 0.01
 
 
 async def test_who_gave_to_whom_stands_in_a_row_with_amount_and_time(

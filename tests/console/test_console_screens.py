@@ -267,7 +267,7 @@ async def test_nothing_is_repainted_while_nothing_changes(engine: RecordedEngine
         assert {box.id for box in refreshed} == {"positions-table", "position"}
 
 
-ALLOWED = {f"engine.{name}" for name in ("config", "control", "errors", "home", "model", "views")}
+ALLOWED = {f"engine.{name}" for name in ("config", "control", "errors", "home", "model", "settings", "views")}
 
 
 def test_no_screen_holds_engine_logic() -> None:

@@ -139,6 +139,8 @@ async def test_a_window_shows_the_account_and_every_command_from_it_is_refused(
 
             reading = asyncio.create_task(read())
             await until(lambda: b"READ-ONLY" in seen and b"+182.40" in seen, 60)
+            assert [a.caller.name for a in engine.server._attached] == ["web"]
+            assert engine.server.consoles == 0  # an alert is not told by a page that rings nobody
             for keys in ("w", "d", F12, "4", "a", "r", "5", "x", "2", "s"):
                 seen.clear()
                 await window.send_json(["stdin", keys])

@@ -7,11 +7,14 @@ import time
 from datetime import timedelta
 from pathlib import Path
 
+import pytest
 from execution_rig import Rig, rest_of, rig, until
 
 from engine.brackets import Bracket
 from engine.events import FlattenChanged
+from engine.execution import flatten as flattening
 from engine.execution.flatten import flatten_without_engine
+from engine.execution.latch_file import read_latch
 from engine.execution.tsh_trade_management import Phase
 
 NEVER = Bracket(0.0, 45.0, 40.0, 40.0, 50.0)
@@ -134,6 +137,29 @@ async def test_four_positions_with_a_dead_engine_are_flat_by_rest_alone(tmp_path
         assert view.state == "flat"
         assert await r.rest.positions() == []
         assert await r.rest.orders("open") == []
+
+
+async def test_a_flatten_without_the_engine_shows_life_however_slow_the_broker_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A round of slow answers takes longer than a running engine would believe in a silent seller."""
+    monkeypatch.setattr(flattening, "SIGN_OF_LIFE_S", 0.1)
+    async with rig(tmp_path, brackets=(NEVER,)) as r:
+        await held(r, 2)
+        r.kill_desk()
+        r.sim.fault("slow", method="POST", path="/v2/orders", seconds=1.0, times=2)
+        rest, signs = rest_of(r.sim), set[int]()
+        flatten = asyncio.create_task(flatten_without_engine(rest, r.home, False, lambda view: None))
+        while not flatten.done():
+            if r.home.latch.exists():
+                signs.add(r.home.latch.stat().st_mtime_ns)
+            await asyncio.sleep(0.05)
+        await rest.close()
+        assert (await flatten).state == "flat"
+        assert len(signs) > 8
+        latch = read_latch(r.home.latch)
+        assert latch is not None
+        assert not latch.acting
 
 
 async def test_a_flatten_is_never_answered_by_the_flat_of_an_earlier_one(tmp_path: Path) -> None:

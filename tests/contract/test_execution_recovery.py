@@ -215,6 +215,16 @@ async def test_flatten_with_all_takes_foreign_orders_and_positions_too(tmp_path:
         assert await r.rest.orders("open") == []
 
 
+async def test_flatten_with_all_closes_a_foreign_fraction_by_the_broker(tmp_path: Path) -> None:
+    async with rig(tmp_path, brackets=(NEVER,)) as r:
+        await r.enter(r.names[:1])
+        foreign_order(r, r.names[5], qty="10.5")
+        foreign_order(r, r.names[6], qty="0.25")
+        view = await r.desk.flatten("anna", include_foreign=True)
+        assert view.state == "flat"
+        assert await r.rest.positions() == []
+
+
 async def test_flatten_survives_refused_sales_and_unanswered_questions(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
         await r.enter(r.names[:2])

@@ -6,6 +6,7 @@ The rows are put into the answers that the real client got from the simulator.
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from execution_rig import Rig, rig, until
 from engine.brackets import Bracket
 from engine.broker.broker_types import BrokerOrder
 from engine.broker.errors import BrokerUnavailable
-from engine.execution import flatten
+from engine.execution.account_look import look
 from engine.execution.flatten import flatten_without_engine
 
 NEVER = Bracket(0.0, 45.0, 40.0, 40.0, 50.0)
@@ -95,7 +96,7 @@ async def test_an_order_of_ours_that_cannot_be_read_is_never_overlooked(
         assert not report.clean
         assert "could not be asked" in report.detail
         with pytest.raises(BrokerUnavailable):
-            await flatten.look(r.rest, r.home.id8, r.clock.now(), include_foreign=False)
+            await look(r.rest, r.home.id8, r.clock.now(), include_foreign=False)
 
 
 async def test_a_strangers_position_that_cannot_be_read_is_foreign_and_one_of_ours_is_asked_for_again(
@@ -110,19 +111,34 @@ async def test_a_strangers_position_that_cannot_be_read_is_foreign_and_one_of_ou
         report = await r.desk.reconcile()
         assert report.clean
         assert report.foreign == ("XYZ261218C00100000 (cannot be read)",)
-        seen = await flatten.look(r.rest, r.home.id8, r.clock.now(), include_foreign=False)
+        seen = await look(r.rest, r.home.id8, r.clock.now(), include_foreign=False)
         assert [p.symbol for p in seen.positions] == [r.names[0]]
         assert seen.foreign == ("XYZ261218C00100000, a position that cannot be read",)
-        assert not (await flatten.look(r.rest, r.home.id8, r.clock.now(), include_foreign=True)).flat
+        assert not (await look(r.rest, r.home.id8, r.clock.now(), include_foreign=True)).flat
         odd.positions = lambda rows: [{**row, "qty": "many"} for row in rows]
         held = r.desk.book.shares(r.names[0])
         for _ in range(4):
             assert not (await r.desk.reconcile()).clean
         assert r.desk.book.shares(r.names[0]) == held  # what cannot be read is not gone
         with pytest.raises(BrokerUnavailable):
-            await flatten.look(r.rest, r.home.id8, r.clock.now(), include_foreign=False)
+            await look(r.rest, r.home.id8, r.clock.now(), include_foreign=False)
         odd.positions = lambda rows: rows
         await until(lambda: r.desk.is_clean, "clean again")
+
+
+async def test_with_all_the_broker_itself_closes_a_position_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with rig(tmp_path) as r:
+        odd = Odd(r, monkeypatch)
+        odd.positions = lambda rows: [{**row, "avg_entry_price": "n/a"} for row in rows]
+        await r.go_to(r.session.open + timedelta(minutes=1))
+        body = {"symbol": r.names[5], "qty": "5", "side": "buy", "type": "market", "time_in_force": "day"}
+        r.sim.request("POST", "/v2/orders", body)
+        await until(lambda: r.sim.request("GET", "/v2/positions"), "the stranger's shares")
+        view = await r.desk.flatten("anna", include_foreign=True)
+        assert view.state == "flat"
+        assert r.sim.request("GET", "/v2/positions") == []
 
 
 @pytest.mark.parametrize("lost", ["id", "symbol", "side", "type", "status", "time_in_force", "submitted_at"])

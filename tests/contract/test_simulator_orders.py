@@ -14,7 +14,7 @@ import pytest
 import requests
 from alpaca.common.exceptions import APIError
 from alpaca.trading.client import TradingClient
-from alpaca.trading.enums import OrderSide, OrderStatus, OrderType, QueryOrderStatus, TimeInForce
+from alpaca.trading.enums import OrderClass, OrderSide, OrderStatus, OrderType, QueryOrderStatus, TimeInForce
 from alpaca.trading.models import Order
 from alpaca.trading.requests import (
     ClosePositionRequest,
@@ -23,7 +23,10 @@ from alpaca.trading.requests import (
     LimitOrderRequest,
     MarketOrderRequest,
     ReplaceOrderRequest,
+    StopLossRequest,
     StopOrderRequest,
+    TakeProfitRequest,
+    TrailingStopOrderRequest,
 )
 
 from engine.errors import OperatorError
@@ -299,6 +302,52 @@ def test_an_order_can_be_rejected_a_moment_after_it_was_taken(desk: Desk) -> Non
     order = desk.buy(symbol)
     assert order.status is OrderStatus.PENDING_NEW
     assert desk.wait(order, OrderStatus.REJECTED).failed_at is not None
+
+
+def test_a_bracket_goes_through_the_client_and_its_legs_come_nested(desk: Desk) -> None:
+    symbol = desk.symbol()
+    far, near = float(round(desk.prices[symbol] * 2)), float(round(desk.prices[symbol] / 2))
+    group = MarketOrderRequest(
+        symbol=symbol,
+        qty=10,
+        side=OrderSide.BUY,
+        time_in_force=TimeInForce.DAY,
+        order_class=OrderClass.BRACKET,
+        take_profit=TakeProfitRequest(limit_price=far),
+        stop_loss=StopLossRequest(stop_price=near),
+    )
+    parent = desk.client.submit_order(group)
+    assert isinstance(parent, Order)
+    assert parent.order_class is OrderClass.BRACKET
+    assert [leg.status for leg in parent.legs or []] == [OrderStatus.HELD, OrderStatus.HELD]
+    profit, stop = (desk.wait(leg, OrderStatus.NEW) for leg in parent.legs or [])
+    assert (profit.order_type, stop.order_type) == (OrderType.LIMIT, OrderType.STOP)
+    listed = desk.client.get_orders(GetOrdersRequest(symbols=[symbol], status=QueryOrderStatus.ALL, nested=True))
+    assert [(order.id, len(order.legs)) for order in listed] == [(parent.id, 2)]
+    flat = desk.client.get_orders(GetOrdersRequest(symbols=[symbol], status=QueryOrderStatus.ALL))
+    assert {order.id for order in flat} == {parent.id, profit.id, stop.id}
+    desk.client.cancel_order_by_id(stop.id)
+    assert desk.wait(profit, OrderStatus.CANCELED).id == profit.id
+    assert int(desk.client.get_open_position(symbol).qty_available) == 10
+
+
+def test_a_trailing_stop_goes_through_the_client_and_can_be_replaced(desk: Desk) -> None:
+    symbol = desk.symbol()
+    desk.held(symbol)
+    wanted = TrailingStopOrderRequest(
+        symbol=symbol, qty=10, side=OrderSide.SELL, time_in_force=TimeInForce.DAY, trail_percent=40
+    )
+    order = desk.client.submit_order(wanted)
+    assert isinstance(order, Order)
+    resting = eventually(
+        lambda: desk.client.get_order_by_id(order.id), lambda o: o.hwm is not None, "a high-water mark"
+    )
+    assert Decimal(resting.stop_price) == (Decimal(resting.hwm) * Decimal("0.6")).quantize(Decimal("0.01"))
+    fresh = desk.client.replace_order_by_id(order.id, ReplaceOrderRequest(trail=30))
+    assert (fresh.order_type, Decimal(fresh.trail_percent)) == (OrderType.TRAILING_STOP, 30)
+    assert fresh.replaces == order.id
+    desk.client.cancel_order_by_id(fresh.id)
+    desk.wait(fresh, OrderStatus.CANCELED)
 
 
 def test_a_fault_that_makes_no_sense_is_refused(desk: Desk) -> None:

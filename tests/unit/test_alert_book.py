@@ -189,6 +189,17 @@ def test_quiet_hours_never_hold_back_exits_flatten_or_protection(
     assert [t.what for t in alerts.due(at(1))] == ["recovered"]
 
 
+def test_what_comes_to_concern_a_position_is_told_at_once_in_quiet_hours() -> None:
+    alerts, watch = book(is_quiet=lambda now: True), ConditionWatch()
+    idle = finding("link-broker", topic=Topic.STREAMS)
+    held = replace(idle, topic=Topic.EXITS)
+    looks: list[tuple[Finding, list[str]]] = [(idle, []), (idle, []), (held, ["raised"]), (held, []), (idle, [])]
+    for second, (seen, expected) in enumerate(looks):
+        for began in watch.look([seen], float(second))[0]:
+            alerts.raise_alert(began, at(second))
+        assert [t.what for t in alerts.due(at(second))] == expected
+
+
 @given(st.times(), st.times(), st.times())
 def test_a_window_and_its_complement_cover_the_day_once(begin: time, end: time, moment: time) -> None:
     if begin != end:
@@ -239,7 +250,8 @@ def test_whatever_happens_tellings_keep_the_rules(steps: list[tuple[object, ...]
                 before = alerts.get(key)
                 alerts.raise_alert(finding(key, severity, topic, holds=holds), now)
                 back = before is not None and not before.is_open and topic in ALWAYS_TOLD
-                if before is None or severity.rank > before.severity.rank or back:
+                endangers = before is not None and topic in ALWAYS_TOLD and not before.always_told
+                if before is None or severity.rank > before.severity.rank or endangers or back:
                     settled.add(key)
             case ("recover", str(key)):
                 alerts.recover(key, now)
@@ -307,6 +319,8 @@ def test_a_state_has_ended_when_it_was_away_for_a_while() -> None:
 
 
 def test_alerts_of_an_earlier_life_end_when_their_state_is_not_found_again() -> None:
-    watch = ConditionWatch([("disk", Severity.WARNING), ("reconcile", Severity.CRITICAL)])
+    watch = ConditionWatch(
+        [("disk", Severity.WARNING, Topic.ENGINE), ("reconcile", Severity.CRITICAL, Topic.RECONCILE)]
+    )
     assert watch.look([finding()], 100.0) == ([], [])
     assert watch.look([finding()], 100.0 + GONE_S) == ([], ["reconcile"])

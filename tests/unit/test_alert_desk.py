@@ -307,6 +307,20 @@ async def test_quiet_hours_hold_back_a_warning_and_not_an_exit(home: Home) -> No
         await until(lambda: room.told("weekend-failed") == ["raised"], "the warning after the quiet hours")
 
 
+async def test_quiet_hours_never_hide_that_a_position_has_no_price(home: Home) -> None:
+    async with (
+        webhook_server() as server,
+        engine(home, server, Clock(), quiet="14:30-16:00", quiet_zone="UTC", warning="webhook") as room,
+    ):
+        room.board.status = room.board.status.model_copy(update={"market_open": True})
+        blind = position(stop=Decimal("9.5")).model_copy(update={"stale": True})
+        room.board.positions = PositionsView(rows=(blind,))
+        await asyncio.sleep(0.1)  # seen once
+        assert room.told("stale-ABC") == []
+        room.clock.seconds = 61
+        await until(lambda: room.told("stale-ABC") == ["raised"], "the position without a price")
+
+
 async def test_a_test_goes_to_every_sink_and_says_what_became_of_it(home: Home) -> None:
     async with webhook_server() as server, engine(home, server, Clock()) as room:
         room.consoles[0] = 1

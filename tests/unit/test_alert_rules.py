@@ -70,7 +70,9 @@ def test_a_quiet_night_is_no_stale_stream() -> None:
 
 def test_one_symbol_without_a_price_is_told_only_while_the_stream_itself_lives() -> None:
     stale = (row(stale=True),)
-    assert keys(Facts(market_open=True, positions=stale)) == {"stale-ABC": Severity.WARNING}
+    (blind,) = conditions(Facts(market_open=True, positions=stale), LIMITS)
+    assert (blind.key, blind.severity) == ("stale-ABC", Severity.WARNING)
+    assert blind.topic in ALWAYS_TOLD  # its exit sees nothing: no quiet hour holds that back
     down = LinkView(state="down")
     assert keys(Facts(market_open=True, positions=stale, prices=down)) == {"link-prices": Severity.CRITICAL}
 
@@ -116,6 +118,8 @@ def test_drift_between_journal_and_broker_weighs_more_with_positions_open() -> N
     assert keys(Facts(reconcile_problem="ABC: 100 and 90")) == {"reconcile": Severity.WARNING}
     held = Facts(reconcile_problem="ABC: 100 and 90", positions=(row(),))
     assert keys(held) == {"reconcile": Severity.CRITICAL}
+    (doubt,) = conditions(Facts(reconcile_problem="order X is in doubt", orders_open=1), LIMITS)
+    assert doubt.topic in ALWAYS_TOLD  # it may have become a position
 
 
 @pytest.mark.parametrize(
@@ -149,21 +153,25 @@ def test_an_engine_that_comes_back_to_positions_says_so() -> None:
     st.booleans(),
     st.sampled_from(["off", "connecting", "live", "stale", "refused", "down"]),
     st.sampled_from(["idle", "running", "flat", "queued", "failed"]),
+    st.sampled_from(["", "ABC: 100 and 90"]),
 )
 def test_one_finding_a_key_and_danger_to_a_position_is_always_told(
-    rows: list[PositionRow], market_open: bool, link: str, flatten: str
+    rows: list[PositionRow], market_open: bool, link: str, flatten: str, problem: str
 ) -> None:
     facts = Facts(
         market_open=market_open,
         positions=tuple(rows),
         prices=LinkView.model_validate({"state": link}),
+        trades=LinkView.model_validate({"state": link}),
+        broker=LinkView.model_validate({"state": link}),
         flatten=FlattenView.model_validate({"state": flatten}),
+        reconcile_problem=problem,
     )
     found = conditions(facts, LIMITS)
     assert len({f.key for f in found}) == len(found)
     for finding in found:
-        if finding.key.startswith(("unprotected-", "exit-", "flatten")):
-            assert finding.topic in ALWAYS_TOLD
+        if facts.held or finding.key.startswith("flatten"):
+            assert finding.topic in ALWAYS_TOLD or finding.severity is Severity.CRITICAL
 
 
 # --- events ------------------------------------------------------------------------------------
@@ -227,6 +235,7 @@ def test_a_run_that_goes_on_ends_the_alert_that_it_failed() -> None:
         ("unprotected-ABC", Topic.PROTECTION),
         ("carried-ABC-2026-11-23", Topic.EXITS),
         ("halt-ABC", Topic.EXITS),
+        ("adopted-tsh-1a2b3c4d-20261123-ABC-entry-1", Topic.PROTECTION),
         ("flatten-failed", Topic.FLATTEN),
         ("weekend-failed", Topic.RUNS),
         ("something-new", Topic.ENGINE),

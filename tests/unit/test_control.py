@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import stat
 import sys
 from collections.abc import AsyncIterator
@@ -16,7 +17,7 @@ from websockets.asyncio.client import unix_connect
 from websockets.exceptions import ConnectionClosed
 
 from app.client import EngineClient, Link
-from engine.control import Answer, Caller, ControlServer
+from engine.control import PROTOCOL_VERSION, Answer, Caller, ControlServer
 from engine.errors import OperatorError
 from engine.home import Home
 from engine.view_board import ViewBoard
@@ -106,7 +107,8 @@ async def test_a_bug_in_one_command_leaves_the_engine_serving(home: Home) -> Non
 async def test_a_read_only_console_commands_nothing_even_with_its_own_client(home: Home) -> None:
     async with serving(home) as (server, _, desk):
         async with unix_connect(str(home.socket_path()), uri="ws://localhost/") as socket:
-            await socket.send('{"hello": {"version": 2, "read_only": true, "client": "console"}}')
+            hello = {"version": PROTOCOL_VERSION, "read_only": True, "client": "console"}
+            await socket.send(json.dumps({"hello": hello}))
             assert "snapshot" in str(await socket.recv())
             await socket.send('{"id": 1, "command": "flatten", "arguments": {}}')
             async with asyncio.timeout(20):

@@ -12,13 +12,24 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from engine.broker.capability import price_grid
+from engine.events import Event
 from engine.execution.allocation import allocation, entry_limit, shares_for
+from engine.execution.entry_latch import EntryLatch
 from engine.execution.latch_file import ACTING_S, lift_latch, read_latch, write_latch
 from engine.execution.order_ids import is_foreign, parse
+from engine.home import Home
+from engine.journal import JournalDb
 from engine.orders_model import client_order_id
 
 dollars = st.decimals(min_value=Decimal("0.01"), max_value=Decimal("1000000"), places=2)
 asks = st.decimals(min_value=Decimal("0.0100"), max_value=Decimal("500"), places=4)
+
+
+class Unheard:
+    """Where the latch publishes, with nobody listening."""
+
+    def publish(self, event: Event) -> None:
+        del event
 
 
 @given(dollars, dollars, asks)
@@ -102,3 +113,17 @@ def test_another_seller_counts_as_acting_only_while_it_gives_signs_of_life(tmp_p
     latch = read_latch(path)
     assert latch is not None
     assert not latch.acting
+
+
+async def test_a_late_command_does_not_silence_who_sells_behind_the_file(tmp_path: Path) -> None:
+    """``tshc flatten`` asked, got no answer, and sells itself; now the engine wakes up and reads its command."""
+    home = Home(tmp_path)
+    journal = await JournalDb.open(tmp_path / "journal.db")
+    latch = EntryLatch(journal, home, Unheard())
+    home.latch.write_text('{"reason": "tshc flatten", "acting": true, "pid": 0}')
+    await latch.set("flatten by tshc flatten")
+    assert latch.another_acts()
+    assert latch.another_was_here()
+    assert latch.reason == "tshc flatten"
+    assert await journal.latch() == "flatten by tshc flatten"
+    await journal.close()

@@ -129,6 +129,7 @@ def test_a_decided_or_missed_approval_is_no_go(state: str, said: str) -> None:
         ({"reports": account_reports(approved=True, latched="daily loss")}, "latch"),
         ({"journal_failed": "the disk is full"}, "journal"),
         ({"broker": LinkView(state="down", detail="no connection")}, "broker"),
+        ({"broker": LinkView(state="stale", age_s=12.3, detail="no answer yet")}, "broker"),
     ],
 )
 def test_one_gate_that_stops_makes_no_go_and_names_its_remedy(changed: dict[str, object], name: str) -> None:

@@ -128,8 +128,10 @@ async def test_the_last_view_tells_who_gave_time_to_whom_how_the_gap_closed_and_
     last = views[-1]
     assert last.tests_per_s >= last.tests / last.elapsed_s > 0  # the search's mean; elapsed has the shuffles too
     for lane in last.lanes:
-        received = sum(flow.seconds for flow in last.flow_totals if flow.taker == str(lane.thread))
+        others = [flow for flow in last.flow_totals if flow.giver != flow.taker]  # its own again is neither
+        received = sum(flow.seconds for flow in others if flow.taker == str(lane.thread))
         assert received == pytest.approx(lane.received, abs=1e-6)
+        assert sum(flow.seconds for flow in others if flow.giver == str(lane.thread)) <= lane.donated + 1e-6
     assert "shuffles" in {flow.taker for flow in last.flows}
     assert {"at_s", "seconds"} <= last.flows[0].model_dump().keys()
     assert last.curve[-1].incumbent == last.incumbent

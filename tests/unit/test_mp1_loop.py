@@ -80,6 +80,8 @@ async def test_every_cycle_stores_the_asked_number_of_new_sets_of_every_algorith
     assert row.worst_day == min(best.excess_means())
     assert len(row.trend) == 3
     assert list(row.trend) == sorted(row.trend)
+    assert row.median == np.median([r.score for r in stored])
+    assert list(row.median_trend) == [np.median([r.score for r in stored if r.cycle <= c]) for c in (1, 2, 3)]
 
 
 async def test_a_resumed_run_is_identical_to_an_uninterrupted_one(tester: VariationTester, tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ from engine import control, redaction
 from engine.broker.credentials import Credentials
 from engine.broker.errors import OrderRefused
 from engine.broker.transport import _body
-from engine.control import Answer, ControlServer
+from engine.control import PROTOCOL_VERSION, Answer, ControlServer
 from engine.home import Home
 from engine.redaction import MARK, StrikingFormatter, forms_of, keep_out, struck, without_secrets
 from engine.view_board import ViewBoard
@@ -131,7 +131,7 @@ async def test_the_control_channels_token_stands_in_the_engine_record_alone(
     for given_token in ("wrong", token):
         url = f"ws://127.0.0.1:{record['port']}"
         async with websockets.connect(url, proxy=None) as socket:
-            hello = {"version": 2, "read_only": False, "client": "console", "token": given_token}
+            hello = {"version": PROTOCOL_VERSION, "read_only": False, "client": "console", "token": given_token}
             await socket.send(json.dumps({"hello": hello}))
             if given_token == "wrong":
                 with pytest.raises(websockets.ConnectionClosed, match="wrong token"):

@@ -109,7 +109,7 @@ def test_an_operator_runs_the_week_with_keys_alone(terminal: Terminal, operator:
 
     terminal.press("w")
     terminal.wait_for("training cycles")
-    terminal.press("Enter")
+    terminal.press("Enter", "Enter", "y")
     terminal.wait_for(lambda picture: "training cycles" not in picture)
     terminal.press("3")
     terminal.wait_for(r"(?m)^.*\bA\b.*p = 0\.\d+|better than \d+ of \d+", 120)
