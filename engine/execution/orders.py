@@ -332,9 +332,7 @@ class OrderDesk(OurOrders):
             if found is None:
                 return
             intent, state, fill = found
-            await self.keep("a sale outside TSH", self._journal.record_intent(intent))
-            await self.keep("a fill outside TSH", self._journal.record_fill(fill))
-            await self.keep("an order outside TSH", self._journal.record_order(state))
+            await self.keep("a sale outside TSH", self._journal.record_outside_sale(intent, state, fill))
             order = DeskOrder(intent, state, fill.shares, fill.price * fill.shares)
             self._add(order)
             await self._on_fill(fill, intent)

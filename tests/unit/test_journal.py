@@ -411,3 +411,22 @@ async def test_the_oldest_open_session_is_that_of_the_first_buy_that_is_not_sold
     assert await journal.oldest_open_session() == date(2026, 11, 4)
     await traded(10, "AAA", "sell", 1)
     assert await journal.oldest_open_session() == date(2026, 11, 6)
+
+
+async def test_a_sale_that_somebody_else_made_is_kept_whole_or_not_at_all(journal: JournalDb) -> None:
+    """An intent that is left alone by a kill would come back as an order of ours whose fate nobody knows."""
+    name = "outside-20261123-ABCD-1"
+    meant = replace(intent(), client_order_id=name, leg="outside", side="sell")
+    ended = replace(order(10, "filled", 5), order_id=name, client_order_id=name)
+    done = replace(fill("e1", 10), order_id=name, client_order_id=name)
+    await journal.record_order(ended)  # what stands in the way of the second of three rows
+    with pytest.raises(sqlite3.IntegrityError):
+        await journal.record_outside_sale(meant, ended, done)
+    assert await journal.intents_since(MONDAY) == []
+    assert await journal.fills_since(MONDAY) == []
+    other = replace(ended, order_id=f"{name}0", client_order_id=f"{name}0")
+    meant, done = replace(meant, client_order_id=f"{name}0"), replace(done, client_order_id=f"{name}0")
+    await journal.record_outside_sale(meant, other, done)
+    assert await journal.intents_since(MONDAY) == [meant]
+    assert await journal.fills_since(MONDAY) == [done]
+    assert await journal.orders([f"{name}0"]) == [other]
