@@ -282,7 +282,7 @@ class WeekdayCycle:
     async def _trade(
         self, book: RunBook, dates: WeekdayDates, day: ExecutorOutcome, trade_list: TradeList
     ) -> tuple[str, str]:
-        room, missed = self._room, ""
+        room, no_trade = self._room, ""
         async with book.stage("real_trader", trade_list.list_hash) as stage:
             if not stage.skipped:
                 await room.pace.until(dates.session.open - OPEN_LEAD)
@@ -298,7 +298,7 @@ class WeekdayCycle:
                     entered = room.desk.bought_in(dates.session.day)
                     stage.summary = f"entered {' '.join(entered) or 'nothing'}: {error}"
                     stage.counts = {"approved": len(picks), "entered": list(entered)}
-                    missed = "" if entered else str(error)
+                    no_trade = "" if entered else str(error)
                 else:
                     refused = {o.symbol: o.refused.text for o in report.outcomes if o.refused and not o.shares}
                     stage.summary = f"entered {' '.join(report.entered) or 'nothing'}" + "".join(
@@ -310,9 +310,9 @@ class WeekdayCycle:
                         "refused": refused,
                         "allocation": str(report.allocation),
                     }
-        if missed:
+        if no_trade:
             await room.pace.resting()
-            return "refused", f"no trade on {dates.session.day}: {missed}"
+            return "refused", f"no trade on {dates.session.day}: {no_trade}"
         async with book.stage("tsh_trade_management", trade_list.list_hash) as stage:
             await room.pace.managing()
             result = await room.desk.run_until_flat()
