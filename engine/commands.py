@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import date
 from typing import Any
@@ -57,6 +58,7 @@ class CommandTable:
         self.weekend = WeekendCycle(room)
         self._running: asyncio.Task[None] | None = None
         self._running_kind = ""
+        self._opening = ""  # the kind of run that a command is about to begin
         self._background: set[asyncio.Task[Any]] = set()
         self._handlers: dict[str, Handler] = {
             "weekend": self._weekend,
@@ -106,12 +108,15 @@ class CommandTable:
 
     @property
     def running(self) -> str:
-        """``weekend`` or ``weekday`` while such a run is under way, else ""."""
-        return self._running_kind if self._running is not None and not self._running.done() else ""
+        """``weekend`` or ``weekday`` while such a run is under way or about to begin, else ""."""
+        if self._running is not None and not self._running.done():
+            return self._running_kind
+        return self._opening
 
     def resume_weekday(self) -> None:
         """Goes on with a weekday run that an earlier life of the engine left behind."""
-        self._begin("weekday", self.weekday.run())
+        if not self.running:  # a console may have been quicker
+            self._begin("weekday", self.weekday.resume())
 
     async def close(self) -> None:
         """Ends what runs between two units of work; all of it can be resumed."""
@@ -136,25 +141,35 @@ class CommandTable:
             message = f"{kind} stopped by an internal error ({error!r}); 'tshc engine logs' has the details"
             self._room.bus.publish(AlertRaised(key=f"{kind}-failed", message=message))
 
-    async def _idle(self) -> None:
+    @contextmanager
+    def _slot(self, kind: str) -> Iterator[None]:
+        """The only place for a run, taken before anything is awaited: of a double click one command gets it.
+
+        RefusedError when it is taken. It is free again after the block unless a run was begun in it.
+        """
         not_ready = self._ready()
         if not_ready:
             raise RefusedError(not_ready)
         if self.running:
             raise RefusedError(f"a {self.running} run is under way: wait for its end or stop it first")
+        self._opening = kind
+        try:
+            yield
+        finally:
+            self._opening = ""
 
     async def _weekend(self, arguments: dict[str, Any], caller: Caller) -> Answer:
-        await self._idle()
-        settings = _with(self._room.settings, arguments)
-        run, resumed = await self.weekend.open(settings, replace=bool(arguments.get("replace")))
-        self._begin("weekend", self.weekend.run(run, settings, resumed=resumed))
+        with self._slot("weekend"):
+            settings = _with(self._room.settings, arguments)
+            run, resumed = await self.weekend.open(settings, replace=bool(arguments.get("replace")))
+            self._begin("weekend", self.weekend.run(run, settings, resumed=resumed))
         return Answer(True, data={"run": run.run, "resumed": resumed})
 
     async def _weekday(self, arguments: dict[str, Any], caller: Caller) -> Answer:
-        await self._idle()
-        dates = await self.weekday.dates()
-        await self.weekday.selection(dates.session.day)
-        self._begin("weekday", self.weekday.run())
+        with self._slot("weekday"):
+            dates = await self.weekday.dates()
+            await self.weekday.selection(dates.session.day)
+            self._begin("weekday", self.weekday.run())
         unfinished = await self._next_run("weekday")
         return Answer(
             True,

@@ -158,6 +158,21 @@ def _order_row(order: OrderState) -> Row:
     )  # fmt: skip
 
 
+def _intent_row(intent: OrderIntent) -> Row:
+    return (
+        intent.client_order_id, intent.session.isoformat(), intent.symbol, intent.side, intent.shares,
+        intent.kind, _price(intent.limit_price), _price(intent.stop_price), intent.time_in_force,
+        intent.leg, intent.attempt, intent.why, utc_text(intent.at),
+    )  # fmt: skip
+
+
+def _fill_row(fill: Fill) -> Row:
+    return (
+        fill.order_id, fill.execution_id, fill.client_order_id, fill.symbol, fill.side, fill.shares,
+        format(fill.price, "f"), utc_text(fill.at),
+    )  # fmt: skip
+
+
 class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
     """The journal of one home. The engine writes it; anybody may read it."""
 
@@ -237,11 +252,7 @@ class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
 
         Raises IntentExistsError when the id is taken: an earlier life of the engine meant the same order.
         """
-        row = (
-            intent.client_order_id, intent.session.isoformat(), intent.symbol, intent.side, intent.shares,
-            intent.kind, _price(intent.limit_price), _price(intent.stop_price), intent.time_in_force,
-            intent.leg, intent.attempt, intent.why, utc_text(intent.at),
-        )  # fmt: skip
+        row = _intent_row(intent)
         try:
             await self.in_one_trip(
                 lambda journal: journal.execute(f"INSERT INTO intents VALUES ({marks(13)})", row), urgent=True
@@ -298,12 +309,18 @@ class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
 
     async def record_fill(self, fill: Fill) -> bool:
         """Stores an execution once, however often stream and REST tell it; True the first time."""
-        row = (
-            fill.order_id, fill.execution_id, fill.client_order_id, fill.symbol, fill.side, fill.shares,
-            format(fill.price, "f"), utc_text(fill.at),
-        )  # fmt: skip
-        sql = f"INSERT OR IGNORE INTO fills VALUES ({marks(8)})"
+        row, sql = _fill_row(fill), f"INSERT OR IGNORE INTO fills VALUES ({marks(8)})"
         return await self.in_one_trip(lambda journal: journal.execute(sql, row).rowcount == 1, urgent=True)
+
+    async def record_outside_sale(self, intent: OrderIntent, order: OrderState, fill: Fill) -> None:
+        """Stores a sale of somebody else, whole or not at all: an intent alone would be an order in doubt."""
+
+        def write(journal: sqlite3.Connection) -> None:
+            journal.execute(f"INSERT INTO intents VALUES ({marks(13)})", _intent_row(intent))
+            journal.execute(f"INSERT INTO orders VALUES ({marks(13)})", _order_row(order))
+            journal.execute(f"INSERT INTO fills VALUES ({marks(8)})", _fill_row(fill))
+
+        await self.in_one_trip(write, urgent=True)
 
     async def fills(self, session: date) -> list[Fill]:
         """Executions of the session's intents, in the venue's time order."""
@@ -322,6 +339,25 @@ class JournalDb(RunLog, QualLog, TshLog, LedgerLog):
             (session.isoformat(),),
         )
         return [_fill(row) for row in rows]
+
+    async def oldest_open_session(self) -> date | None:
+        """The session of the first buy of the oldest position that its fills have not sold; None when flat.
+
+        As in the book, a sell without shares to sell counts for nothing (an earlier journal had their buy).
+        """
+        rows = await self.rows(
+            """SELECT i.session, f.symbol, f.side, f.shares
+               FROM fills f JOIN intents i ON i.client_order_id = f.client_order_id
+               ORDER BY f.at, f.side, f.order_id, f.execution_id"""  # of one moment the buy comes first
+        )
+        held: dict[str, int] = {}
+        since: dict[str, str] = {}
+        for session, symbol, side, shares in rows:
+            before = held.get(symbol, 0)
+            held[symbol] = before + shares if side == "buy" else max(0, before - shares)
+            if before == 0 and held[symbol]:
+                since[symbol] = session
+        return min((date.fromisoformat(since[s]) for s, shares in held.items() if shares), default=None)
 
     # --- approvals and selections --------------------------------------------------------------
 

@@ -18,10 +18,12 @@ OrderKind = Literal["limit", "market", "stop"]
 # Statuses after which the venue changes nothing any more. "replaced" ends this id, not the trade.
 TERMINAL_STATUSES = frozenset({"filled", "canceled", "expired", "rejected", "replaced"})
 
+ID_PREFIX = "tsh-"  # of every client order id that any home of TSH makes
+
 
 def client_order_id(home8: str, session: date, symbol: str, leg: str, attempt: int) -> str:
     """``tsh-<home8>-<yyyymmdd>-<symbol>-<leg>-<attempt>``: the same intent always has the same id."""
-    return f"tsh-{home8}-{session:%Y%m%d}-{symbol}-{leg}-{attempt}"
+    return f"{ID_PREFIX}{home8}-{session:%Y%m%d}-{symbol}-{leg}-{attempt}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -224,7 +224,7 @@ class AlpacaRest:
             found.update((order.id, order) for order in fresh)
             if len(page) < ORDER_PAGE or not fresh:
                 return list(found.values())
-            after = page[-1].submitted_at
+            after = max(order.submitted_at for order in page)  # the last one, but it may be unreadable
 
     async def cancel(self, order_id: str) -> bool:
         """Asks for a cancel; False when the order had already ended. The terminal status comes later."""
@@ -265,7 +265,7 @@ class AlpacaRest:
         return await self.trading.call(call)
 
     async def positions(self) -> list[BrokerPosition]:
-        """Every position of the account. A failed query raises: it is never 'flat'."""
+        """Every position of the account, unreadable ones too. A failed query raises: it is never 'flat'."""
         return await self._read(
             "positions", self._trading_client.get_all_positions, answers.positions, is_exit=True
         )

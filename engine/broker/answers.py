@@ -119,11 +119,12 @@ def _dated(value: Any) -> datetime:
 
 
 def orders(raw: Any) -> list[BrokerOrder]:
-    return [BrokerOrder.parse(row) for row in wire.records(raw, "orders")]
+    """Row by row: a stranger's odd order must not hide all the others."""
+    return [BrokerOrder.of_account(row) for row in wire.records(raw, "orders")]
 
 
 def positions(raw: Any) -> list[BrokerPosition]:
-    return [BrokerPosition.parse(row) for row in wire.records(raw, "positions")]
+    return [BrokerPosition.of_account(row) for row in wire.records(raw, "positions")]
 
 
 def cancels(raw: Any) -> list[tuple[str, int]]:

@@ -1,15 +1,23 @@
-"""What the broker says about the account, as frozen values: Decimal dollars and shares, aware UTC."""
+"""What the broker says about the account, as frozen values: Decimal dollars and shares, aware UTC.
+
+An account may hold what this program does not trade (an option order of several legs has no
+symbol). Such rows must not cost the rest of a list: they are kept as unreadable, foreign things.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Any
 
 from engine.broker import wire
-from engine.orders_model import TERMINAL_STATUSES, OrderState
+from engine.orders_model import ID_PREFIX, TERMINAL_STATUSES, OrderState
+
+_UNKNOWN = "?"
+_NO_DATE = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,10 +94,18 @@ class BrokerOrder:
     time_in_force: str
     submitted_at: datetime
     updated_at: datetime
+    readable: bool = True  # False: somebody else's, and only id, status and what texts it has are meant
 
     @property
     def ended(self) -> bool:
         return self.status in TERMINAL_STATUSES
+
+    @property
+    def words(self) -> str:
+        """Symbol, side and shares for people."""
+        if not self.readable:
+            return f"an order that cannot be read ({self.id})"
+        return f"{self.symbol} order {self.side} {self.shares.normalize():f}"
 
     def state(self) -> OrderState:
         """As the journal keeps it; for our own orders, which are of whole shares."""
@@ -130,6 +146,50 @@ class BrokerOrder:
             updated_at=wire.instant(raw.get("updated_at") or submitted, "updated_at"),
         )
 
+    @classmethod
+    def of_account(cls, raw: Mapping[str, Any]) -> BrokerOrder:
+        """Any order of the account: one that cannot be read is opaque unless it carries an id of ours.
+
+        Raises MalformedAnswer for one of ours: what this program sent must be known, or nothing is.
+        """
+        try:
+            return cls.parse(raw)
+        except wire.MalformedAnswer:
+            if str(raw.get("client_order_id")).startswith(ID_PREFIX):
+                raise
+        submitted = _instant_or(raw.get("submitted_at") or raw.get("created_at"), _NO_DATE)
+        return cls(
+            id=_text_or(raw.get("id"), f"unreadable-{hashlib.sha256(repr(raw).encode()).hexdigest()[:12]}"),
+            client_order_id=_text_or(raw.get("client_order_id"), ""),
+            symbol=_text_or(raw.get("symbol"), _UNKNOWN),
+            side=_text_or(raw.get("side"), _UNKNOWN),
+            kind=_text_or(raw.get("type"), _UNKNOWN),
+            status=_text_or(raw.get("status"), _UNKNOWN),  # an unknown one has not ended
+            shares=Decimal(0),
+            filled=Decimal(0),
+            average_price=None,
+            limit_price=None,
+            stop_price=None,
+            time_in_force=_text_or(raw.get("time_in_force"), _UNKNOWN),
+            submitted_at=submitted,
+            updated_at=_instant_or(raw.get("updated_at"), submitted),
+            readable=False,
+        )
+
+
+def _text_or(value: Any, otherwise: str) -> str:
+    try:
+        return wire.text(value, "a text") or otherwise
+    except wire.MalformedAnswer:
+        return otherwise
+
+
+def _instant_or(value: Any, otherwise: datetime) -> datetime:
+    try:
+        return wire.instant(value, "a time")
+    except wire.MalformedAnswer:
+        return otherwise
+
 
 @dataclass(frozen=True, slots=True)
 class BrokerPosition:
@@ -139,6 +199,19 @@ class BrokerPosition:
     average_entry: Decimal
     price: Decimal | None
     value: Decimal | None
+    readable: bool = True  # False: only the symbol is known; nobody may take its numbers for real
+
+    @classmethod
+    def of_account(cls, raw: Mapping[str, Any]) -> BrokerPosition:
+        """Any position of the account; one whose numbers cannot be read is kept by its symbol.
+
+        Raises MalformedAnswer without a symbol: nobody can say whose it is.
+        """
+        try:
+            return cls.parse(raw)
+        except wire.MalformedAnswer:
+            symbol, nothing = wire.text(raw.get("symbol"), "symbol"), Decimal(0)
+            return cls(symbol, nothing, nothing, nothing, None, None, readable=False)
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> BrokerPosition:
@@ -167,7 +240,7 @@ class TradeUpdate:
 
     @classmethod
     def parse(cls, raw: Mapping[str, Any]) -> TradeUpdate:
-        order = BrokerOrder.parse(wire.record(raw.get("order"), "order"))
+        order = BrokerOrder.of_account(wire.record(raw.get("order"), "order"))
         moment = raw.get("timestamp") or raw.get("at")
         execution = raw.get("execution_id")
         return cls(

@@ -83,7 +83,7 @@ def malformed(order: Asked) -> str:
 def wash_trade(order: Asked, working: Iterable[Working]) -> str:
     """Why the wash-trade guard would refuse: an open order of the other side in the same symbol."""
     for other in working:
-        if other.symbol != order.symbol or other.side == order.side:
+        if other.symbol != order.symbol or {other.side, order.side} != {"buy", "sell"}:
             continue
         kinds = (order.kind, other.kind)
         if "market" in kinds:

@@ -22,7 +22,14 @@ from websockets.exceptions import ConnectionClosed
 
 from engine.broker import answers, wire
 from engine.broker.credentials import Credentials
-from engine.broker.stream_link import SLOT_BACKOFF_S, LinkState, StreamBroken, StreamLink, StreamRefused
+from engine.broker.stream_link import (
+    SLOT_BACKOFF_S,
+    UNREADABLE,
+    LinkState,
+    StreamBroken,
+    StreamLink,
+    StreamRefused,
+)
 from engine.model import Quote, Tick
 from engine.redaction import struck
 
@@ -117,13 +124,13 @@ class PriceStream(StreamLink):
         for item in _items(message):
             try:
                 self._on_item(item)
-            except wire.MalformedAnswer as error:
-                log.warning("prices: one message skipped: %s", error)
+            except UNREADABLE as error:  # whatever one print is, it must not cost the prices of every position
+                self._skip(error)
 
     def _on_item(self, item: Mapping[str, Any]) -> None:
         kind = item.get("T")
         if kind == "t":
-            if NOT_A_LAST_PRICE.isdisjoint(item.get("c") or ()):
+            if NOT_A_LAST_PRICE.isdisjoint(wire.texts(item.get("c"), "c")):
                 tick = answers.tick(wire.text(item.get("S"), "S"), item, time.monotonic())
                 known = self.latest.get(tick.symbol)
                 if known is None or tick.at >= known.at:

@@ -25,6 +25,7 @@ from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidURI
 from engine.broker import wire
 from engine.broker.credentials import HOW_TO_SET, Credentials
 from engine.broker.endpoints import is_loopback
+from engine.redaction import struck
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +34,9 @@ LOGIN_S = 10.0  # the broker closes an unauthenticated connection after 10 s
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.5, 30.0
 SLOT_BACKOFF_S = 30.0  # 406: a dead session can hold the only slot for about 90 s
 STEADY_S = 30.0  # a connection that lived so long starts the backoff anew
+# How data of another shape than expected makes itself felt while it is read (MalformedAnswer is a ValueError).
+UNREADABLE = (ValueError, TypeError, LookupError, ArithmeticError, AttributeError)
+SKIPPED = "a message could not be read and was skipped; see the log"
 
 
 class StreamRefused(Exception):  # noqa: N818 - named after what the broker did
@@ -66,6 +70,7 @@ class StreamLink(ABC):
         self.detail = ""
         self.connections = 0  # successful logins so far
         self.last_message: float | None = None  # monotonic
+        self.skipped = 0  # messages that could not be read, of all connections
         self._credentials = credentials
         self._on_state, self._on_connected = on_state, on_connected
         self._expects_data, self._stale_after_s = expects_data, stale_after_s
@@ -120,7 +125,16 @@ class StreamLink(ABC):
 
     @abstractmethod
     async def _receive(self, message: str | bytes) -> None:
-        """Handles one message; what is malformed in it is logged and the rest kept."""
+        """Handles one message; what is malformed in it is skipped (``_skip``) and the rest kept."""
+
+    def _skip(self, error: Exception) -> None:
+        """Tells of a message that could not be read: on the link, and of the 1st, 10th, 100th ... in the log."""
+        self.skipped += 1
+        if str(self.skipped).strip("0") == "1":
+            unforeseen = not isinstance(error, wire.MalformedAnswer)
+            words = "%s: message %d that cannot be read was skipped: %s"
+            log.warning(words, self.name, self.skipped, struck(str(error))[:200], exc_info=unforeseen)
+        self._set(self.state, self.detail or SKIPPED)
 
     # --- the life of the link ------------------------------------------------------------------
 
@@ -153,6 +167,11 @@ class StreamLink(ABC):
                 reason = f"the login was answered with nonsense: {error}"
             except (OSError, TimeoutError) as error:
                 reason = f"no connection ({type(error).__name__})"
+            except Exception as error:
+                # The last guard, for what nobody foresaw, a fault of this program included: without it the task
+                # would end for good while the link still says "live", and positions would lose their prices.
+                log.exception("%s: the connection ended by an unexpected error", self.name)
+                reason = f"an unexpected error ({type(error).__name__}); see the log"
             failures = 1 if time.monotonic() - began > STEADY_S else failures + 1
             pause = min(LONGEST_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (failures - 1))
             pause = wait_s if wait_s is not None else pause

@@ -17,7 +17,7 @@ from websockets.asyncio.client import ClientConnection
 from engine.broker import wire
 from engine.broker.broker_types import TradeUpdate
 from engine.broker.credentials import Credentials
-from engine.broker.stream_link import LinkState, StreamBroken, StreamLink
+from engine.broker.stream_link import UNREADABLE, LinkState, StreamBroken, StreamLink
 from engine.redaction import struck
 
 log = logging.getLogger(__name__)
@@ -68,8 +68,8 @@ class TradeStream(StreamLink):
             return
         try:
             update = TradeUpdate.parse(wire.record(parsed.get("data"), "data"))
-        except wire.MalformedAnswer as error:
-            log.error("orders: an update that cannot be read was skipped (reconcile will find it): %s", error)
+        except UNREADABLE as error:  # whatever it is, the others must come through; reconcile finds what it said
+            self._skip(error)
             return
         try:
             await self._on_update(update)

@@ -49,17 +49,26 @@ def instant(value: Any, name: str) -> datetime:
         raise MalformedAnswer(f"{name} is {_shown(value)}, not a time")
     try:
         parsed = datetime.fromisoformat(value)
-    except ValueError as error:
+        if parsed.tzinfo is not None:
+            return parsed.astimezone(UTC)
+    except (ValueError, OverflowError) as error:  # an offset may lead out of the years 1 to 9999
         raise MalformedAnswer(f"{name} is {_shown(value)}, not a time") from error
-    if parsed.tzinfo is None:
-        raise MalformedAnswer(f"{name} is {_shown(value)}, without an offset")
-    return parsed.astimezone(UTC)
+    raise MalformedAnswer(f"{name} is {_shown(value)}, without an offset")
 
 
 def text(value: Any, name: str, longest: int = 256) -> str:
     if not isinstance(value, str) or len(value) > longest:
         raise MalformedAnswer(f"{name} is {_shown(value)}, not a text of at most {longest} characters")
     return value
+
+
+def texts(value: Any, name: str) -> list[str]:
+    """A list of texts; an absent one is empty."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise MalformedAnswer(f"{name} is {_shown(value)}, not a list of texts")
+    return [text(item, f"an entry of {name}") for item in value]
 
 
 def record(value: Any, name: str) -> Mapping[str, Any]:

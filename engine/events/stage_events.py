@@ -23,7 +23,7 @@ class RunStarted(Event):
 
 @dataclass(frozen=True, kw_only=True)
 class RunFinished(Event):
-    """The end of a weekend or weekday run; ``outcome``: done, failed, stopped, refused."""
+    """The end of a weekend or weekday run; ``outcome``: done, failed, stopped, refused, abandoned."""
 
     level: ClassVar[Level] = Level.NOTICE
     run: str

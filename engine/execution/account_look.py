@@ -13,9 +13,11 @@ from decimal import Decimal
 
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import BrokerOrder, BrokerPosition
+from engine.broker.errors import BrokerUnavailable
 from engine.execution.order_ids import is_foreign
 
 LOOK_BACK = timedelta(days=30)  # how far TSH positions are searched for in the broker's orders
+_MORE_THAN_OURS = Decimal(10**9)  # shares held, when nobody can say how many
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,11 +49,20 @@ async def look(rest: AlpacaRest, home8: str, now: datetime, *, include_foreign: 
 def seen_in(
     orders: Iterable[BrokerOrder], positions: Iterable[BrokerPosition], home8: str, *, include_foreign: bool
 ) -> Seen:
-    """The same from lists that the broker gave; ``orders`` of the last ``LOOK_BACK`` and all that are open."""
+    """The same from lists that the broker gave; ``orders`` of the last ``LOOK_BACK`` and all that are open.
+
+    Raises BrokerUnavailable for a position that cannot be read and may be ours.
+    """
     known = list(orders)
     to_close, foreign, short = [], [], []
     for position in positions:
         of_symbol = [order for order in known if order.symbol == position.symbol]
+        if not position.readable:
+            if our_shares(_MORE_THAN_OURS, of_symbol, home8):
+                raise BrokerUnavailable(f"the position in {position.symbol} cannot be read")
+            foreign.append(f"{position.symbol}, a position that cannot be read")
+            to_close += [position] if include_foreign else []
+            continue
         mine = our_shares(position.shares, of_symbol, home8)
         beyond = position.shares - mine
         if mine < 0:
@@ -64,7 +75,7 @@ def seen_in(
         elif mine > 0:
             to_close.append(_part(position, mine))
     still_open = [order for order in known if not order.ended]
-    foreign += [f"{o.symbol} order {o.side}" for o in still_open if is_foreign(o.client_order_id, home8)]
+    foreign += [o.words for o in still_open if is_foreign(o.client_order_id, home8)]
     return Seen(
         tuple(o for o in still_open if include_foreign or not is_foreign(o.client_order_id, home8)),
         tuple(to_close),

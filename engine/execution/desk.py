@@ -27,7 +27,7 @@ from engine.broker.price_stream import PriceStream
 from engine.broker.stream_link import LinkState, StreamLink
 from engine.broker.trade_stream import TradeStream
 from engine.errors import RefusedError
-from engine.events import DAY_LOSS, AlertRaised, EventSink, LinkChanged
+from engine.events import AlertRaised, EventSink, LinkChanged
 from engine.execution import gates
 from engine.execution.drift import DriftAlarm
 from engine.execution.duties import Duties
@@ -38,8 +38,10 @@ from engine.execution.exits import ExitRunner
 from engine.execution.gates import GateReport
 from engine.execution.levels_keeper import LevelsKeeper
 from engine.execution.live_prices import LivePrices
-from engine.execution.order_ids import EXIT, FLATTEN, STOP
+from engine.execution.loss_latch import LossLatch
+from engine.execution.order_ids import EXIT, FLATTEN, OUTSIDE, STOP
 from engine.execution.orders import OrderDesk
+from engine.execution.outside_sales import OutsideSales
 from engine.execution.position_watch import PositionWatch
 from engine.execution.positions_book import ClosedTrade, PositionsBook, trades_of
 from engine.execution.positions_view import flatten_preview, positions_view
@@ -160,9 +162,7 @@ class ExecutionDesk:
             entering=lambda symbol: symbol in self._entries.entering,
             exiting=self._exits.running,
             now=clock.now,
-            on_lost=lambda symbol, shares: self.book.lost(
-                symbol, shares, clock.now(), self._calendar.session_day()
-            ),
+            on_lost=OutsideSales(self.desk, self.book, clock.now, self._calendar.session_day).book,
         )
         self.drift = DriftAlarm(
             journal,
@@ -177,6 +177,7 @@ class ExecutionDesk:
         self._reconciled_at = 0.0
         self._held_then: frozenset[str] = frozenset()  # when the last reconcile began
         self._levels = LevelsKeeper(journal, self.desk, self.book)
+        self._loss_latch = LossLatch(journal, self.latch, self.desk.keep)
         self._duties = Duties()
         self._watch = PositionWatch(
             self.book, self._exits, clock, self._live, self._levels, events, flattening=lambda: self._flatten.sells
@@ -204,6 +205,7 @@ class ExecutionDesk:
             self.book.close_moved(session)
         self._record.begin([(h.session, h.tsh) for h in self.book.open_holdings()])
         await self._entries.restore(today)
+        await self._loss_latch.restore()
         await self.drift.restore()
         self._started = True
         self.trades.start()
@@ -280,8 +282,6 @@ class ExecutionDesk:
             self._reconciled_at = time.monotonic()
             self._held_then = self._held_symbols()
             report = await self._reconciler.run()
-            for change in report.lost:
-                self._watch.tell(change)
             session = self._calendar.session_day()
             traded = self.drift.traded(session)
             account = None
@@ -367,8 +367,11 @@ class ExecutionDesk:
 
     def entries_over(self, session: date) -> bool:
         """Whether names of ``session`` were bought and nobody is entering any more."""
-        bought = any(h.session == session for h in self.book.holdings.values())
-        return bought and not self._entries.entering
+        return bool(self.bought_in(session)) and not self._entries.entering
+
+    def bought_in(self, session: date) -> tuple[str, ...]:
+        """The names that ``session`` has bought, held or sold since; of a name its latest position counts."""
+        return tuple(h.symbol for h in self.book.holdings.values() if h.session == session)
 
     @property
     def reconciled_age_s(self) -> float | None:
@@ -475,11 +478,13 @@ class ExecutionDesk:
         """Turns market time into exits; waits for nobody."""
         self._watch.on_clock(self.session())
         self._stops.review()
+        loss = self._entries.loss_gate()
+        # Also when the last position is gone (its own exit may be the loss) or its fill came after the close.
+        if not loss.passed and self.day_pnl() < 0 and self._calendar.opened_today():
+            self._day_loss(loss)
         if not self.clock.is_open:
             return
         self._watch.sell_on()
-        if self.book.open_holdings() and not self._entries.loss_gate().passed:
-            self._day_loss()
         self._flatten.market_opened()
 
     async def _keep_decisions(self) -> None:
@@ -492,9 +497,10 @@ class ExecutionDesk:
             await self._levels.save()
             await self.desk.keep("TSH decisions", self._journal.append_tsh(rows))
 
-    def _day_loss(self) -> None:
-        if not self.latched:
-            self._duties.once(self.latch(f"{DAY_LOSS}: {self._entries.loss_gate().numbers}"), "latch after a loss")
+    def _day_loss(self, loss: GateReport) -> None:
+        session = self._calendar.session_day()
+        if self._loss_latch.due(session) and not self.desk.latch.reason:
+            self._duties.once(self._loss_latch.set(session, loss.numbers), "latch after a loss")
         self._entries.stop()
         for holding in self.book.open_holdings():
             if not holding.tsh.leaving and holding.tsh.phase is not Phase.CARRIED:
@@ -537,8 +543,8 @@ class ExecutionDesk:
 
 
 def _told_by(intent: OrderIntent) -> ExitReason | None:
-    """Why a fill sold, when the machine itself has not asked for it: the stop at the broker did."""
-    return ExitReason.PROTECTIVE if intent.leg == STOP else None
+    """Why a fill sold that the machine itself has not asked for: the stop at the broker or somebody else did."""
+    return {STOP: ExitReason.PROTECTIVE, OUTSIDE: ExitReason.OUTSIDE}.get(intent.leg)
 
 
 def _meant_by(intent: OrderIntent) -> ExitReason | None:

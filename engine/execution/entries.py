@@ -72,6 +72,7 @@ class Entries:
         self._rules, self._mode = settings.execution, settings.broker.mode
         self._reconciled, self._day_pnl, self._stops = reconciled, day_pnl, stops
         self._task: asyncio.Task[list[EntryOutcome]] | None = None
+        self._busy = False  # somebody is in ``enter``, from before its first question to the broker
 
     async def restore(self, session: date) -> None:
         """The allocation of a day that an earlier life of the engine began."""
@@ -92,7 +93,23 @@ class Entries:
         last_closes: Mapping[str, float],
         atr: Mapping[str, float],
     ) -> EntryReport:
-        """See ``ExecutionDesk.enter``."""
+        """See ``ExecutionDesk.enter``. RefusedError while an earlier call is under way: both could buy a name."""
+        if self._busy:
+            raise RefusedError("no entries: others are under way; wait for their end")
+        self._busy = True
+        try:
+            return await self._enter(session, list_hash, picks, last_closes, atr)
+        finally:
+            self._busy = False
+
+    async def _enter(
+        self,
+        session: Session,
+        list_hash: str,
+        picks: Sequence[tuple[str, int]],
+        last_closes: Mapping[str, float],
+        atr: Mapping[str, float],
+    ) -> EntryReport:
         account = await self._rest.account()
         approval = await self._journal.approval(session.day)
         wanted = self.wanted(session, list_hash, account)
@@ -223,6 +240,8 @@ class Entries:
             held = set(report.held if report is not None else ())
             held |= {h.symbol for h in self._book.open_holdings()}
             held |= {t.symbol for t in trades_of(self._book.closed, session.day)}
+            # Before the first order of a name from here, one that works was sent by somebody else of this home.
+            held |= {o.intent.symbol for o in self._desk.open_orders(symbol) if o.intent.side == "buy"}
             reports.append(gates.held_gate(symbol, held))
         else:
             holding = self._book.holdings.get(symbol)

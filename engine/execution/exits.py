@@ -144,7 +144,11 @@ class ExitRunner:
         except BrokerError as error:
             self._book.note_trouble(symbol, f"positions cannot be asked: {error}")
             return otherwise  # a failed query is never "flat"
-        return int(sum((p.available for p in positions if p.symbol == symbol), Decimal(0)))
+        here = [p for p in positions if p.symbol == symbol]
+        if not all(p.readable for p in here):
+            self._book.note_trouble(symbol, "the broker's answer on the position cannot be read")
+            return otherwise
+        return int(sum((p.available for p in here), Decimal(0)))
 
     def _limit(self, symbol: str) -> Decimal | None:
         quote = self._quotes(symbol)

@@ -147,7 +147,8 @@ class Flattener:
         selling = {o.symbol for o in seen.orders if self._sells_for_us(o)}
         for position in positions:
             symbol, shares = position.symbol, int(position.available)
-            odd = position.shares < 0 or position.shares % 1 != 0  # only somebody else's: ours are whole shares
+            # Only somebody else's: ours are whole shares, and readable.
+            odd = position.shares < 0 or position.shares % 1 != 0 or not position.readable
             if symbol in selling or (shares <= 0 and not odd):
                 if symbol in selling:
                     self._queued.add(symbol)

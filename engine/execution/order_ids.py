@@ -12,6 +12,7 @@ from datetime import date
 
 _PATTERN = re.compile(r"tsh-([0-9a-f]{8})-(\d{8})-([A-Z0-9./]+)-([a-z]+)-(\d+)")
 ENTRY, EXIT, STOP, FLATTEN = "entry", "exit", "stop", "flatten"  # legs
+OUTSIDE = "outside"  # the leg of a sale that somebody else made: journalled, never sent
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,3 +43,13 @@ def is_foreign(client_order_id: str, home8: str) -> bool:
     """Whether an order belongs to somebody other than this home."""
     parts = parse(client_order_id)
     return parts is None or parts.home != home8
+
+
+def outside_id(session: date, symbol: str, number: int) -> str:
+    """The id under which a sale of our shares by somebody else is journalled; no order at the broker has it."""
+    return f"{OUTSIDE}-{session:%Y%m%d}-{symbol}-{number}"
+
+
+def is_outside(client_order_id: str) -> bool:
+    """Whether an id of the journal stands for a sale that somebody else made."""
+    return client_order_id.startswith(f"{OUTSIDE}-")

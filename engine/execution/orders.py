@@ -53,7 +53,7 @@ from engine.execution.update_lanes import UpdateLanes
 from engine.home import Home
 from engine.journal import IntentExistsError, JournalDb
 from engine.model import UTC
-from engine.orders_model import Fill, OrderIntent, OrderKind, Side, client_order_id
+from engine.orders_model import Fill, OrderIntent, OrderKind, OrderState, Side, client_order_id
 
 log = logging.getLogger(__name__)
 
@@ -362,6 +362,24 @@ class OrderDesk(OurOrders):
             if news or fill is not None:
                 self._changed(order)
             return order
+
+    async def book_outside(
+        self, symbol: str, sale: Callable[[], tuple[OrderIntent, OrderState, Fill] | None]
+    ) -> None:
+        """Books shares that somebody else sold (``outside_sales``).
+
+        ``sale`` is asked when no other news of the symbol is being booked; None books nothing.
+        """
+        async with self._applying[symbol]:
+            found = sale()
+            if found is None:
+                return
+            intent, state, fill = found
+            await self.keep("a sale outside TSH", self._journal.record_outside_sale(intent, state, fill))
+            order = DeskOrder(intent, state, fill.shares, fill.price * fill.shares)
+            self._add(order)
+            await self._on_fill(fill, intent)
+            self._changed(order, intent.why)
 
     async def on_update(self, update: TradeUpdate) -> None:
         """The trade stream's callback: booked soon, in order within a symbol."""

@@ -26,8 +26,11 @@ class OurOrders:
         self._count: Counter[date] = Counter()  # orders of each session
 
     async def _restore(self, journal: JournalDb, today: date) -> list[tuple[Fill, OrderIntent]]:
-        """Rebuilds the orders of the last days; their fills, oldest first."""
-        first = today - timedelta(days=RESTORE_DAYS)
+        """Rebuilds the orders of the last days; their fills, oldest first.
+
+        A position may be older (its trading was suspended for weeks): then of all days since it was bought.
+        """
+        first = min(today - timedelta(days=RESTORE_DAYS), await journal.oldest_open_session() or today)
         for intent in await journal.intents_since(first):
             self._add(DeskOrder(intent))
         fills: list[tuple[Fill, OrderIntent]] = []

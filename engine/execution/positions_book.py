@@ -111,7 +111,7 @@ class PositionsBook:
     ) -> Change | None:
         """Books one execution (``seen`` monotonic: it is a price too); None: a sell without a position.
 
-        ``reason`` is why it was sold when TSH itself has not asked: the stop that rested at the broker.
+        ``reason`` is why it was sold when TSH itself has not asked: the stop at the broker, or somebody else.
         """
         holding = self.holdings.get(fill.symbol)
         if fill.side == "buy":
@@ -125,13 +125,6 @@ class PositionsBook:
         if holding is None or holding.tsh.closed:
             return None
         return self._sold(holding, Sold(fill.shares, fill.price, fill.at, reason), session)
-
-    def lost(self, symbol: str, shares: int, at: datetime, session: date) -> Change | None:
-        """Shares that the broker no longer has and no order of ours sold; booked at the last price."""
-        holding = self.holdings.get(symbol)
-        if holding is None or holding.tsh.closed or shares <= 0:
-            return None
-        return self._sold(holding, Sold(shares, holding.tsh.last, at, ExitReason.OUTSIDE), session)
 
     def _sold(self, holding: Holding, fill: Sold, session: date) -> Change:
         shares = min(fill.shares, holding.tsh.shares)

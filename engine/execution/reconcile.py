@@ -11,18 +11,19 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime, time, timedelta
 from decimal import Decimal
 
 from engine.broker.alpaca_rest import AlpacaRest
-from engine.broker.broker_types import BrokerPosition
-from engine.broker.errors import BrokerError
+from engine.broker.broker_types import BrokerOrder, BrokerPosition
+from engine.broker.errors import BrokerError, BrokerUnavailable
 from engine.events import AlertRaised, EventSink, Reconciled
 from engine.execution.order_ids import ENTRY
 from engine.execution.orders import OrderDesk
-from engine.execution.positions_book import Change, PositionsBook
+from engine.execution.positions_book import PositionsBook
+from engine.execution.trading_calendar import at_new_york
 from engine.model import UTC
 
 log = logging.getLogger(__name__)
@@ -41,12 +42,14 @@ class ReconcileReport:
     foreign: tuple[str, ...] = ()
     held: frozenset[str] = frozenset()  # every symbol of the account
     values: tuple[BrokerPosition, ...] = ()
-    lost: tuple[Change, ...] = ()  # positions that shrank without an order of ours
     asked: bool = True  # False: the broker did not answer, so nothing is known
 
 
 class Reconciler:
-    """``entering`` tells whether somebody is re-pricing entries of a symbol right now."""
+    """``entering`` tells whether somebody is re-pricing entries of a symbol right now.
+
+    ``on_lost`` books shares that others have sold; it is given the recent orders of the account that are not ours.
+    """
 
     def __init__(
         self,
@@ -58,7 +61,7 @@ class Reconciler:
         entering: Callable[[str], bool],
         exiting: Callable[[str], bool],
         now: Callable[[], datetime],
-        on_lost: Callable[[str, int], Change | None],
+        on_lost: Callable[[str, int, Sequence[BrokerOrder]], Awaitable[None]],
     ) -> None:
         self._rest, self._desk, self._book, self._events = rest, desk, book, events
         self._entering, self._exiting, self._now, self._on_lost = entering, exiting, now, on_lost
@@ -87,12 +90,14 @@ class Reconciler:
     async def _pass(self) -> ReconcileReport:
         problems: list[str] = []
         seen = await self._rest.orders("open")
-        recent = await self._rest.orders("all", after=self._now() - LOOK_BACK)
+        recent = await self._rest.orders("all", after=self._since())
         still_open = {order.id for order in seen if not order.ended}
         for gone in [i for i in self._desk.foreign if i not in still_open]:
             del self._desk.foreign[gone]
+        strangers = []
         for order in {o.id: o for o in (*seen, *recent)}.values():
-            await self._desk.apply(order)
+            if await self._desk.apply(order) is None:
+                strangers.append(order)
         doubtful = self._desk.unresolved()
         now = datetime.now(UTC)
         await asyncio.gather(*(self._desk.resolve(o, patient=now - o.intent.at < YOUNG) for o in doubtful))
@@ -102,7 +107,10 @@ class Reconciler:
             if stray.intent.leg == ENTRY and not self._entering(symbol) and not await self._desk.cancel(stray):
                 problems.append(f"{symbol}: an old entry order is still open")
         positions = await self._rest.positions()
-        lost = self._compare(positions, problems)
+        for position in positions:
+            if not position.readable and self._concerns_us(position.symbol):
+                raise BrokerUnavailable(f"the position in {position.symbol} cannot be read")
+        await self._compare(positions, strangers, problems)
         return ReconcileReport(
             clean=not problems,
             detail="; ".join(problems),
@@ -111,13 +119,24 @@ class Reconciler:
             foreign=self._foreign(positions),
             held=frozenset(p.symbol for p in positions),
             values=tuple(positions),
-            lost=tuple(lost),
         )
 
-    def _compare(self, positions: list[BrokerPosition], problems: list[str]) -> list[Change]:
+    def _since(self) -> datetime:
+        """Market time from which orders are asked for: before every order of ours whose end we do not know.
+
+        After a long absence that is more than the usual days: a stop of a suspended stock has long expired.
+        """
+        sessions = [at_new_york(o.intent.session, time.min) for o in self._desk.open_orders()]
+        return min([self._now(), *sessions]) - LOOK_BACK
+
+    def _concerns_us(self, symbol: str) -> bool:
+        return self._book.shares(symbol) > 0 or bool(self._desk.open_orders(symbol))
+
+    async def _compare(
+        self, positions: list[BrokerPosition], strangers: list[BrokerOrder], problems: list[str]
+    ) -> None:
         """Our shares must exist at the broker; what is missing three times in a row was sold by others."""
         there = {p.symbol: int(p.shares) for p in positions}
-        lost = []
         for holding in self._book.open_holdings():
             symbol, ours = holding.symbol, holding.tsh.shares
             missing = ours - there.get(symbol, 0)
@@ -136,19 +155,19 @@ class Reconciler:
                     message=f"{symbol}: {missing} shares were sold outside TSH; the position follows the broker",
                 )
             )
-            change = self._on_lost(symbol, missing)
-            if change is not None:
-                lost.append(change)
-        return lost
+            await self._on_lost(symbol, missing, strangers)
 
     def _foreign(self, positions: list[BrokerPosition]) -> tuple[str, ...]:
         """What the account holds or orders beyond our book, in words."""
         words = []
         for position in positions:
+            if not position.readable:
+                words.append(f"{position.symbol} (cannot be read)")
+                continue
             beyond = position.shares - self._book.shares(position.symbol)
             if beyond != 0:
                 words.append(f"{position.symbol} {_plain(beyond)}")
-        words += [f"{o.symbol} order {o.side} {_plain(o.shares)}" for o in self._desk.foreign.values()]
+        words += [order.words for order in self._desk.foreign.values()]
         return tuple(words)
 
 

@@ -57,6 +57,11 @@ class TradingCalendar:
         upcoming = self.session()
         return today if upcoming is None else upcoming.day
 
+    def opened_today(self) -> bool:
+        """Whether today has a session that has begun; it may be over."""
+        now, today = self._clock.now(), self.today()
+        return any(s.day == today and s.open <= now for s in self._sessions)
+
     def close_of(self, session: date, otherwise: datetime) -> datetime:
         """The close of a session; ``otherwise`` for one too old to be in the calendar: it is over."""
         return next((s.close for s in self._sessions if s.day == session), otherwise)

@@ -17,7 +17,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from engine.execution.order_ids import EXIT
+from engine.execution.order_ids import EXIT, is_outside
 from engine.execution.tsh_record import (
     CLOSE_MOVED,
     OPENED,
@@ -239,7 +239,7 @@ def _money(symbol: str, lives: Sequence[TshState], rows: Sequence[TshRow], fills
     for fill in fills:
         if fill.side == "buy":
             bought, cost = bought + fill.shares, cost + fill.price * fill.shares
-        else:
+        elif not is_outside(fill.client_order_id):  # counted by the record: early journals have no fill of them
             sold += fill.shares
     outside = sum(
         int(row.data["event"]["shares"])

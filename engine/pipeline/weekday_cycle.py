@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 
+from engine.broker.errors import BrokerError
 from engine.compute import close_engine
 from engine.daily.mp2_p3_executor import ExecutorOutcome, shortlist
 from engine.daily.trade_list import TradeList, build
 from engine.data.daily_snapshot import daily_snapshot
-from engine.errors import RefusedError
-from engine.events import CandidatesRecorded, DayClosed
+from engine.errors import OperatorError, RefusedError
+from engine.events import CandidatesRecorded, DayClosed, RunFinished
 from engine.model import NEW_YORK, Session
 from engine.pipeline.approval import ApprovalDesk
 from engine.pipeline.engine_room import EngineRoom, next_session
@@ -30,6 +31,7 @@ from engine.pipeline.runs import RunBook, Stage, open_run
 from engine.pipeline.selection_record import FrozenSelection, read_frozen
 from engine.pipeline.shortlist_view import shortlist_view
 from engine.qual.combination import Combination, combine
+from engine.run_log import Run
 
 STAGES = (
     "daily_snapshot",
@@ -65,11 +67,9 @@ class WeekdayCycle:
         """Which close to wait for. Of an unfinished run its own; else the next one not yet worked off."""
         room = self._room
         calendar = await room.calendar()
-        unfinished = await room.journal.unfinished_run("weekday")
+        unfinished = await self._unfinished(calendar)
         if unfinished is not None:
-            day = date.fromisoformat(unfinished.payload["signal"])
-            signal = next(s for s in calendar if s.day == day)
-            return WeekdayDates(signal, next_session(calendar, signal.day))
+            return unfinished
         now, execution = room.clock.now(), room.settings.execution
         last = await room.journal.last_run("weekday")
         worked_off = date.fromisoformat(last.payload["signal"]) if last is not None else date.min
@@ -81,8 +81,45 @@ class WeekdayCycle:
                 return dates
         raise RefusedError("the broker's calendar has no further session; try again tomorrow")
 
+    async def _unfinished(self, calendar: list[Session]) -> WeekdayDates | None:
+        """The dates of the run that an earlier life of the engine, or a failure, left behind.
+
+        One whose session is over and that bought nothing in it has nothing left to do: it is closed, or it would
+        stand in the way of every later day. The same holds for one that is older than the calendar: what it may
+        have bought is managed by the desk, which needs no run.
+        """
+        room = self._room
+        run = await room.journal.unfinished_run("weekday")
+        if run is None:
+            return None
+        days = {session.day: session for session in calendar}
+        signal = days.get(date.fromisoformat(run.payload["signal"]))
+        if signal is not None:
+            dates = WeekdayDates(signal, next_session(calendar, signal.day))
+            if room.clock.now() < dates.session.close or room.desk.bought_in(dates.session.day):
+                return dates
+        await self._close_missed(run)
+        return None
+
+    async def _close_missed(self, run: Run) -> None:
+        session = run.payload["session"]
+        summary = f"no trade on {session}: the session is over and nothing was bought in it"
+        await self._room.journal.finish_run(run.run, "abandoned", summary)
+        self._room.bus.publish(
+            RunFinished(run=run.run, run_kind="weekday", outcome="abandoned", seconds=0.0, summary=summary)
+        )
+
+    async def resume(self) -> tuple[str, str]:
+        """Goes on with the run that an earlier life of the engine left behind; begins none of its own."""
+        if await self._unfinished(await self._room.calendar()) is None:
+            return "abandoned", "nothing to resume"
+        return await self.run()
+
     async def run(self) -> tuple[str, str]:
-        """The whole weekday; (outcome, summary). Raises OperatorError when a stage fails (resumable)."""
+        """The whole weekday; (outcome, summary).
+
+        Raises OperatorError when a stage fails; the run can be resumed until its session is over.
+        """
         room = self._room
         dates = await self.dates()
         selection = await self.selection(dates.session.day)
@@ -96,7 +133,11 @@ class WeekdayCycle:
             await book.finish("stopped", "the engine was stopped; 'tshc weekday' resumes the run")
             raise
         except Exception as error:
-            await book.finish("failed", str(error) or type(error).__name__)
+            words = str(error) or type(error).__name__
+            await book.finish("failed", words)
+            if room.clock.now() >= dates.session.close:
+                # A repeat could only tell of the day; failing again and again it would block those that come.
+                await room.journal.finish_run(run.run, "failed", words)
             raise
         await book.finish(outcome, summary)
         return outcome, summary
@@ -262,7 +303,7 @@ class WeekdayCycle:
         trade_list: TradeList,
         missed: asyncio.Task[None],
     ) -> tuple[str, str]:
-        room = self._room
+        room, no_trade = self._room, ""
         async with book.stage("real_trader", trade_list.list_hash) as stage:
             if not stage.skipped:
                 await room.pace.until(dates.session.open - OPEN_LEAD)
@@ -270,17 +311,30 @@ class WeekdayCycle:
                 await room.pace.entering()
                 closes, ranges = _yesterday(trade_list, day)
                 picks = [(pick.symbol, pick.position) for pick in trade_list.picks]
-                report = await room.desk.enter(dates.session, trade_list.list_hash, picks, closes, ranges)
-                refused = {o.symbol: o.refused.text for o in report.outcomes if o.refused and not o.shares}
-                stage.summary = f"entered {' '.join(report.entered) or 'nothing'}" + "".join(
-                    f"; {symbol}: {why}" for symbol, why in refused.items()
-                )
-                stage.counts = {
-                    "approved": len(picks),
-                    "entered": list(report.entered),
-                    "refused": refused,
-                    "allocation": str(report.allocation),
-                }
+                try:
+                    report = await room.desk.enter(dates.session, trade_list.list_hash, picks, closes, ranges)
+                except (RefusedError, BrokerError) as error:
+                    # What was bought before has its manager; with nothing bought the day has ended here.
+                    if not self._window_lost(error, dates):
+                        raise
+                    entered = room.desk.bought_in(dates.session.day)
+                    stage.summary = f"entered {' '.join(entered) or 'nothing'}: {error}"
+                    stage.counts = {"approved": len(picks), "entered": list(entered)}
+                    no_trade = "" if entered else str(error)
+                else:
+                    refused = {o.symbol: o.refused.text for o in report.outcomes if o.refused and not o.shares}
+                    stage.summary = f"entered {' '.join(report.entered) or 'nothing'}" + "".join(
+                        f"; {symbol}: {why}" for symbol, why in refused.items()
+                    )
+                    stage.counts = {
+                        "approved": len(picks),
+                        "entered": list(report.entered),
+                        "refused": refused,
+                        "allocation": str(report.allocation),
+                    }
+        if no_trade:
+            await room.pace.resting()
+            return "refused", f"no trade on {dates.session.day}: {no_trade}"
         async with book.stage("tsh_trade_management", trade_list.list_hash) as stage:
             await room.pace.managing()
             result = await room.desk.run_until_flat()
@@ -306,6 +360,12 @@ class WeekdayCycle:
         room.bus.publish(DayClosed(session=dates.session.day, pnl=pnl, trades=trades))
         await room.pace.resting()
         return "done", f"{dates.session.day}: {trades} trades, {pnl:+.2f} $"
+
+    def _window_lost(self, error: OperatorError, dates: WeekdayDates) -> bool:
+        """Whether a repeat could not enter any more: refused for this session, or the broker was away too long."""
+        if isinstance(error, RefusedError):
+            return True
+        return self._room.clock.now() >= dates.at(self._room.settings.execution.entry_window_end)
 
 
 async def _ended(task: asyncio.Task[None]) -> None:

@@ -3,18 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
 
 import pytest
 from execution_rig import MARKET_DATE, credentials, rest_of, until
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from websockets.asyncio.server import ServerConnection, serve
 
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import TradeUpdate
 from engine.broker.credentials import Credentials
 from engine.broker.price_stream import PriceStream
+from engine.broker.stream_link import SKIPPED
 from engine.broker.trade_stream import TradeStream
 from engine.model import Tick
 from engine.simulator import Simulator, start
@@ -203,6 +209,80 @@ async def test_one_broken_message_does_not_lose_the_rest_of_its_frame(sim: Simul
     )
     await watched.stream._receive(frame)
     assert [t.symbol for t in watched.ticks] == ["AAA", "BBB"]
+
+
+LOGIN = '[{"T":"success","msg":"authenticated"}]'
+PRINT = '{"T":"t","S":"AAA","p":1.5,"t":"2026-11-23T17:00:00Z","c":%s}'
+
+
+async def test_a_print_that_nobody_foresaw_costs_neither_the_stream_nor_the_next_print(sim: Simulator) -> None:
+    odd = [f"[{PRINT % conditions}]" for conditions in ("5", "[[1]]", '{"Z":1}', "[7]")]
+    early = '[{"T":"q","S":"AAA","bp":1,"ap":2,"t":"0001-01-01T00:00:00+14:00"}]'
+    async with venue_that_says(LOGIN, *odd, early, f"[{PRINT % 'null'},{PRINT % '[]'}]") as url:
+        watched = Watched(sim)
+        watched.stream.url = url
+        async with watched:
+            await until(lambda: len(watched.ticks) == 2, "the prints behind the odd ones")
+            assert (watched.stream.state, watched.connected, watched.stream.skipped) == ("live", 1, 5)
+            told = [detail for state, detail in watched.states if state == "live"]
+            assert told == ["", SKIPPED]  # once, however many follow
+
+
+async def test_a_stream_that_meets_what_nobody_foresaw_says_down_and_connects_again(sim: Simulator) -> None:
+    """The login is answered with a number where a list must be; the second time the venue is sound."""
+    listens: list[Any] = [5, ["trade_updates"]]
+    states: list[tuple[str, str]] = []
+
+    async def serve_one(socket: ServerConnection) -> None:
+        await socket.recv()
+        await socket.send('{"stream":"authorization","data":{"status":"authorized"}}')
+        await socket.recv()
+        await socket.send(json.dumps({"stream": "listening", "data": {"streams": listens.pop(0)}}))
+        await socket.wait_closed()
+
+    async def ignore(update: TradeUpdate) -> None:
+        return
+
+    async with serve(serve_one, "127.0.0.1", 0) as server:
+        port = next(iter(server.sockets)).getsockname()[1]
+        stream = TradeStream(
+            f"ws://127.0.0.1:{port}/stream",
+            credentials(sim),
+            on_update=ignore,
+            on_state=lambda name, state, detail: states.append((state, detail)),
+        )
+        stream.start()
+        try:
+            await until(lambda: stream.state == "live", "live at the second connection")
+        finally:
+            await stream.stop()
+    assert ("down", "an unexpected error (TypeError); see the log") in states
+
+
+JSON = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=4,
+)
+SOUND = {"S": "AAA", "p": 1, "t": "2026-11-23T17:00:00Z", "c": ["@"], "bp": 1, "ap": 2, "sc": "H"}
+FIELDS = (
+    [("t", name) for name in "Sptc"]
+    + [("q", name) for name in ("S", "bp", "ap", "t")]
+    + [("s", "sc"), ("s", "rm")]
+)
+ITEMS = st.builds(lambda field, odd: {"T": field[0], **SOUND, field[1]: odd}, st.sampled_from(FIELDS), JSON)
+
+
+@settings(max_examples=200)
+@given(st.lists(ITEMS, min_size=1, max_size=6))
+async def test_no_frame_of_data_ends_a_stream(items: list[Any]) -> None:
+    stream = PriceStream("ws://127.0.0.1:9", Credentials("k", "s"), on_state=lambda *_: None)
+    await stream._receive(json.dumps([*items, json.loads(PRINT % "null")]))
+    assert stream.latest["AAA"].price == Decimal("1.5")
 
 
 async def test_a_faulty_handler_does_not_lose_the_rest_of_the_frame(sim: Simulator) -> None:

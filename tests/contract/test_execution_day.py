@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
@@ -148,6 +149,36 @@ async def test_a_name_is_bought_once_a_held_one_and_a_late_one_not_at_all(tmp_pa
         with pytest.raises(RefusedError, match="expired"):
             await r.enter(r.names[2:3])
         assert (await r.enter(r.names[:1])).entered == r.names[:1]
+
+
+async def test_a_second_entry_beside_the_first_is_refused_before_it_sends_anything(tmp_path: Path) -> None:
+    async with rig(tmp_path, brackets=(NEVER,)) as r:
+        r.sim.fault("slow", method="POST", path="/v2/orders", seconds=1.0, times=1)
+        first = asyncio.create_task(r.enter(r.names[:1]))
+        await until(lambda: r.desk.views().rows, "the first is entering")
+        with pytest.raises(RefusedError, match="others are under way"):
+            await r.enter(r.names[:1])
+        assert (await first).entered == r.names[:1]
+        bought = [line for line in r.sent() if line["body"]["side"] == "buy"]
+        assert len(bought) == 1
+        assert (await r.enter(r.names[:1])).outcomes == first.result().outcomes  # told what there is
+
+
+async def test_a_name_with_a_working_buy_of_this_home_is_not_bought_beside_it(tmp_path: Path) -> None:
+    """Only booked fills made a name held: a buy that still rests must count too."""
+    async with rig(tmp_path, brackets=(NEVER,)) as r:
+        await r.approve()
+        await r.go_to(r.session.open + timedelta(seconds=5))
+        far_below = Decimal(str(round(r.closes[r.names[0]] * 0.5, 2)))
+        r.desk._entries.entering.add(r.names[0])
+        order = await r.desk.desk.send(
+            r.session.day, r.names[0], "buy", 1, "limit", far_below, leg="entry", why="another hand"
+        )
+        assert not order.ended
+        report = await r.enter(r.names[:1])
+        assert report.entered == ()
+        assert report.outcomes[0].refused is not None
+        assert report.outcomes[0].refused.gate == "held"
 
 
 async def test_a_days_loss_latches_entries_and_sells_everything(tmp_path: Path) -> None:

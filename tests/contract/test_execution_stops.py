@@ -7,11 +7,11 @@ from decimal import Decimal
 from pathlib import Path
 
 import pytest
-from execution_rig import Rig, rig, until
+from execution_rig import LIST_HASH, Rig, rig, until
 
 from engine.brackets import Bracket
 from engine.broker.broker_types import BrokerOrder
-from engine.events import AlertRaised, OrderSent
+from engine.events import AlertRaised, EntriesLatched, OrderSent
 from engine.execution.allocation import down_to_grid
 from engine.execution.tsh_trade_management import ExitReason
 
@@ -77,6 +77,42 @@ async def test_the_stop_sells_while_the_engine_is_dead_and_the_next_life_books_i
         assert desk.book.open_holdings() == []
         assert [t.reason for t in desk.book.closed] == ["PROTECTIVE"]
         assert desk.is_clean
+
+
+async def test_a_loss_that_the_last_positions_own_exit_made_latches_once_a_session_and_for_good(
+    tmp_path: Path,
+) -> None:
+    """The stop sells the only position while nobody looks: no position is left that could show the loss."""
+    async with rig(tmp_path, brackets=(TIGHT,)) as r:
+        await r.enter(r.names[:1])
+        await until(
+            lambda: r.desk._stops.resting(r.names[0]) is not None or not r.desk.book.open_holdings(), "a stop"
+        )
+        r.kill_desk()
+        await r.run_at(100)
+        await until(lambda: not r.sim.request("GET", "/v2/positions"), "the stop's fill at the venue")
+        nine_cents = r.settings.execution.model_copy(update={"day_loss_pct": 0.0001})
+        r.settings = r.settings.model_copy(update={"execution": nine_cents})
+        desk = await r.restarted()
+        assert desk.book.open_holdings() == []
+        assert desk.day_pnl() < Decimal("-0.09")
+        await until(lambda: desk.latched.startswith("daily loss"), "the latch")
+        await until(lambda: r.told.of(EntriesLatched), "told")
+        await asyncio.sleep(0.3)  # written, too
+        await desk.stop()
+        desk = await r.restarted()
+        assert desk.latched.startswith("daily loss")  # over the night, whatever the next day's loss is
+        await desk.unlatch("anna")
+        await asyncio.sleep(0.5)  # five heartbeats
+        assert desk.latched == ""  # her word stands; the session's own gate still refuses
+        board = {gate.gate: gate for gate in desk.go_board(None, r.session, LIST_HASH)}
+        assert board["latch"].passed
+        assert not board["day_loss"].passed
+        await desk.stop()
+        desk = await r.restarted()
+        await asyncio.sleep(0.5)
+        assert desk.latched == ""
+        assert len(r.told.of(EntriesLatched)) == 1
 
 
 async def test_a_restarted_engine_knows_its_stops_and_places_no_second_one(tmp_path: Path) -> None:

@@ -18,7 +18,7 @@ from storage_samples import child
 from engine.errors import StorageError
 from engine.events import AlertRaised, EngineStarted, FillReceived, Level
 from engine.journal import IntentExistsError, JournalDb, LedgerEntry
-from engine.orders_model import Approval, Fill, OrderIntent, OrderState, client_order_id
+from engine.orders_model import Approval, Fill, OrderIntent, OrderState, Side, client_order_id
 
 MONDAY = date(2026, 11, 23)
 AT = datetime(2026, 11, 23, 14, 30, 0, 123456, tzinfo=UTC)
@@ -410,3 +410,51 @@ async def test_a_restart_reads_the_intents_and_fills_of_the_last_days_in_one_que
         await journal.record_fill(told)
     assert [i.session for i in await journal.intents_since(MONDAY)] == days[1:]
     assert [f.execution_id for f in await journal.fills_since(MONDAY)] == ["e2", "e3"]
+
+
+async def test_the_oldest_open_session_is_that_of_the_first_buy_that_is_not_sold(journal: JournalDb) -> None:
+    told = 0
+
+    async def traded(day: int, symbol: str, side: Side, shares: int) -> None:
+        nonlocal told
+        told += 1
+        meant = replace(intent(attempt=told, session=date(2026, 11, day)), symbol=symbol, side=side, shares=shares)
+        meant = replace(meant, client_order_id=f"tsh-0123abcd-202611{day:02}-{symbol}-{side}-{told}")
+        await journal.record_intent(meant)
+        done = fill(f"e{told}", shares, seconds=told)
+        await journal.record_fill(
+            replace(done, client_order_id=meant.client_order_id, symbol=symbol, side=side, order_id=f"o{told}")
+        )
+
+    assert await journal.oldest_open_session() is None
+    await traded(2, "OLD", "sell", 50)  # bought in an earlier journal: it must not hide what is bought later
+    await traded(3, "AAA", "buy", 100)
+    await traded(3, "AAA", "sell", 100)
+    assert await journal.oldest_open_session() is None
+    await traded(4, "AAA", "buy", 10)
+    await traded(5, "AAA", "buy", 10)
+    await traded(6, "OLD", "buy", 50)
+    assert await journal.oldest_open_session() == date(2026, 11, 4)
+    await traded(9, "AAA", "sell", 19)
+    assert await journal.oldest_open_session() == date(2026, 11, 4)
+    await traded(10, "AAA", "sell", 1)
+    assert await journal.oldest_open_session() == date(2026, 11, 6)
+
+
+async def test_a_sale_that_somebody_else_made_is_kept_whole_or_not_at_all(journal: JournalDb) -> None:
+    """An intent that is left alone by a kill would come back as an order of ours whose fate nobody knows."""
+    name = "outside-20261123-ABCD-1"
+    meant = replace(intent(), client_order_id=name, leg="outside", side="sell")
+    ended = replace(order(10, "filled", 5), order_id=name, client_order_id=name)
+    done = replace(fill("e1", 10), order_id=name, client_order_id=name)
+    await journal.record_order(ended)  # what stands in the way of the second of three rows
+    with pytest.raises(sqlite3.IntegrityError):
+        await journal.record_outside_sale(meant, ended, done)
+    assert await journal.intents_since(MONDAY) == []
+    assert await journal.fills_since(MONDAY) == []
+    other = replace(ended, order_id=f"{name}0", client_order_id=f"{name}0")
+    meant, done = replace(meant, client_order_id=f"{name}0"), replace(done, client_order_id=f"{name}0")
+    await journal.record_outside_sale(meant, other, done)
+    assert await journal.intents_since(MONDAY) == [meant]
+    assert await journal.fills_since(MONDAY) == [done]
+    assert await journal.orders([f"{name}0"]) == [other]

@@ -17,6 +17,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from engine.brackets import DEFAULT_BRACKETS
+from engine.execution.order_ids import outside_id
 from engine.execution.positions_book import PositionsBook
 from engine.execution.tsh_record import (
     TshRecorder,
@@ -389,10 +390,12 @@ def test_an_early_close_is_part_of_the_record() -> None:
 
 
 def test_shares_sold_outside_count_as_sold() -> None:
-    lived = Live()
-    lived.book.lost(SYMBOL, 100, after_open(50), DAY)
+    lived, name = Live(), outside_id(DAY, SYMBOL, 1)
+    sold = Fill(name, name, name, SYMBOL, "sell", 100, Decimal("20.5"), after_open(50))
+    lived.book.on_fill(sold, DAY, CLOSE, reason=ExitReason.OUTSIDE)
     assert all(d.same for d in replay(lived.rows()))
-    assert against_the_journal(lived.rows(), lived.fills, []) == []
+    assert against_the_journal(lived.rows(), [*lived.fills, sold], []) == []
+    assert against_the_journal(lived.rows(), lived.fills, []) == []  # a journal of before they were kept as fills
 
 
 @given(stories)

@@ -104,7 +104,7 @@ async def test_a_swap_makes_another_list_and_voids_what_was_said_of_the_old_one(
         first, second = await asyncio.gather(client.command("approve", what), client.command("approve", what))
         assert [first.accepted, second.accepted].count(True) == 1  # a double press decides once
         await until(lambda: any(row.state in ("WATCH", "ARMED") for row in client.state.positions.rows))
-        await until(lambda: _entered(client))  # a flatten amid the entries would leave the run to be resumed
+        await until(lambda: _entered(client))  # every name is decided
         # Two consoles, one of them gone: nothing changes for the positions.
         assert (await client.command("flatten")).accepted
         await until(lambda: client.state.flatten.state == "flat")
