@@ -21,6 +21,7 @@ WARM_AT_ONCE_S = 4.0  # kernels that are only loaded are ready by then
 # longest, most of them because they wait; what keeps a core busy from end to end fills the gaps afterwards.
 LONGEST_FIRST = (
     "week/test_killed_and_resumed.py",
+    "contract/test_execution_doubts.py",
     "week/test_bad_input.py",
     "unit/test_group_discovery.py",
     "week/test_week_from_the_keyboard.py",
@@ -29,6 +30,10 @@ LONGEST_FIRST = (
     "week/test_week_end_to_end.py",
     "unit/test_mp1_loop_worker.py",
     "week/test_weekdays.py",
+    "week/test_forward_ledger.py",
+    "faults/test_runs_of_a_day.py",
+    "week/test_missed_sessions.py",
+    "contract/test_execution_entries.py",
     "unit/test_search_bad_input.py",
     "week/test_live_trading.py",
     "workbook/test_workbook_faults.py",

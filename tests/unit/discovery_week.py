@@ -113,7 +113,7 @@ def plan(
         "threads": 2,
         "top_k": 20,
         "max_size": 6,
-        "permutations": 40,
+        "permutations": 20,
     } | settings
     return DiscoveryPlan(
         stocks_db=path,

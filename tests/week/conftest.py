@@ -19,7 +19,13 @@ from engine.home import Home
 
 PROJECT = Path(__file__).parents[2]
 # Half of the listings are eligible: 2,400 give some 1,200, the least that a week needs is 1,000.
-SMALL_MARKET = {"sim.symbols": "2400", "sim.date": "2026-11-25", "training.cycles": "3", "search.tests": "20000"}
+SMALL_MARKET = {
+    "sim.symbols": "2400",
+    "sim.date": "2026-11-25",
+    "training.cycles": "3",
+    "search.tests": "20000",
+    "search.permutations": "20",  # how much of the winner is luck is asked elsewhere
+}
 
 
 @dataclass

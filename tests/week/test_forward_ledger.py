@@ -22,7 +22,7 @@ from engine.home import Home
 from engine.simulator.market import Bar
 from engine.simulator.synthetic import SyntheticMarket
 
-from .conftest import Tshc
+from .conftest import SMALL_MARKET, Tshc
 from .kill_trials import kill_engine
 from .test_weekdays import attached, begin_day, until
 
@@ -37,9 +37,7 @@ NEAR = 1e-4  # percent: levels are rounded to a hundredth of a cent, and halves 
 
 @pytest.fixture(scope="module")
 def week(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tshc]:
-    overrides = {
-        "sim.symbols": "2400", "sim.date": WEEK.isoformat(), "training.cycles": "3", "search.tests": "20000",
-    }  # fmt: skip
+    overrides = SMALL_MARKET | {"sim.date": WEEK.isoformat()}
     tshc = Tshc(Home(tmp_path_factory.mktemp("ledger") / "home"), overrides)
     tshc.json("weekend")
     asyncio.run(_four_days(tshc))

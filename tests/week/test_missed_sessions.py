@@ -12,7 +12,7 @@ from engine.broker.simulator_control import SimulatorControl
 from engine.home import Home
 from engine.venue import known_simulator
 
-from .conftest import Tshc
+from .conftest import SMALL_MARKET, Tshc
 from .test_weekdays import attached, begin_day, until
 
 pytestmark = pytest.mark.slow
@@ -25,7 +25,7 @@ TUESDAY_EVENING = datetime(2026, 11, 24, 22, 0, tzinfo=UTC)
 @pytest.fixture
 def late(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tshc]:
     """Groups of Friday; the first evening after them that somebody is there is Tuesday's."""
-    overrides = {"sim.symbols": "2400", "sim.date": WEEK, "training.cycles": "3", "search.tests": "20000"}
+    overrides = SMALL_MARKET | {"sim.date": WEEK}
     tshc = Tshc(Home(tmp_path_factory.mktemp("missed") / "home"), overrides)
     tshc.json("weekend")
     known = known_simulator(tshc.home)

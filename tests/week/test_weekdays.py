@@ -19,7 +19,7 @@ from app.engine_process import wait_until_stopped
 from app.replay_client import ReplayClient, load_day
 from engine.home import Home
 
-from .conftest import Tshc
+from .conftest import SMALL_MARKET, Tshc
 from .kill_trials import kill_engine
 
 pytestmark = pytest.mark.slow
@@ -28,7 +28,7 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tshc]:
     """A home with two selected groups, on Monday evening; the third day from there is a half day."""
-    overrides = {"sim.symbols": "2400", "sim.date": "2026-11-23", "training.cycles": "3", "search.tests": "20000"}
+    overrides = SMALL_MARKET | {"sim.date": "2026-11-23"}
     tshc = Tshc(Home(tmp_path_factory.mktemp("weekdays") / "home"), overrides)
     tshc.json("weekend")
     yield tshc
