@@ -81,6 +81,7 @@ def test_of_two_commands_at_once_one_begins_a_run(engine: Daemon, second: str) -
     assert "a weekday run is under way" in answers[1][1]
     until(lambda: engine.look()["shortlist"]["state"] == "pending", "the list is proposed")
     assert [event["run"] for event in journalled(engine, "run_started")] == ["weekday-1"]
+    until(lambda: journalled(engine, "trade_list_ready"), "the list is in the journal")
     assert len(journalled(engine, "trade_list_ready")) == 1
 
 

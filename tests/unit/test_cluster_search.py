@@ -115,8 +115,7 @@ def test_under_a_quota_of_tests_everything_is_equal(cluster: Any, case: Case) ->
     assert ours == here
 
 
-@pytest.mark.parametrize("tests", [None, 10**9])
-@pytest.mark.parametrize("end", ["stop", "budget"])
+@pytest.mark.parametrize(("end", "tests"), [("stop", None), ("budget", 10**9)])
 def test_a_worker_that_hangs_holds_up_neither_a_stop_nor_the_end_of_the_budget(
     own_cluster: Any, end: str, tests: int | None
 ) -> None:

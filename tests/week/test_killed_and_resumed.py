@@ -42,7 +42,7 @@ def test_the_same_seed_gives_the_same_tables_and_the_same_trade_list(
     assert len(untouched) > 20
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [2])
 def test_a_week_killed_at_seeded_moments_ends_with_the_same_tables(
     untouched: dict[str, str], tmp_path: Path, seed: int
 ) -> None:
