@@ -54,9 +54,7 @@ async def test_the_body_stands_still_while_prices_move_and_z_comes_back(
     async with app.run_test(size=(140, 40)) as pilot:
         await at_positions(pilot, app, engine)
         await pilot.press("z")
-        assert re.match(
-            r" FROZEN \d s \+0 ", text_of(app).splitlines()[0]
-        )  # not always at once
+        assert re.match(r" FROZEN \d s \+0 ", text_of(app).splitlines()[0])  # not always at once
         engine.board.positions = priced("59.99")
         engine.server.publish(fresh(61, "something happened"))
         await until(lambda: app.client.state.positions == priced("59.99") and app.client.state.seq == 61)
