@@ -204,14 +204,14 @@ Tables = dict[str, list[tuple[Any, ...]]]
 
 
 def journal_of(daemon: Daemon) -> Tables:
-    """Every row of the journal, but for the highs that prices move."""
+    """Every row of the journal, but for what prices move: the highs, and the low of the day."""
     connection = sqlite3.connect(f"file:{daemon.home.journal}?mode=ro", uri=True)
     try:
         names = connection.execute("SELECT name FROM sqlite_schema WHERE type = 'table'").fetchall()
         tables = {name: connection.execute(f'SELECT * FROM "{name}"').fetchall() for (name,) in names}
     finally:
         connection.close()
-    tables["settings_kv"] = [row for row in tables["settings_kv"] if row[0] != "tsh_levels"]
+    tables["settings_kv"] = [row for row in tables["settings_kv"] if row[0] not in ("tsh_levels", "day_low")]
     return tables
 
 
