@@ -35,7 +35,7 @@ class BoundedCall(Generic[T]):
         self._run, self._limit_s = run, limit_s
         self._began: float | None = None  # monotonic; waiting for a thread is no fault of the broker
         self._cut = False
-        self._connection: _Connection | _SecureConnection | None = None
+        self._connection: _Connection | None = None
         self._socket: socket.socket | None = None
 
     def run(self) -> T:
@@ -61,7 +61,7 @@ class BoundedCall(Generic[T]):
                 # The plain one: that of TLS would turn a connection in use into an unencrypted one.
                 socket.socket.shutdown(used, socket.SHUT_RDWR)
 
-    def uses(self, connection: _Connection | _SecureConnection) -> None:
+    def uses(self, connection: _Connection) -> None:
         """Called by the connection whenever it is taken into use. Raises CallCut when it is too late."""
         self._connection, self._socket, connection.call = connection, connection.sock, self
         if self._cut:
@@ -69,7 +69,7 @@ class BoundedCall(Generic[T]):
             raise CallCut("the call took too long")
 
 
-def _noted(connection: _Connection | _SecureConnection) -> None:
+def _noted(connection: _Connection) -> None:
     call: BoundedCall[Any] | None = getattr(_here, "call", None)
     if call is not None:
         call.uses(connection)
@@ -88,17 +88,8 @@ class _Connection(HTTPConnection):
         super().putrequest(*args, **options)
 
 
-class _SecureConnection(HTTPSConnection):
-    call: BoundedCall[Any] | None = None
-
-    def connect(self) -> None:
-        _noted(self)
-        super().connect()
-        _noted(self)
-
-    def putrequest(self, *args: Any, **options: Any) -> None:
-        _noted(self)
-        super().putrequest(*args, **options)
+class _SecureConnection(_Connection, HTTPSConnection):
+    """The same over TLS."""
 
 
 class _Pool(HTTPConnectionPool):
