@@ -1,8 +1,8 @@
 """What keeps this process quick to react: pauses of the collector and of the interpreter lock made short.
 
 Measured by ``tests/benchmarks/bench_stop_to_wire.py``: a full collection of an engine's heap
-stops everything for some 70 ms, and a sending thread may wait 5 ms for the lock while prices
-are read. Both lie between a price and an exit.
+stops everything for some 70 ms, and the loop may wait 5 ms for the lock while another thread
+(the journal's, a reader's) computes. Both lie between a price and an exit.
 """
 
 from __future__ import annotations

@@ -26,6 +26,7 @@ from engine.broker.broker_types import Account, BrokerOrder, BrokerPosition, Clo
 from engine.broker.credentials import Credentials
 from engine.broker.endpoints import Endpoints
 from engine.broker.errors import BrokerError, BrokerUnavailable, NotFound, RequestRefused
+from engine.broker.order_lane import OrderLane
 from engine.broker.rate_limit import RequestBudget
 from engine.broker.transport import Call, Transport, harden
 from engine.model import NEW_YORK, Asset, DailyBar, NewsArticle, Quote, Session, Tick
@@ -87,8 +88,16 @@ class AlpacaRest:
         ):
             harden(client, url, settings.timeout_s)
             client._session.hooks["response"].append(transport.hear)
+        self._lane = OrderLane(
+            self._trading_client,
+            trading_url,
+            settings.timeout_s,
+            self.trading.whole_s,
+            self.trading.hear_lane,
+        )
 
     async def close(self) -> None:
+        await self._lane.close()
         self.trading.close()
         self.data.close()
         for client in (self._trading_client, self._data_client, self._news_client):
@@ -100,7 +109,8 @@ class AlpacaRest:
         A new one costs its handshakes, to a real broker tens of milliseconds. One small request each; a broker
         that does not answer is not told here.
         """
-        asked = (self.clock() for _ in range(min(connections, WARM_AT_MOST)))
+        call = Call("the clock", partial(self._lane.send, "GET", "/clock"), is_exit=True)
+        asked = (self.trading.call(call) for _ in range(min(connections, WARM_AT_MOST)))
         for answer in await asyncio.gather(*asked, return_exceptions=True):
             if isinstance(answer, BaseException) and not isinstance(answer, BrokerError):
                 raise answer
@@ -162,7 +172,7 @@ class AlpacaRest:
     # --- orders and positions ------------------------------------------------------------------
 
     async def submit(self, order: OrderToSend, *, last_look: Callable[[], None] = lambda: None) -> BrokerOrder:
-        """Sends one order, once. ``last_look`` runs in the sending thread right before and may raise.
+        """Sends one order, once. ``last_look`` runs right before and may raise.
 
         Raises OrderRefused (it does not exist), DuplicateOrderId, OrderUnknown (look it up),
         RateLimited or BrokerUnavailable (it did not leave), AuthRefused.
@@ -182,9 +192,9 @@ class AlpacaRest:
         if order.stop_price is not None:
             body["stop_price"] = f"{order.stop_price:f}"
 
-        def post() -> BrokerOrder:
+        async def post() -> BrokerOrder:
             last_look()
-            return BrokerOrder.parse(wire.record(self._trading_client.post("/orders", body), "order"))
+            return BrokerOrder.parse(wire.record(await self._lane.send("POST", "/orders", body), "order"))
 
         call = Call(
             f"the order {order.client_order_id}",
@@ -229,7 +239,10 @@ class AlpacaRest:
     async def cancel(self, order_id: str) -> bool:
         """Asks for a cancel; False when the order had already ended. The terminal status comes later."""
         call: Call[None] = Call(
-            "a cancel", lambda: self._trading_client.cancel_order_by_id(order_id), is_read=False, is_exit=True
+            "a cancel",
+            partial(self._lane.send, "DELETE", f"/orders/{quote(order_id, safe='')}"),
+            is_read=False,
+            is_exit=True,
         )
         try:
             await self.trading.call(call)
@@ -245,9 +258,13 @@ class AlpacaRest:
         Raises as an order does: OrderRefused, or OrderUnknown when nobody knows whether it exists.
         """
         path = f"/positions/{quote(symbol, safe='')}"
+
+        def close() -> BrokerOrder:
+            return BrokerOrder.parse(wire.record(self._trading_client.delete(path), "an order"))
+
         call = Call(
             f"closing {symbol}",
-            lambda: BrokerOrder.parse(wire.record(self._trading_client.delete(path), "an order")),
+            partial(self.trading.in_thread, close, closes=True),
             is_read=False,
             sends_order=True,
             is_exit=True,
@@ -256,9 +273,13 @@ class AlpacaRest:
 
     async def cancel_all(self) -> list[tuple[str, int]]:
         """Asks to cancel every open order of the account, foreign ones too: (order id, status) of each."""
+
+        def cancel_them() -> list[tuple[str, int]]:
+            return answers.cancels(self._trading_client.cancel_orders())
+
         call = Call(
             "cancel all",
-            lambda: answers.cancels(self._trading_client.cancel_orders()),
+            partial(self.trading.in_thread, cancel_them, closes=True),
             is_read=False,
             is_exit=True,
         )
@@ -276,7 +297,11 @@ class AlpacaRest:
         self, what: str, ask: Callable[[], Any], parse: Callable[[Any], T], *, is_exit: bool = False
     ) -> T:
         """Asks and parses in a worker thread, so that a long list does not hold up the event loop."""
-        return await self.trading.call(Call(what, lambda: parse(ask()), is_exit=is_exit))
+
+        def asked() -> T:
+            return parse(ask())
+
+        return await self.trading.call(Call(what, partial(self.trading.in_thread, asked), is_exit=is_exit))
 
     async def _latest(
         self, what: str, symbols: Sequence[str], parse: Callable[[Any], dict[str, T]]
@@ -285,8 +310,12 @@ class AlpacaRest:
             return {}
         query = {"symbols": ",".join(symbols), "feed": self.feed}
         path = f"/stocks/{what}/latest"
+
+        def asked() -> dict[str, T]:
+            return parse(self._data_client.get(path, query))
+
         return await self.data.call(
-            Call(f"market data ({what})", lambda: parse(self._data_client.get(path, query)), is_exit=True)
+            Call(f"market data ({what})", partial(self.data.in_thread, asked), is_exit=True)
         )
 
     async def _pages(
@@ -297,8 +326,9 @@ class AlpacaRest:
         token: str | None = None
         for _ in range(_PAGES_AT_MOST):
             asked = {**query, "limit": size} | ({"page_token": token} if token else {})
+            read = partial(self._page, client, path, asked, parse)
             page, following = await self.data.call(
-                Call(f"market data ({path})", partial(self._page, client, path, asked, parse))
+                Call(f"market data ({path})", partial(self.data.in_thread, read))
             )
             rows += page
             if following is None:

@@ -1,9 +1,9 @@
-"""One alpaca-py client made safe: timeouts, no retries of its own, no proxy on loopback, own threads.
+"""What every call has: the request budget, limits, and a failure that is classified by structure.
 
-alpaca-py has no timeout, blocks, and re-POSTs after a 504 (two orders). Here every call
-runs in a small thread pool with (connect, read) limits and a last moment for the whole of
-it (``deadline``), is counted against the request budget, and its failure is classified by
-structure. What is retried: reads. What is never retried: an order.
+alpaca-py has no timeout, blocks, and re-POSTs after a 504 (two orders). Its calls run here in a
+small thread pool with (connect, read) limits and a last moment for the whole (``deadline``);
+orders and cancels leave from the event loop (``order_lane``), with the same limits. What is
+retried: reads. What is never retried: an order.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from __future__ import annotations
 import asyncio
 import json
 import random
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
 
+import aiohttp
 import requests
 from alpaca.common.exceptions import APIError
 from alpaca.common.rest import RESTClient
@@ -35,7 +36,7 @@ from engine.broker.errors import (
     RateLimited,
     RequestRefused,
 )
-from engine.broker.quick_session import QuickSession
+from engine.broker.order_lane import HttpRefused, LaneAnswer, never_left
 from engine.broker.rate_limit import RequestBudget
 from engine.broker.wire import MalformedAnswer
 from engine.redaction import struck
@@ -44,6 +45,10 @@ READ_ATTEMPTS = 4
 FIRST_BACKOFF_S, LONGEST_BACKOFF_S = 0.25, 5.0
 WHOLE_CALL = 2.0  # a call may take so many times ``timeout_s``: the connect, the wait, the reading of a long list
 CUT_S = 1.0  # a thread whose connection was cut comes back at once; one that looks up a name may not
+FAILURES = (
+    APIError, HttpRefused, requests.RequestException, aiohttp.ClientError, TimeoutError,
+    ValueError, TypeError, KeyError, AttributeError,
+)  # fmt: skip
 T = TypeVar("T")
 _NOT_UNIQUE = 40010001
 
@@ -56,7 +61,7 @@ class Call(Generic[T]):
     """
 
     what: str  # for people: "the account", "daily bars"
-    run: Callable[[], T]
+    run: Callable[[], Awaitable[T]]
     is_read: bool = True
     sends_order: bool = False
     is_exit: bool = False
@@ -65,7 +70,7 @@ class Call(Generic[T]):
 def harden(client: RESTClient, url: str, timeout_s: float) -> None:
     """Sets the limits on an alpaca-py client before its first call."""
     client._retry = 0
-    session = client._session = QuickSession()
+    session = client._session
     session.mount("http://", BoundedAdapter(min(timeout_s, 5.0), timeout_s))
     session.mount("https://", BoundedAdapter(min(timeout_s, 5.0), timeout_s))
     if is_loopback(url):
@@ -73,26 +78,30 @@ def harden(client: RESTClient, url: str, timeout_s: float) -> None:
 
 
 class Transport:
-    """Runs calls of one host: its budget, its threads (exits and orders have their own)."""
+    """Runs calls of one host: its budget, its threads (what closes positions has its own)."""
 
     def __init__(self, host: str, budget: RequestBudget, timeout_s: float) -> None:
         self.host = host
-        self._limit_s = WHOLE_CALL * timeout_s
+        self.whole_s = WHOLE_CALL * timeout_s
         self.budget = budget
         self.requests = 0  # sent so far
         self.last_error = ""
         self._reads = ThreadPoolExecutor(4, thread_name_prefix="broker-read")
-        self._orders = ThreadPoolExecutor(4, thread_name_prefix="broker-order")
+        self._closing = ThreadPoolExecutor(4, thread_name_prefix="broker-close")
         self._random = random.Random(0)
 
     def close(self) -> None:
         self._reads.shutdown(wait=False, cancel_futures=True)
-        self._orders.shutdown(wait=False, cancel_futures=True)
+        self._closing.shutdown(wait=False, cancel_futures=True)
 
     def hear(self, response: requests.Response, *_: Any, **__: Any) -> None:
         """Response hook (a worker thread): the broker's own count of our requests."""
         if response.status_code != 429:
             self.budget.learn(response.headers)
+
+    def hear_lane(self, answer: LaneAnswer) -> None:
+        if answer.status != 429:
+            self.budget.learn(answer.headers)
 
     async def call(self, call: Call[T]) -> T:
         """The parsed answer of one request; reads are tried again with backoff, orders never.
@@ -105,8 +114,8 @@ class Transport:
             await self.budget.acquire(is_exit=call.is_exit)
             self.requests += 1
             try:
-                answer = await self._answered(call)
-            except (APIError, requests.RequestException, ValueError, TypeError, KeyError, AttributeError) as error:
+                answer = await call.run()
+            except FAILURES as error:
                 failure = self._classify(call, error)
             else:
                 self.last_error = ""
@@ -121,10 +130,13 @@ class Transport:
             await asyncio.sleep(pause * (1 + 0.25 * self._random.random()))
         raise AssertionError("unreachable: the last attempt returns or raises")
 
-    async def _answered(self, call: Call[T]) -> T:
-        """Runs it in a thread, for ``WHOLE_CALL`` timeouts at most."""
-        bounded = BoundedCall(call.run, self._limit_s)
-        pool = self._reads if call.is_read else self._orders
+    async def in_thread(self, run: Callable[[], T], *, closes: bool = False) -> T:
+        """Runs a call of alpaca-py in a thread, for ``WHOLE_CALL`` timeouts at most.
+
+        Reads never hold up what closes positions.
+        """
+        bounded = BoundedCall(run, self.whole_s)
+        pool = self._closing if closes else self._reads
         answer = asyncio.get_running_loop().run_in_executor(pool, bounded.run)
         try:
             while not answer.done() and (left_s := bounded.left_s()) > 0:
@@ -143,8 +155,12 @@ class Transport:
     def _classify(self, call: Call[Any], error: Exception) -> BrokerError:
         """By structure: the kind of exception, the HTTP status, a numeric code. Never by the text."""
         if isinstance(error, APIError):
-            return self._classify_status(call, error)
-        if isinstance(error, requests.ConnectTimeout) or _never_connected(error):
+            response = error.response
+            headers = {} if response is None else response.headers
+            return self._classify_status(call, int(error.status_code or 0), headers, str(error))
+        if isinstance(error, HttpRefused):
+            return self._classify_status(call, error.answer.status, error.answer.headers, error.answer.body)
+        if isinstance(error, requests.ConnectTimeout) or _never_connected(error) or never_left(error):
             return BrokerUnavailable(
                 f"cannot reach {self.host} for {call.what}: no connection; check the network, then try again"
             )
@@ -152,7 +168,7 @@ class Transport:
             return OrderUnknown(
                 f"{self.host} did not confirm the order ({type(error).__name__}); it is looked up by its client id"
             )
-        if isinstance(error, requests.Timeout):
+        if isinstance(error, requests.Timeout | TimeoutError):
             return BrokerUnavailable(f"{self.host} did not answer in time for {call.what}; try again")
         if isinstance(
             error, requests.JSONDecodeError | json.JSONDecodeError | MalformedAnswer | UnicodeDecodeError
@@ -162,11 +178,8 @@ class Transport:
             f"the connection to {self.host} broke during {call.what} ({type(error).__name__}); try again"
         )
 
-    def _classify_status(self, call: Call[Any], error: APIError) -> BrokerError:
-        response = error.response
-        status = int(error.status_code or 0)
-        headers: Mapping[str, str] = response.headers if response is not None else {}
-        code, reason = _body(str(error))
+    def _classify_status(self, call: Call[Any], status: int, headers: Mapping[str, str], body: str) -> BrokerError:
+        code, reason = _body(body)
         if status == 429:
             wait = self.budget.refused(headers)
             return RateLimited(f"{self.host} allows no more requests for {wait:.0f} s (429)", wait)

@@ -273,7 +273,7 @@ class OrderDesk(OurOrders):
             await self.apply(accepted)
 
     def _last_look(self, intent: OrderIntent) -> None:
-        """In the sending thread, right before the request leaves: the LATCH file has the last word."""
+        """Right before the request leaves: the LATCH file has the last word."""
         if self.latch.another_acts() or (intent.side == "buy" and self.latch.reason):
             raise AnotherSellerActs("the LATCH file appeared in the last moment")
 

@@ -35,6 +35,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict
 from datetime import date
@@ -153,10 +154,10 @@ class Stopwatch:
 
     def _wrap(self) -> None:
         desk, watch = self._desk, self
-        rest, journal, client = desk._rest, desk.desk._journal, desk._rest._trading_client
+        rest, journal, lane = desk._rest, desk.desk._journal, desk._rest._lane
         receive, start_exit, on_update = desk.prices._receive, desk._watch.start_exit, desk.trades._on_update
         cancel, record, submit = rest.cancel, journal.record_intent, rest.submit
-        delete, post, sendall = client.cancel_order_by_id, client.post, socket.socket.sendall
+        lane_send, send, sendmsg = lane.send, socket.socket.send, socket.socket.sendmsg
 
         async def received(message: Any) -> None:
             watch._prints += 1
@@ -191,23 +192,19 @@ class Stopwatch:
         async def submitted(order: Any, **more: Any) -> Any:
             return await submit(order, **more)
 
-        def deleting(order_id: str) -> Any:
-            watch.mark(watch._symbol_of.get(str(order_id), ""), "cancel in its thread")
-            return delete(order_id)
+        async def sending(method: str, path: str, body: Any = None) -> Any:
+            if method == "DELETE":
+                watch.mark(watch._symbol_of.get(path.removeprefix("/orders/"), ""), "cancel in the lane")
+            elif isinstance(body, dict) and "-exit-" in str(body.get("client_order_id")):
+                watch.mark(body["symbol"], "sell in the lane")
+            return await lane_send(method, path, body)
 
-        def posting(path: str, body: Any = None) -> Any:
-            if isinstance(body, dict) and "-exit-" in str(body.get("client_order_id")):
-                watch.mark(body["symbol"], "sell in its thread")
-            return post(path, body)
-
-        def sent(self: socket.socket, data: Any, *flags: int) -> None:
-            cancels = isinstance(data, bytes) and data.startswith(b"DELETE /v2/orders/")
-            sells = isinstance(data, bytes) and b"-exit-" in data
-            if not cancels and not sells:
-                sendall(self, data, *flags)
-                return
+        def stamped(self: socket.socket, data: bytes, write: Callable[[], int]) -> int:
+            cancels = data.startswith(b"DELETE /v2/orders/")
+            if not cancels and b"-exit-" not in data:
+                return write()
             with WireStamp(self.fileno()) as stamp:
-                sendall(self, data, *flags)
+                count = write()
                 after = time.monotonic()
             if cancels:
                 symbol, what = watch._symbol_of.get(data[18:54].decode(), ""), "cancel on the wire"
@@ -216,13 +213,22 @@ class Stopwatch:
                 symbol, what = found[1].decode() if found else "", "sell on the wire"
             if symbol in watch.laps:
                 watch.laps[symbol].setdefault(what, stamp.at or after)
+            return count
+
+        def sent(self: socket.socket, data: Any, *flags: int) -> int:
+            return stamped(self, bytes(data), lambda: send(self, data, *flags))
+
+        def sent_parts(self: socket.socket, parts: Any, *more: Any) -> int:
+            parts = list(parts)
+            return stamped(self, b"".join(parts), lambda: sendmsg(self, parts, *more))
 
         vars(desk.prices)["_receive"], vars(desk._watch)["start_exit"] = received, exit_started
         vars(desk.trades)["_on_update"] = updated
         vars(rest).update(cancel=cancelled, submit=submitted)
         vars(journal)["record_intent"] = recorded
-        vars(client).update(cancel_order_by_id=deleting, post=posting)
-        socket.socket.sendall = sent  # type: ignore[method-assign, assignment]
+        vars(lane)["send"] = sending
+        socket.socket.send = sent  # type: ignore[method-assign, assignment]
+        socket.socket.sendmsg = sent_parts  # type: ignore[method-assign, assignment]
 
     def _look(self, message: Any) -> None:
         found = re.search(r'"i":(\d+)', message if isinstance(message, str) else message.decode())
@@ -268,14 +274,14 @@ WAYS = (
     ("A  print -> cancel on the wire", "print sent", "cancel on the wire"),
     ("     read, parsed, decided", "print sent", "decided"),
     ("     exit task asks for the cancel", "decided", "cancel asked"),
-    ("     a sending thread has it", "cancel asked", "cancel in its thread"),
-    ("     HTTP, written", "cancel in its thread", "cancel on the wire"),
+    ("     counted, in the order lane", "cancel asked", "cancel in the lane"),
+    ("     HTTP, written", "cancel in the lane", "cancel on the wire"),
     ("B  end of the stop -> sell on the wire", "end sent", "sell on the wire"),
     ("     read, parsed", "end sent", "end heard"),
     ("     booked, exit task writes its intent", "end heard", "intent asked"),
     ("     journal (synchronous FULL)", "intent asked", "intent kept"),
-    ("     a sending thread has it", "intent kept", "sell in its thread"),
-    ("     HTTP, written", "sell in its thread", "sell on the wire"),
+    ("     last look, in the order lane", "intent kept", "sell in the lane"),
+    ("     HTTP, written", "sell in the lane", "sell on the wire"),
 )
 
 

@@ -213,19 +213,3 @@ async def test_the_simulators_clock_refuses_to_go_back(sim: Simulator) -> None:
     assert refusal.value.status == 422
     assert (await control.sim_clock(rate=1.0)).rate == 1.0
     await control.close()
-
-
-async def test_exits_at_once_find_their_connections_open(sim: Simulator, rest: AlpacaRest) -> None:
-    sim.fault(
-        "slow", path="/v2/clock", seconds=0.2, times=4
-    )  # so that no request can use another one's connection
-    await rest.keep_warm(9)
-    pools = rest._trading_client._session.get_adapter(sim.rest_url).poolmanager.pools
-
-    def opened() -> int:
-        return sum(pools[key].num_connections for key in pools.keys())  # noqa: SIM118 - not a mapping
-
-    assert opened() == 4
-    unknown = "00000000-0000-4000-8000-000000000000"
-    assert await asyncio.gather(*(rest.cancel(unknown) for _ in range(4))) == [False] * 4
-    assert opened() == 4

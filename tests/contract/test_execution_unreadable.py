@@ -35,21 +35,22 @@ class Odd:
         self.orders: list[dict[str, Any]] = []
         self.positions: Callable[[list[dict[str, Any]]], list[dict[str, Any]]] = lambda rows: rows
         client = r.rest._trading_client
-        get, positions, cancel = client.get, client.get_all_positions, client.cancel_order_by_id
+        get, positions, send = client.get, client.get_all_positions, r.rest._lane.send
 
         def odd_get(path: str, *rest: Any, **more: Any) -> Any:
             found = get(path, *rest, **more)
             return [*found, *self.orders] if path == "/orders" else found
 
-        def odd_cancel(order_id: str) -> None:
-            if not any(row["id"] == order_id for row in self.orders):
-                return cancel(order_id)
+        async def odd_send(method: str, path: str, body: Any = None) -> Any:
+            order_id = path.removeprefix("/orders/")
+            if method != "DELETE" or not any(row["id"] == order_id for row in self.orders):
+                return await send(method, path, body)
             self.orders = [row for row in self.orders if row["id"] != order_id]
             return None
 
         monkeypatch.setattr(client, "get", odd_get)
         monkeypatch.setattr(client, "get_all_positions", lambda: self.positions(list(positions())))
-        monkeypatch.setattr(client, "cancel_order_by_id", odd_cancel)
+        monkeypatch.setattr(r.rest._lane, "send", odd_send)
 
 
 async def test_an_order_that_cannot_be_read_is_foreign_and_stops_nothing(

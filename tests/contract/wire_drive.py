@@ -40,6 +40,7 @@ from execution_rig import MARKET_DATE, rest_of
 
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.errors import BrokerError
+from engine.broker.order_lane import LaneAnswer, OrderLane
 from engine.orders_model import OrderIntent, OrderKind, Side
 from engine.simulator import Simulator
 
@@ -66,6 +67,17 @@ class Witness:
             self.heard.append(Exchange(by, response))
 
         session.hooks["response"].append(hear)
+
+    def listen_lane(self, lane: OrderLane, by: str) -> None:
+        def hear(answer: LaneAnswer) -> None:
+            response = requests.Response()
+            response.request = requests.Request(answer.method, answer.url, data=answer.sent).prepare()
+            response.status_code, response.url = answer.status, answer.url
+            response.headers.update(answer.headers)
+            response._content = answer.body.encode()
+            self.heard.append(Exchange(by, response))
+
+        lane.listeners.append(hear)
 
 
 class Raw:
@@ -119,6 +131,7 @@ async def drive(sim: Simulator, narrow: Simulator, witness: Witness) -> None:
     rest = rest_of(sim)
     for client in (rest._trading_client, rest._data_client, rest._news_client):
         witness.listen(client._session, "engine")
+    witness.listen_lane(rest._lane, "engine")
     names = await _engine_reads(rest)
     _sdk_reads(sim, witness, names)
     sim.clock(jump_to=OPEN + timedelta(minutes=1), rate=20)

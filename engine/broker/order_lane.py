@@ -1,0 +1,135 @@
+"""Orders and cancels over connections of the event loop itself, without a thread between.
+
+alpaca-py blocks, so its calls run in threads. A thread that is woken waits for a processor behind
+whatever computes, and then for the interpreter: under load that is most of the time between a stop
+and its cancel. What must leave at once is therefore written to the socket by the loop, in the very
+step that decided it. The requests are those of alpaca-py, header by header; everything that is
+read still goes through it.
+"""
+
+from __future__ import annotations
+
+import json
+import ssl
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+from alpaca.trading.client import TradingClient
+from requests import Session
+from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
+
+from engine.broker.endpoints import is_loopback
+from engine.errors import UsageError
+
+KEPT_S = 75.0  # an idle connection is kept so long; hosts close them after a minute or so
+
+
+@dataclass(frozen=True, slots=True)
+class LaneAnswer:
+    """One answer as it came."""
+
+    method: str
+    url: str
+    sent: bytes | None
+    status: int
+    headers: Mapping[str, str]
+    body: str
+
+
+class HttpRefused(Exception):  # noqa: N818 - it names what came, like its siblings in errors
+    """Any status but 2xx."""
+
+    def __init__(self, answer: LaneAnswer) -> None:
+        super().__init__(f"{answer.method} was answered with {answer.status}")
+        self.answer = answer
+
+
+class OrderLane:
+    """One host. ``hear`` is given every answer; connections are opened at need and used again.
+
+    ``timeout_s`` limits the wait for an answer, ``whole_s`` everything from the connect to the answer's last byte.
+    """
+
+    def __init__(
+        self,
+        client: TradingClient,
+        url: str,
+        timeout_s: float,
+        whole_s: float,
+        hear: Callable[[LaneAnswer], None],
+    ) -> None:
+        self.listeners = [hear]
+        self._base = f"{url}/v2"
+        self._headers = client._get_default_headers()
+        self._limits = aiohttp.ClientTimeout(total=whole_s, sock_connect=min(timeout_s, 5.0), sock_read=timeout_s)
+        self._proxy, self._trust = _surroundings(url)
+        self._session: aiohttp.ClientSession | None = None  # belongs to the loop that uses it first
+
+    async def close(self) -> None:
+        session, self._session = self._session, None
+        if session is not None:
+            await session.close()
+
+    async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+        """The parsed JSON of a 2xx answer, None when it has no body.
+
+        Sent once; only a DELETE may be repeated, on a connection that had died unnoticed. Who is cancelled while
+        he waits closes the connection: what was written stays written.
+
+        Raises HttpRefused, aiohttp.ClientError or TimeoutError for the way there, ValueError for what is not JSON.
+        """
+        sent = None if body is None else json.dumps(body, allow_nan=False).encode()
+        headers = self._headers if sent is None else {**self._headers, "Content-Type": "application/json"}
+        url = self._base + path
+        async with self._opened().request(
+            method, url, data=sent, headers=headers, allow_redirects=False, proxy=self._proxy
+        ) as response:
+            answer = LaneAnswer(method, url, sent, response.status, response.headers, await response.text())
+        for listener in self.listeners:
+            listener(answer)
+        if not 200 <= answer.status < 300:
+            raise HttpRefused(answer)
+        return json.loads(answer.body) if answer.body else None
+
+    def _opened(self) -> aiohttp.ClientSession:
+        if self._session is None:
+            self._session = aiohttp.ClientSession(
+                # No limit: an order must not wait until another one's answer has come.
+                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, ssl=self._trust),
+                cookie_jar=aiohttp.DummyCookieJar(),
+                timeout=self._limits,
+            )
+        return self._session
+
+
+def never_left(error: BaseException) -> bool:
+    """Whether the request certainly did not leave this machine: no connection came to be."""
+    return isinstance(
+        error,
+        aiohttp.ClientConnectorError
+        | aiohttp.ConnectionTimeoutError
+        | aiohttp.ClientHttpProxyError
+        | aiohttp.InvalidURL,
+    )
+
+
+def _surroundings(url: str) -> tuple[str | None, ssl.SSLContext | bool]:
+    """Proxy and trusted certificates, as requests takes them from the environment for the reads; asked once."""
+    with Session() as session:
+        session.trust_env = not is_loopback(url)  # a proxy of the environment would be asked for 127.0.0.1
+        found = session.merge_environment_settings(url, {}, None, None, None)
+    bundle = found["verify"] if isinstance(found["verify"], str) else DEFAULT_CA_BUNDLE_PATH
+    trust: ssl.SSLContext | bool = True
+    if url.startswith("https:"):
+        trust = ssl.create_default_context()
+        try:
+            trust.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
+        except OSError as error:
+            raise UsageError(
+                f"the certificates to trust, {bundle}, cannot be read ({error}); correct REQUESTS_CA_BUNDLE or "
+                "CURL_CA_BUNDLE, or unset it"
+            ) from error
+    return select_proxy(url, found["proxies"]), trust
