@@ -1,4 +1,4 @@
-"""Orders and cancels leave from the event loop: the requests of alpaca-py, with the failures of every other call."""
+"""Orders and cancels leave from the event loop: the requests of alpaca-py, the failures of every other call."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ SELL = OrderIntent(
     "day", "exit", 1, "a test", datetime(2026, 11, 20, 15, tzinfo=UTC),
 )  # fmt: skip
 ORDER = {
-    "id": "1", "client_order_id": SELL.client_order_id, "symbol": "AAA", "side": "sell", "type": "limit", "qty": "3",
-    "filled_qty": "0", "status": "new", "time_in_force": "day", "submitted_at": "2026-11-20T15:00:00Z",
+    "id": "1", "client_order_id": SELL.client_order_id, "symbol": "AAA", "side": "sell", "type": "limit",
+    "qty": "3", "filled_qty": "0", "status": "new", "time_in_force": "day", "submitted_at": "2026-11-20T15:00:00Z",
 }  # fmt: skip
 OWN = {"host", "content-length", "connection", "accept-encoding"}  # of the connection, not of what is said
 
@@ -119,8 +119,8 @@ async def test_an_order_and_a_cancel_say_what_alpaca_py_says(venue: Venue) -> No
     await asyncio.to_thread(theirs.delete, "/orders/a%20b%2Fc")
     assert ours == venue.said()
     assert ours[0][3] == {
-        "symbol": "AAA", "qty": "3", "side": "sell", "type": "limit", "time_in_force": "day", "limit_price": "10.50",
-        "client_order_id": SELL.client_order_id, "position_intent": "sell_to_close",
+        "symbol": "AAA", "qty": "3", "side": "sell", "type": "limit", "limit_price": "10.50",
+        "time_in_force": "day", "client_order_id": SELL.client_order_id, "position_intent": "sell_to_close",
     }  # fmt: skip
     await rest.close()
 
