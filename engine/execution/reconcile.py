@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 LOOK_BACK = timedelta(days=7)
 YOUNG = timedelta(seconds=30)  # wall time: an older order in doubt would be in the list by now
+AT_ONCE = 50  # orders looked at before prices have their turn
 MISSES = 3  # disagreements in a row before the book follows the broker (REST may lag behind fills)
 
 
@@ -95,7 +96,9 @@ class Reconciler:
         for gone in [i for i in self._desk.foreign if i not in still_open]:
             del self._desk.foreign[gone]
         strangers = []
-        for order in {o.id: o for o in (*seen, *recent)}.values():
+        for number, order in enumerate({o.id: o for o in (*seen, *recent)}.values()):
+            if number % AT_ONCE == AT_ONCE - 1:
+                await asyncio.sleep(0)  # prices come first: a day may have a thousand orders
             if await self._desk.apply(order) is None:
                 strangers.append(order)
         doubtful = self._desk.unresolved()

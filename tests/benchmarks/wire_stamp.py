@@ -27,22 +27,32 @@ class WireStamp:
         self.at: float | None = None
 
     def __enter__(self) -> Self:
-        if sys.platform == "linux":
-            with suppress(OSError):
-                self._socket.setsockopt(socket.SOL_SOCKET, _OPTION, _OF_SOFTWARE_SENDS)
+        switch(self._socket, on=True)
         return self
 
     def __exit__(self, *_: object) -> None:
-        try:
-            if sys.platform == "linux":
-                with suppress(OSError):
-                    self._socket.setsockopt(socket.SOL_SOCKET, _OPTION, 0)
-                    while True:  # until the queue of stamps is empty
-                        _, found, _, _ = self._socket.recvmsg(0, 512, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
-                        for _, kind, content in found:
-                            if kind == _OPTION:
-                                seconds, nanoseconds = _STAMP.unpack(content[: _STAMP.size])
-                                ahead = time.time_ns() - time.monotonic_ns()
-                                self.at = (seconds * 10**9 + nanoseconds - ahead) / 1e9
-        finally:
-            self._socket.close()
+        switch(self._socket, on=False)
+        self.at = newest(self._socket)
+        self._socket.close()
+
+
+def switch(stamped: socket.socket, *, on: bool) -> None:
+    """A socket that stays switched on needs ``newest`` after each send: a waiting stamp wakes who polls it."""
+    if sys.platform == "linux":
+        with suppress(OSError):
+            stamped.setsockopt(socket.SOL_SOCKET, _OPTION, _OF_SOFTWARE_SENDS if on else 0)
+
+
+def newest(stamped: socket.socket) -> float | None:
+    """Takes every waiting stamp; the last one's moment, monotonic seconds."""
+    at = None
+    if sys.platform == "linux":
+        with suppress(OSError):
+            while True:  # until the queue of stamps is empty
+                _, found, _, _ = stamped.recvmsg(0, 512, socket.MSG_ERRQUEUE | socket.MSG_DONTWAIT)
+                for _, kind, content in found:
+                    if kind == _OPTION:
+                        seconds, nanoseconds = _STAMP.unpack(content[: _STAMP.size])
+                        ahead = time.time_ns() - time.monotonic_ns()
+                        at = (seconds * 10**9 + nanoseconds - ahead) / 1e9
+    return at
