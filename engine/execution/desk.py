@@ -13,7 +13,6 @@ import asyncio
 import logging
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date, datetime
 from decimal import Decimal
@@ -22,13 +21,13 @@ from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.broker_types import Account
 from engine.broker.clock import MarketClock
 from engine.broker.credentials import Credentials
-from engine.broker.errors import BrokerError
 from engine.broker.price_stream import PriceStream
 from engine.broker.stream_link import LinkState, StreamLink
 from engine.broker.trade_stream import TradeStream
 from engine.errors import RefusedError
 from engine.events import AlertRaised, EventSink, LinkChanged
 from engine.execution import gates
+from engine.execution.account_watch import AccountWatch
 from engine.execution.drift import DriftAlarm
 from engine.execution.duties import Duties
 from engine.execution.engine_flatten import EngineFlatten
@@ -65,7 +64,6 @@ FAST_CLOCK_READ_S = 1.0  # how often the broker's clock is read while market tim
 CLOCK_READ_S = 30.0
 DECISIONS_S = 0.25  # how often new highs and decisions are stored; intents do not wait for it
 REST_PRICE_S = 1.0  # how often REST stands in for a silent stream
-UNCLEAN_RECONCILE_S = 2.0
 MOST_ORDERS_SHOWN = 100  # and all that may still trade: the screen is made four times a second
 MAY_SELL_SHORT = (
     "the account may sell short: set no_shorting in its configuration, so that the broker refuses every sale of "
@@ -99,7 +97,6 @@ class ExecutionDesk:
     ) -> None:
         rules, broker = settings.execution, settings.broker
         self.clock, self.events = clock, events
-        self.account: Account | None = None
         self._record = TshRecorder()
         self.book = PositionsBook(
             TshRules(rules.bracket_table(), rules.target == "ride", rules.exit_minutes, rules.exit_wall_s),
@@ -144,7 +141,7 @@ class ExecutionDesk:
             journal,
             settings,
             events,
-            reconciled=lambda: self._reconciled,
+            reconciled=lambda: self._account.report,
             day_pnl=self.day_pnl,
             stops=self._stops,
         )
@@ -154,7 +151,7 @@ class ExecutionDesk:
         self._flatten = EngineFlatten(
             rest, self.desk, clock, self._calendar, journal, home, events, self._silence_sellers
         )
-        self._reconciler = Reconciler(
+        reconciler = Reconciler(
             rest,
             self.desk,
             self.book,
@@ -172,10 +169,15 @@ class ExecutionDesk:
             busy=lambda symbol: symbol in self._entries.entering or self._exits.running(symbol),
             keep=self.desk.keep,
         )
-        self._reconciled: ReconcileReport | None = None
-        self._reconciling = asyncio.Lock()
-        self._reconciled_at = 0.0
-        self._held_then: frozenset[str] = frozenset()  # when the last reconcile began
+        self._account = AccountWatch(
+            rest,
+            self.desk,
+            self.book,
+            reconciler,
+            self.drift,
+            session=self._calendar.session_day,
+            every_s=broker.reconcile_s,
+        )
         self._levels = LevelsKeeper(journal, self.desk, self.book)
         self._loss_latch = LossLatch(journal, self.latch, self.desk.keep)
         self._duties = Duties()
@@ -192,8 +194,7 @@ class ExecutionDesk:
         Raises a BrokerError when the broker does not answer at all: nothing was sent.
         """
         await self.clock.refresh()
-        self.account = await self._rest.account()
-        if self.account.shorting_enabled:
+        if (await self._account.read_account()).shorting_enabled:
             self.events.publish(AlertRaised(key="short-sales", message=MAY_SELL_SHORT))
         await self._calendar.read()
         today = self._calendar.session_day()
@@ -221,7 +222,7 @@ class ExecutionDesk:
         self._duties.repeat("decisions", self._keep_decisions, DECISIONS_S)
         self._duties.repeat("prices from REST", self._watch.stand_in, REST_PRICE_S)
         self._duties.repeat("warm connections", self._keep_warm, WARM_S)
-        self._duties.repeat("reconcile", self._watch_reconcile, BEAT_S)
+        self._duties.repeat("reconcile", self._account.when_due, BEAT_S)
         await self._flatten.resume()
 
     async def stop(self) -> None:
@@ -242,9 +243,14 @@ class ExecutionDesk:
     # --- what the daemon asks ------------------------------------------------------------------
 
     @property
+    def account(self) -> Account | None:
+        """As it was last read, None before the first time."""
+        return self._account.account
+
+    @property
     def is_clean(self) -> bool:
         """Whether the last reconcile found book and broker in agreement."""
-        return self._reconciled is not None and self._reconciled.clean
+        return self._account.is_clean
 
     @property
     def latched(self) -> str:
@@ -278,19 +284,7 @@ class ExecutionDesk:
 
     async def reconcile(self) -> ReconcileReport:
         """One pass now (also done after each reconnect and every ``broker.reconcile_s``)."""
-        async with self._reconciling:
-            self._reconciled_at = time.monotonic()
-            self._held_then = self._held_symbols()
-            report = await self._reconciler.run()
-            session = self._calendar.session_day()
-            traded = self.drift.traded(session)
-            account = None
-            with suppress(BrokerError):
-                account = self.account = await self._rest.account(is_exit=True)  # exits may wait for this pass
-            self._reconciled = report
-            await self.desk.records.written()  # who is told "clean" finds it in the journal too
-            await self.drift.look(report, account, session, traded)
-            return report
+        return await self._account.compare()
 
     async def _caught_up(self) -> bool:
         return (await self.reconcile()).clean
@@ -376,12 +370,12 @@ class ExecutionDesk:
     @property
     def reconciled_age_s(self) -> float | None:
         """Wall seconds since book and broker were last compared, None before the first time."""
-        return time.monotonic() - self._reconciled_at if self._reconciled is not None else None
+        return self._account.age_s
 
     @property
     def held(self) -> frozenset[str]:
         """Every symbol that the account held when it was last asked."""
-        return self._reconciled.held if self._reconciled is not None else frozenset()
+        return self._account.held
 
     def would_allocate(self, size: float = 1.0) -> Decimal | None:
         """Dollars that a day begun now would get at the advice's ``size``; None before the account is known."""
@@ -412,7 +406,7 @@ class ExecutionDesk:
             self.book,
             orders,
             self.desk.foreign.values(),
-            self._foreign(),
+            self._account.foreign,
             session=session,
             entering=self._entries.entering,
             refused=self._entries.refused,
@@ -434,15 +428,12 @@ class ExecutionDesk:
             self.prices.quotes,
             orders=len(self.desk.open_orders()),
             market_open=self.clock.is_open,
-            foreign=self._foreign(),
+            foreign=self._account.foreign,
         )
 
     def link_views(self) -> tuple[LinkView, LinkView]:
         """(prices, orders) for the status strip."""
         return _link_view(self.prices), _link_view(self.trades)
-
-    def _foreign(self) -> tuple[str, ...]:
-        return self._reconciled.foreign if self._reconciled is not None else ()
 
     # --- what the streams tell -----------------------------------------------------------------
 
@@ -529,17 +520,6 @@ class ExecutionDesk:
         held = len(self.book.open_holdings())
         if held and self.clock.is_open:
             await self._rest.keep_warm(held)
-
-    async def _watch_reconcile(self) -> None:
-        age = time.monotonic() - self._reconciled_at
-        sure = self.is_clean and not self.drift.suspects
-        # What the account holds and what it is worth must be true of now, not of before the last sale.
-        settled = self._held_symbols() == self._held_then or bool(self.desk.open_orders())
-        if age > (self._broker.reconcile_s if sure and settled else UNCLEAN_RECONCILE_S):
-            await self.reconcile()
-
-    def _held_symbols(self) -> frozenset[str]:
-        return frozenset(holding.symbol for holding in self.book.open_holdings())
 
 
 def _told_by(intent: OrderIntent) -> ExitReason | None:
