@@ -15,11 +15,16 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import aiohttp
+from aiohttp.client_proto import ResponseHandler
+from aiohttp.connector import Connection
+from aiohttp.tracing import Trace
 from alpaca.trading.client import TradingClient
 from requests import Session
 from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
+from urllib3.util.wait import wait_for_read
 
 from engine.broker.endpoints import is_loopback
 from engine.errors import UsageError
@@ -98,11 +103,44 @@ class OrderLane:
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # No limit: an order must not wait until another one's answer has come.
-                connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=KEPT_S, ssl=self._trust),
+                connector=_Connections(limit=0, keepalive_timeout=KEPT_S, ssl=self._trust),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 timeout=self._limits,
             )
         return self._session
+
+
+class _Connections(aiohttp.TCPConnector):
+    """Never gives out a connection over which something came while nobody waited for an answer.
+
+    It would be read as the answer to the next order: a 404 or a 429 nobody asked for would say that an order
+    does not exist which has just left.
+    """
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(**options)
+        self._given_out: WeakSet[ResponseHandler] = WeakSet()
+
+    async def connect(
+        self, req: aiohttp.ClientRequest, traces: list[Trace], timeout: aiohttp.ClientTimeout
+    ) -> Connection:
+        while True:
+            connection = await super().connect(req, traces, timeout)
+            protocol = connection.protocol
+            if protocol is not None and protocol not in self._given_out:
+                self._given_out.add(protocol)
+                return connection
+            if not _something_came(connection):
+                return connection
+            connection.close()
+
+
+def _something_came(connection: Connection) -> bool:
+    """Whether an idle connection has an answer, an end or an error, read already or still in the kernel."""
+    protocol, transport = connection.protocol, connection.transport
+    if protocol is None or transport is None or protocol.should_close:
+        return True
+    return wait_for_read(transport.get_extra_info("socket"), 0.0)
 
 
 def never_left(error: BaseException) -> bool:

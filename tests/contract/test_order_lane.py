@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -42,7 +44,7 @@ class Venue(ThreadingHTTPServer):
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Answering)
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
-        self.connections = 0
+        self.accepted: list[socket.socket] = []
         self.status, self.headers, self.body = 200, {"X-RateLimit-Remaining": "199"}, json.dumps(ORDER)
         self.hangs_up = 0  # so many requests are read and then their connection is closed
         self.release = threading.Event()
@@ -50,8 +52,13 @@ class Venue(ThreadingHTTPServer):
         self.at_work, self.most_at_work = 0, 0
 
     def get_request(self) -> tuple[Any, Any]:
-        self.connections += 1
-        return super().get_request()
+        connection, address = super().get_request()
+        self.accepted.append(connection)
+        return connection, address
+
+    @property
+    def connections(self) -> int:
+        return len(self.accepted)
 
     @property
     def url(self) -> str:
@@ -206,6 +213,30 @@ async def test_who_is_cancelled_while_he_waits_has_sent_once_and_uses_that_conne
     venue.release.set()
     assert await rest.cancel("1") is True  # not the late answer to the order
     assert ([line[0] for line in venue.seen], venue.connections) == (["POST", "DELETE"], 2)
+    await rest.close()
+
+
+@pytest.mark.parametrize("status", [200, 404, 429])
+async def test_an_answer_that_nobody_asked_for_is_not_taken_for_that_of_the_next_order(
+    venue: Venue, status: int
+) -> None:
+    rest = rest_at(venue.url)
+    await rest.cancel("1")
+    stray = json.dumps({**ORDER, "client_order_id": "another"}).encode()
+    venue.accepted[0].sendall(b"HTTP/1.1 %d X\r\nContent-Length: %d\r\n\r\n%s" % (status, len(stray), stray))
+    await asyncio.sleep(0.1)  # the loop reads it
+    assert (await rest.submit(SELL)).client_order_id == SELL.client_order_id
+    assert ([line[0] for line in venue.seen], venue.connections) == (["DELETE", "POST"], 2)
+    await rest.close()
+
+
+async def test_a_connection_whose_end_the_loop_has_not_read_yet_is_not_used(venue: Venue) -> None:
+    rest = rest_at(venue.url)
+    await rest.cancel("1")
+    venue.accepted[0].shutdown(socket.SHUT_WR)
+    time.sleep(0.05)  # noqa: ASYNC251 - something computes while it comes
+    assert (await rest.submit(SELL)).client_order_id == SELL.client_order_id
+    assert ([line[0] for line in venue.seen], venue.connections) == (["DELETE", "POST"], 2)
     await rest.close()
 
 
