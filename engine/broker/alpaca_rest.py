@@ -194,7 +194,10 @@ class AlpacaRest:
 
         async def post() -> BrokerOrder:
             last_look()
-            return BrokerOrder.parse(wire.record(await self._lane.send("POST", "/orders", body), "order"))
+            answered = BrokerOrder.parse(wire.record(await self._lane.send("POST", "/orders", body), "order"))
+            if answered.client_order_id != order.client_order_id:
+                raise wire.MalformedAnswer("the answer is about another order")
+            return answered
 
         call = Call(
             f"the order {order.client_order_id}",

@@ -167,7 +167,10 @@ async def test_a_refusal_is_told_by_its_code(venue: Venue) -> None:
     await rest.close()
 
 
-@pytest.mark.parametrize("body", ["", "<html>", "[]", '{"id": "1"}', '{"id": NaN'])
+@pytest.mark.parametrize(
+    "body",
+    ["", "<html>", "[]", '{"id": "1"}', '{"id": NaN', json.dumps({**ORDER, "client_order_id": "another"})],
+)
 async def test_an_answer_that_is_no_order_leaves_the_order_in_doubt(venue: Venue, body: str) -> None:
     rest = rest_at(venue.url)
     venue.body = body
