@@ -84,7 +84,8 @@ class OrderLane:
         Sent once; only a DELETE may be repeated, on a connection that had died unnoticed. Who is cancelled while
         he waits closes the connection: what was written stays written.
 
-        Raises HttpRefused, aiohttp.ClientError or TimeoutError for the way there, ValueError for what is not JSON.
+        Raises HttpRefused, aiohttp.ClientError or TimeoutError for the way there, ValueError or RecursionError for
+        what is not JSON.
         """
         sent = None if body is None else json.dumps(body, allow_nan=False).encode()
         headers = self._headers if sent is None else {**self._headers, "Content-Type": "application/json"}
@@ -92,12 +93,15 @@ class OrderLane:
         async with self._opened().request(
             method, url, data=sent, headers=headers, allow_redirects=False, proxy=self._proxy
         ) as response:
-            answer = LaneAnswer(method, url, sent, response.status, response.headers, await response.text())
+            content = await response.read()
+            # Told as well as it can be read; believed (below) only as JSON must be, whatever charset is named.
+            body_text = content.decode(errors="replace")
+            answer = LaneAnswer(method, url, sent, response.status, response.headers, body_text)
         for listener in self.listeners:
             listener(answer)
         if not 200 <= answer.status < 300:
             raise HttpRefused(answer)
-        return json.loads(answer.body) if answer.body else None
+        return json.loads(content.decode()) if content else None
 
     def _opened(self) -> aiohttp.ClientSession:
         if self._session is None:

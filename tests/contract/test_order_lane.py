@@ -20,7 +20,7 @@ from execution_rig import until
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.credentials import Credentials
 from engine.broker.endpoints import Endpoints
-from engine.broker.errors import BrokerUnavailable, DuplicateOrderId, OrderUnknown, RateLimited
+from engine.broker.errors import BrokerUnavailable, DuplicateOrderId, OrderRefused, OrderUnknown, RateLimited
 from engine.errors import UsageError
 from engine.orders_model import OrderIntent
 from engine.settings import BrokerSettings
@@ -88,7 +88,7 @@ class _Answering(BaseHTTPRequestHandler):
         venue.most_at_work = max(venue.most_at_work, venue.at_work)
         venue.release.wait(20)
         venue.at_work -= 1
-        content = b"" if self.command == "DELETE" else venue.body.encode()
+        content = b"" if self.command == "DELETE" else venue.body.encode(errors="surrogateescape")
         self.send_response(venue.status)
         for name, value in {**venue.headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
@@ -167,16 +167,42 @@ async def test_a_refusal_is_told_by_its_code(venue: Venue) -> None:
     await rest.close()
 
 
-@pytest.mark.parametrize(
-    "body",
-    ["", "<html>", "[]", '{"id": "1"}', '{"id": NaN', json.dumps({**ORDER, "client_order_id": "another"})],
-)
+NO_ORDERS = {
+    "nothing": "",
+    "a page": "<html>",
+    "a list": "[]",
+    "a part": '{"id": "1"}',
+    "cut": '{"id": NaN',
+    "another order": json.dumps({**ORDER, "client_order_id": "another"}),
+    "nested without end": "[" * 99_999,
+}
+
+
+@pytest.mark.parametrize("body", NO_ORDERS.values(), ids=NO_ORDERS.keys())
 async def test_an_answer_that_is_no_order_leaves_the_order_in_doubt(venue: Venue, body: str) -> None:
     rest = rest_at(venue.url)
     venue.body = body
     with pytest.raises(OrderUnknown, match="did not confirm"):
         await rest.submit(SELL)
     assert len(venue.seen) == 1
+    await rest.close()
+
+
+async def test_a_refusal_stays_one_whatever_its_text_and_its_charset(venue: Venue) -> None:
+    rest = rest_at(venue.url)
+    venue.status = 422
+    for content_type, body in (
+        ("text/plain; charset=hex", '{"code": 40310000}'),
+        ("text/plain; charset=utf-16", '{"code": 40310000}'),
+        ("text/html", "\udcff"),  # not UTF-8
+        ("application/json", "[" * 99_999),
+    ):
+        venue.headers, venue.body = {"Content-Type": content_type}, body
+        with pytest.raises(OrderRefused, match="422"):
+            await rest.submit(SELL)
+    venue.status, venue.body = 200, json.dumps(ORDER)
+    venue.headers = {"Content-Type": "application/json; charset=hex"}
+    assert (await rest.submit(SELL)).id == "1"
     await rest.close()
 
 
