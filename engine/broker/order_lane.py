@@ -27,6 +27,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH, select_proxy
 from urllib3.util.wait import wait_for_read
 
 from engine.broker.endpoints import is_loopback
+from engine.broker.errors import BrokerUnavailable
 from engine.errors import UsageError
 
 KEPT_S = 75.0  # an idle connection is kept so long; hosts close them after a minute or so
@@ -72,8 +73,11 @@ class OrderLane:
         self._limits = aiohttp.ClientTimeout(total=whole_s, sock_connect=min(timeout_s, 5.0), sock_read=timeout_s)
         self._proxy, self._trust = _surroundings(url)
         self._session: aiohttp.ClientSession | None = None  # belongs to the loop that uses it first
+        self._closed = False
 
     async def close(self) -> None:
+        """For good; who waits for an answer gets none."""
+        self._closed = True
         session, self._session = self._session, None
         if session is not None:
             await session.close()
@@ -81,11 +85,11 @@ class OrderLane:
     async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """The parsed JSON of a 2xx answer, None when it has no body.
 
-        Sent once; only a DELETE may be repeated, on a connection that had died unnoticed. Who is cancelled while
-        he waits closes the connection: what was written stays written.
+        Sent once; only what is no POST is sent again, once, when the host ends the connection without an answer.
+        Who is cancelled while he waits closes the connection: what was written stays written.
 
         Raises HttpRefused, aiohttp.ClientError or TimeoutError for the way there, ValueError or RecursionError for
-        what is not JSON.
+        what is not JSON, BrokerUnavailable after ``close``.
         """
         sent = None if body is None else json.dumps(body, allow_nan=False).encode()
         headers = self._headers if sent is None else {**self._headers, "Content-Type": "application/json"}
@@ -104,6 +108,8 @@ class OrderLane:
         return json.loads(content.decode()) if content else None
 
     def _opened(self) -> aiohttp.ClientSession:
+        if self._closed:
+            raise BrokerUnavailable("the connection to the broker is closed; nothing was sent")
         if self._session is None:
             self._session = aiohttp.ClientSession(
                 # No limit: an order must not wait until another one's answer has come.

@@ -269,6 +269,21 @@ async def test_a_connection_whose_end_the_loop_has_not_read_yet_is_not_used(venu
     await rest.close()
 
 
+async def test_nothing_leaves_once_the_connection_is_closed(venue: Venue) -> None:
+    rest = rest_at(venue.url)
+    await rest.cancel("1")
+    venue.release.clear()
+    under_way = [asyncio.create_task(rest.submit(SELL)), asyncio.create_task(rest.cancel("2"))]
+    await until(lambda: venue.at_work == 2, "both arrived")
+    await rest.close()
+    ended = await asyncio.gather(*under_way, return_exceptions=True)
+    assert [type(end) for end in ended] == [OrderUnknown, BrokerUnavailable]
+    venue.release.set()
+    with pytest.raises(BrokerUnavailable, match="nothing was sent"):
+        await rest.submit(SELL)
+    assert len(venue.seen) == 3
+
+
 async def test_the_last_look_may_keep_an_order_back(venue: Venue) -> None:
     def refuse() -> None:
         raise BrokerUnavailable("not now")
