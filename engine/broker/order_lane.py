@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from weakref import WeakSet
 
 import aiohttp
@@ -180,4 +181,19 @@ def _surroundings(url: str) -> tuple[str | None, ssl.SSLContext | bool]:
                 f"the certificates to trust, {bundle}, cannot be read ({error}); correct REQUESTS_CA_BUNDLE or "
                 "CURL_CA_BUNDLE, or unset it"
             ) from error
-    return select_proxy(url, found["proxies"]), trust
+    return _proxy(url, found["proxies"]), trust
+
+
+def _proxy(url: str, proxies: Mapping[str, str]) -> str | None:
+    """Its whole address, None without one; UsageError for what takes no HTTP. May hold a password."""
+    proxy = select_proxy(url, dict(proxies))
+    if not proxy:
+        return None
+    if "://" not in proxy:
+        proxy = f"http://{proxy}"  # requests takes "host:port" for this, aiohttp for a scheme
+    if urlsplit(proxy).scheme not in ("http", "https") or not urlsplit(proxy).hostname:
+        raise UsageError(
+            f"the proxy that the environment names for {url} is no HTTP proxy, and orders cannot pass it; "
+            "correct HTTPS_PROXY, HTTP_PROXY or ALL_PROXY, or name the host in NO_PROXY"
+        )
+    return proxy

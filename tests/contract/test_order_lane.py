@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 import socket
 import threading
@@ -321,17 +322,36 @@ async def test_warming_a_broker_that_does_not_answer_is_no_failure(venue: Venue)
     await rest.close()
 
 
-async def test_the_environments_proxy_is_used_for_a_host_elsewhere(
-    venue: Venue, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for name in ("HTTP_PROXY", "http_proxy"):
-        monkeypatch.setenv(name, venue.url)
+def use_proxy(proxy: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("HTTP_PROXY", "http_proxy", "HTTPS_PROXY", "https_proxy"):
+        monkeypatch.setenv(name, proxy)
     for name in ("NO_PROXY", "no_proxy", "ALL_PROXY", "all_proxy"):
         monkeypatch.setenv(name, "")
+
+
+@pytest.mark.parametrize(
+    ("before", "authorization"),
+    [("http://", None), ("", None), ("http://us%40er:p%3Aw@", "us@er:p:w")],
+)
+async def test_the_environments_proxy_is_used_for_a_host_elsewhere(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch, before: str, authorization: str | None
+) -> None:
+    use_proxy(before + venue.url.removeprefix("http://"), monkeypatch)
     elsewhere = rest_at("http://broker.invalid")
     await elsewhere.cancel("1")
-    assert venue.seen[-1][1] == "http://broker.invalid/v2/orders/1"
+    _, path, headers, _ = venue.seen[-1]
+    assert path == "http://broker.invalid/v2/orders/1"
+    said = headers.get("proxy-authorization", "").removeprefix("Basic ")
+    assert (base64.b64decode(said).decode() or None) == authorization
     await elsewhere.close()
+
+
+@pytest.mark.parametrize("proxy", ["socks5h://user:hidden@127.0.0.1:1", "http://", "nonsense://hidden"])
+def test_a_proxy_that_orders_cannot_pass_is_told_at_the_start(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    use_proxy(proxy, monkeypatch)
+    with pytest.raises(UsageError, match="no HTTP proxy") as told:
+        rest_at("http://broker.invalid")
+    assert "hidden" not in str(told.value)
 
 
 def test_certificates_that_cannot_be_read_are_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
