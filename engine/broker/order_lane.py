@@ -173,9 +173,12 @@ def _surroundings(url: str) -> tuple[str | None, ssl.SSLContext | bool]:
     bundle = found["verify"] if isinstance(found["verify"], str) else DEFAULT_CA_BUNDLE_PATH
     trust: ssl.SSLContext | bool = True
     if url.startswith("https:"):
-        trust = ssl.create_default_context()
         try:
-            trust.load_verify_locations(**{"capath" if Path(bundle).is_dir() else "cafile": bundle})
+            # Given a place, this trusts what is there and nothing of the system besides.
+            folder = Path(bundle).is_dir()
+            trust = ssl.create_default_context(
+                cafile=None if folder else bundle, capath=bundle if folder else None
+            )
         except OSError as error:
             raise UsageError(
                 f"the certificates to trust, {bundle}, cannot be read ({error}); correct REQUESTS_CA_BUNDLE or "

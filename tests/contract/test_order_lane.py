@@ -6,14 +6,17 @@ import asyncio
 import base64
 import json
 import socket
+import ssl
 import threading
 import time
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from typing import Any
 
+import certifi
 import pytest
 from alpaca.trading.client import TradingClient
 from execution_rig import until
@@ -352,6 +355,22 @@ def test_a_proxy_that_orders_cannot_pass_is_told_at_the_start(monkeypatch: pytes
     with pytest.raises(UsageError, match="no HTTP proxy") as told:
         rest_at("http://broker.invalid")
     assert "hidden" not in str(told.value)
+
+
+def test_only_the_certificates_that_reads_trust_are_trusted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    end = "-----END CERTIFICATE-----\n"
+    several = Path(certifi.where()).read_text(encoding="utf-8").split(end)
+    one, another = tmp_path / "one.pem", tmp_path / "another.pem"
+    one.write_text(several[0] + end, encoding="utf-8")
+    another.write_text(several[1] + end, encoding="utf-8")
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(one))
+    monkeypatch.setenv("SSL_CERT_FILE", str(another))  # the system's, for Python's own
+    trust = rest_at("https://broker.invalid")._lane._trust
+    assert isinstance(trust, ssl.SSLContext)
+    assert trust.get_ca_certs() == ssl.create_default_context(cafile=str(one)).get_ca_certs()
+    assert (trust.verify_mode, trust.check_hostname) == (ssl.CERT_REQUIRED, True)
 
 
 def test_certificates_that_cannot_be_read_are_told_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
