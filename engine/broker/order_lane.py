@@ -3,8 +3,8 @@
 alpaca-py blocks, so its calls run in threads. A thread that is woken waits for a processor behind
 whatever computes, and then for the interpreter: under load that is most of the time between a stop
 and its cancel. What must leave at once is therefore written to the socket by the loop, in the very
-step that decided it. The requests are those of alpaca-py, header by header; everything that is
-read still goes through it.
+step that decided it (an order, which has a body, in the next). The requests are those of alpaca-py,
+header by header; everything that is read still goes through it.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from __future__ import annotations
 import json
 import ssl
 from collections.abc import Callable, Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from engine.broker.endpoints import is_loopback
 from engine.broker.errors import BrokerUnavailable
 from engine.errors import UsageError
 
+_last_look: ContextVar[Callable[[], None]] = ContextVar("last_look")  # of the request that this task sends
 KEPT_S = 75.0  # an idle connection is kept so long; hosts close them after a minute or so
 
 
@@ -83,9 +85,16 @@ class OrderLane:
         if session is not None:
             await session.close()
 
-    async def send(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
+    async def send(
+        self,
+        method: str,
+        path: str,
+        body: Mapping[str, Any] | None = None,
+        last_look: Callable[[], None] = lambda: None,
+    ) -> Any:
         """The parsed JSON of a 2xx answer, None when it has no body.
 
+        ``last_look`` runs when the connection is there, and may raise: then nothing is sent.
         Sent once; only what is no POST is sent again, once, when the host ends the connection without an answer.
         Who is cancelled while he waits closes the connection: what was written stays written.
 
@@ -95,6 +104,7 @@ class OrderLane:
         sent = None if body is None else json.dumps(body, allow_nan=False).encode()
         headers = self._headers if sent is None else {**self._headers, "Content-Type": "application/json"}
         url = self._base + path
+        _last_look.set(last_look)
         async with self._opened().request(
             method, url, data=sent, headers=headers, allow_redirects=False, proxy=self._proxy
         ) as response:
@@ -122,10 +132,11 @@ class OrderLane:
 
 
 class _Connections(aiohttp.TCPConnector):
-    """Never gives out a connection over which something came while nobody waited for an answer.
+    """Asks for the last look before it gives out a connection: to open one may take seconds.
 
-    It would be read as the answer to the next order: a 404 or a 429 nobody asked for would say that an order
-    does not exist which has just left.
+    Never gives out one over which something came while nobody waited for an answer. That would be read as the
+    answer to the next order: a 404 or a 429 nobody asked for would say that an order does not exist which has
+    just left.
     """
 
     def __init__(self, **options: Any) -> None:
@@ -138,12 +149,18 @@ class _Connections(aiohttp.TCPConnector):
         while True:
             connection = await super().connect(req, traces, timeout)
             protocol = connection.protocol
-            if protocol is not None and protocol not in self._given_out:
-                self._given_out.add(protocol)
-                return connection
-            if not _something_came(connection):
-                return connection
+            fresh = protocol is not None and protocol not in self._given_out
+            if fresh or not _something_came(connection):
+                break
             connection.close()
+        if protocol is not None:
+            self._given_out.add(protocol)
+        try:
+            _last_look.get()()
+        except BaseException:
+            connection.release()
+            raise
+        return connection
 
 
 def _something_came(connection: Connection) -> bool:

@@ -99,7 +99,7 @@ class _Answering(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(content)
 
-    do_POST = do_DELETE = do_GET = _answer  # noqa: N815 - the library's names
+    do_POST = do_DELETE = do_GET = do_CONNECT = _answer  # noqa: N815 - the library's names
 
     def log_message(self, *_: Any) -> None:
         pass
@@ -293,9 +293,29 @@ async def test_the_last_look_may_keep_an_order_back(venue: Venue) -> None:
         raise BrokerUnavailable("not now")
 
     rest = rest_at(venue.url)
-    with pytest.raises(BrokerUnavailable, match="not now"):
-        await rest.submit(SELL, last_look=refuse)
-    assert venue.connections == 0
+    for _ in range(2):  # with a new connection and with one that is there
+        with pytest.raises(BrokerUnavailable, match="not now"):
+            await rest.submit(SELL, last_look=refuse)
+    assert venue.seen == []
+    assert await rest.cancel("1") is True  # the look was that order's alone
+    assert venue.connections == 1
+    await rest.close()
+
+
+async def test_the_last_look_waits_until_the_connection_is_there(
+    venue: Venue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    use_proxy(venue.url, monkeypatch)
+    rest, looks = rest_at("https://broker.invalid"), []
+    venue.release.clear()
+    sending = asyncio.create_task(rest.submit(SELL, last_look=lambda: looks.append("looked")))
+    await until(lambda: venue.seen, "the proxy was asked for a connection")
+    assert looks == []
+    venue.status = 502
+    venue.release.set()
+    with pytest.raises(BrokerUnavailable, match="no connection"):
+        await sending
+    assert ([line[0] for line in venue.seen], looks) == (["CONNECT"], [])
     await rest.close()
 
 
