@@ -50,6 +50,7 @@ class Venue(ThreadingHTTPServer):
         self.seen: list[tuple[str, str, dict[str, str], bytes]] = []
         self.accepted: list[socket.socket] = []
         self.status, self.headers, self.body = 200, {"X-RateLimit-Remaining": "199"}, json.dumps(ORDER)
+        self.drips = False  # each byte of a body late, none too late for itself
         self.hangs_up = 0  # so many requests are read and then their connection is closed
         self.release = threading.Event()
         self.release.set()
@@ -97,7 +98,13 @@ class _Answering(BaseHTTPRequestHandler):
         for name, value in {**venue.headers, "Content-Length": str(len(content))}.items():
             self.send_header(name, value)
         self.end_headers()
-        self.wfile.write(content)
+        try:
+            for byte in range(len(content) if venue.drips else 0):
+                self.wfile.write(content[byte : byte + 1])
+                time.sleep(0.05)
+            self.wfile.write(b"" if venue.drips else content)
+        except ConnectionError:  # nobody waits any more
+            self.close_connection = True
 
     do_POST = do_DELETE = do_GET = do_CONNECT = _answer  # noqa: N815 - the library's names
 
@@ -230,6 +237,15 @@ async def test_an_answer_that_does_not_come_ends_after_the_limit(venue: Venue) -
     with pytest.raises(BrokerUnavailable, match="did not answer in time"):
         await rest.cancel("1")
     assert len(venue.seen) == 2
+    await rest.close()
+
+
+async def test_an_answer_that_drips_ends_after_the_limit_of_the_whole(venue: Venue) -> None:
+    rest = rest_at(venue.url, timeout_s=0.5)
+    venue.drips = True
+    with pytest.raises(OrderUnknown):
+        await rest.submit(SELL)
+    assert len(venue.seen) == 1
     await rest.close()
 
 
