@@ -172,7 +172,7 @@ class AlpacaRest:
     # --- orders and positions ------------------------------------------------------------------
 
     async def submit(self, order: OrderToSend, *, last_look: Callable[[], None] = lambda: None) -> BrokerOrder:
-        """Sends one order, once. ``last_look`` runs right before and may raise.
+        """Sends one order, once. ``last_look`` runs right before, with the connection open, and may raise.
 
         Raises OrderRefused (it does not exist), DuplicateOrderId, OrderUnknown (look it up),
         RateLimited or BrokerUnavailable (it did not leave), AuthRefused.
@@ -193,8 +193,11 @@ class AlpacaRest:
             body["stop_price"] = f"{order.stop_price:f}"
 
         async def post() -> BrokerOrder:
-            last_look()
-            return BrokerOrder.parse(wire.record(await self._lane.send("POST", "/orders", body), "order"))
+            raw = await self._lane.send("POST", "/orders", body, last_look)
+            answered = BrokerOrder.parse(wire.record(raw, "order"))
+            if answered.client_order_id != order.client_order_id:
+                raise wire.MalformedAnswer("the answer is about another order")
+            return answered
 
         call = Call(
             f"the order {order.client_order_id}",

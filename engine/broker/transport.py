@@ -47,7 +47,7 @@ WHOLE_CALL = 2.0  # a call may take so many times ``timeout_s``: the connect, th
 CUT_S = 1.0  # a thread whose connection was cut comes back at once; one that looks up a name may not
 FAILURES = (
     APIError, HttpRefused, requests.RequestException, aiohttp.ClientError, TimeoutError,
-    ValueError, TypeError, KeyError, AttributeError,
+    ValueError, TypeError, KeyError, AttributeError, RecursionError,
 )  # fmt: skip
 T = TypeVar("T")
 _NOT_UNIQUE = 40010001
@@ -213,7 +213,7 @@ def _body(body: str) -> tuple[int | None, str]:
     """(numeric code or None, message) of an error body; an HTML body gives (None, a short word)."""
     try:
         parsed = json.loads(body)
-    except ValueError:
+    except (ValueError, RecursionError):
         return None, "no readable reason"
     if not isinstance(parsed, dict):
         return None, "no readable reason"

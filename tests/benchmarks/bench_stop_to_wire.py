@@ -194,12 +194,12 @@ class Stopwatch:
         async def submitted(order: Any, **more: Any) -> Any:
             return await submit(order, **more)
 
-        async def sending(method: str, path: str, body: Any = None) -> Any:
+        async def sending(method: str, path: str, body: Any = None, *more: Any) -> Any:
             if method == "DELETE":
                 watch.mark(watch._symbol_of.get(path.removeprefix("/orders/"), ""), "cancel in the lane")
             elif isinstance(body, dict) and "-exit-" in str(body.get("client_order_id")):
                 watch.mark(body["symbol"], "sell in the lane")
-            return await lane_send(method, path, body)
+            return await lane_send(method, path, body, *more)
 
         def stamped(self: socket.socket, data: bytes, write: Callable[[], int]) -> int:
             cancels = data.startswith(b"DELETE /v2/orders/")

@@ -41,10 +41,10 @@ class Odd:
             found = get(path, *rest, **more)
             return [*found, *self.orders] if path == "/orders" else found
 
-        async def odd_send(method: str, path: str, body: Any = None) -> Any:
+        async def odd_send(method: str, path: str, *rest: Any) -> Any:
             order_id = path.removeprefix("/orders/")
             if method != "DELETE" or not any(row["id"] == order_id for row in self.orders):
-                return await send(method, path, body)
+                return await send(method, path, *rest)
             self.orders = [row for row in self.orders if row["id"] != order_id]
             return None
 
