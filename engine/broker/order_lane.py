@@ -33,7 +33,7 @@ from engine.broker.errors import BrokerUnavailable
 from engine.errors import UsageError
 
 _last_look: ContextVar[Callable[[], None]] = ContextVar("last_look")  # of the request that this task sends
-KEPT_S = 75.0  # an idle connection is kept so long; hosts close them after a minute or so
+KEPT_S = 45.0  # an idle connection is kept so long: less than the minute or so after which hosts close it
 
 
 @dataclass(frozen=True, slots=True)
