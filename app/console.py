@@ -40,6 +40,7 @@ from app.screens.overview import OverviewScreen
 from app.screens.positions import PositionsScreen
 from app.screens.shortlist import ShortlistScreen
 from app.screens.training import TrainingScreen
+from app.shell_words import console_again, in_a_shell
 from app.widgets.positions_panels import GONE
 from engine.control import Answer
 
@@ -251,14 +252,15 @@ class TshConsole(AskingApp):
         status = self.client.state.status
         if self.client.link is Link.LIVE:
             held = f"{status.positions_open} open positions stay managed; " if status.positions_open else ""
+            home = self.client.home
             said = (
                 f"The console is closed; the engine (pid {status.pid}) goes on. {held}"
-                "'tshc' attaches again, 'tshc engine stop' ends it."
+                f"'{console_again(home)}' attaches again, '{in_a_shell('engine stop', home)}' ends it."
             )
         else:
             said = (
                 f"The console is closed. The engine was not attached ({self.client.trouble}); "
-                "'tshc status' asks again."
+                f"'{in_a_shell('status', self.client.home)}' asks again."
             )
         self.exit(message=said)
 

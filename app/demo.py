@@ -19,7 +19,7 @@ from app.cli_console import open_console
 from app.client import EngineClient
 from app.engine_process import engine_runs, wait_until_stopped
 from app.headless import Follower, attached, command
-from app.options import Options, print_json, say
+from app.options import Options, print_json
 from app.reporting import print_report
 from engine.errors import EXIT_DONE, OperatorError, UsageError
 from engine.home import Home
@@ -116,10 +116,7 @@ def _toml(value: Any) -> str:
 
 def demo_console(options: Options) -> int:
     """The console on the embedded market."""
-    code = open_console(options)
-    say(f"the demo's engine goes on in {options.home.folder}: 'tshc demo' attaches to it again,")
-    say(f"'tshc engine stop --home {options.home.folder}' ends it")
-    return code
+    return open_console(options)
 
 
 async def demo_headless(options: Options) -> int:
