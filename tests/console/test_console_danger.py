@@ -8,7 +8,7 @@ import pytest
 import recorded_board as recorded_go
 import recorded_views as recorded
 from console_harness import RecordedEngine, painted, text_of, until
-from textual.widgets import Button, Input
+from textual.widgets import Button
 
 from app.console import TshConsole
 from app.dialogs.confirm import ConfirmDialog
@@ -33,7 +33,6 @@ async def test_on_a_live_account_what_moves_money_asks_for_a_typed_word(
         await pilot.press(*keys, "y", "enter", *word.lower(), "enter")
         assert isinstance(app.screen, ConfirmDialog)
         assert engine.commands == []
-        app.screen.query_one(Input).value = ""
         await pilot.press(*word, "enter", "enter")
         await until(lambda: engine.commands)
         await pilot.pause()
