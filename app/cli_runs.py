@@ -14,6 +14,7 @@ from app.engine_process import engine_runs
 from app.headless import Follower, attached, command, told
 from app.options import Options, print_json, say
 from app.reporting import print_report
+from app.shell_words import runs_elsewhere
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, OperatorError, RefusedError, UsageError
 from engine.views import GradeView
 
@@ -117,7 +118,8 @@ async def status(options: Options) -> int:
     if not engine_runs(options.home):
         if options.as_json:
             print_json({"engine": None, "home": str(options.home.folder)})
-        say(f"no engine runs on {options.home.folder}; 'tshc' or 'tshc engine start' starts one")
+        elsewhere = runs_elsewhere(options.home)
+        say(f"no engine runs on {options.home.folder}; 'tshc' or 'tshc engine start' starts one{elsewhere}")
         return EXIT_FAILED
     async with attached(options, start=False) as client:
         if not await told(client):

@@ -8,7 +8,7 @@ run in workers and their answers come back as one line at the bottom.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -105,7 +105,9 @@ class TshConsole(AskingApp):
         wishes: Mapping[str, Wish] | None = None,
         layout: LayoutFile | None = None,
         osc: str = "auto",
+        first_words: Sequence[str] = (),
     ) -> None:
+        self.first_words = first_words  # what the operator must know from the first moment on
         self.default_commands = every_command(type(self))
         self.commands = remapped(self.default_commands, wishes or {})
         self.shown_keys = {c.id: c.shown for c in self.commands}  # what boxes print
@@ -145,6 +147,8 @@ class TshConsole(AskingApp):
             mode = self.remembered.text("screen")
             if mode in self.MODES and mode != self.current_mode:
                 self.switch_mode(mode)
+        for text in self.first_words:
+            self.notify(text, severity="warning", timeout=30, markup=False)
 
     async def on_unmount(self) -> None:
         await self.client.close()

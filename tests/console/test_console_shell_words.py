@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from console_harness import RecordedEngine, painted, text_of, until
+from console_harness import RecordedEngine, painted, said, text_of, until
 
+from app.client import EngineClient
 from app.console import TshConsole
 from app.shell_words import console_again, demo_home, in_a_shell
 from engine.home import Home
@@ -50,6 +51,13 @@ async def test_a_console_of_another_home_names_it_in_every_command_that_it_advis
         await engine.start()
         await painted(pilot, app)
         await pilot.press("q")
-    said = " ".join(capsys.readouterr().err.split())
-    assert f"'tshc --home {engine.home.folder}' attaches again" in said
-    assert f"'tshc engine stop {named}' ends it" in said
+    told = " ".join(capsys.readouterr().err.split())
+    assert f"'tshc --home {engine.home.folder}' attaches again" in told
+    assert f"'tshc engine stop {named}' ends it" in told
+
+
+async def test_what_is_wrong_with_the_settings_is_said_in_the_first_moment(engine: RecordedEngine) -> None:
+    app = TshConsole(EngineClient(engine.home), first_words=("unknown setting 'execution.exit_minuts'",))
+    async with app.run_test() as pilot:
+        await painted(pilot, app)
+        assert "exit_minuts" in said(app)
