@@ -415,7 +415,7 @@ class ExecutionDesk:
             self._foreign(),
             session=session,
             entering=self._entries.entering,
-            refused=self._entries.refused,
+            refused=self._entries.refused_on(session),
             allocation=self.allocation,
             now_s=time.monotonic(),
             stale_after_s=self._rules.stale_after_s,

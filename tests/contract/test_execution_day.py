@@ -132,6 +132,16 @@ async def test_a_gap_and_a_latch_refuse_with_their_numbers(tmp_path: Path) -> No
         assert again.outcomes[0].refused.gate == "latch"
 
 
+async def test_the_names_that_one_day_refused_do_not_stand_under_the_next_ones_date(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        await r.desk.latch("a test")
+        await r.enter(r.names[:1])
+        assert [row.state for row in r.desk.views().rows] == ["REFUSED"]
+        await r.go_to(r.session.open + timedelta(days=1))
+        await until(lambda: r.desk.views().session != r.session.day, "the next session")
+        assert r.desk.views().rows == ()
+
+
 async def test_a_name_is_bought_once_a_held_one_and_a_late_one_not_at_all(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
         first = await r.enter(r.names[:1])
