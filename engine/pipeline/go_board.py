@@ -293,6 +293,8 @@ def _report(facts: BoardFacts, report: GateReport) -> GateView:
         limit = f"every {facts.reconcile_s:g} s"
     elif report.gate == "day_loss" and report.limit:
         measured, limit = report.measured.removeprefix("day "), report.limit.replace("limit ", "above ")
+    elif report.gate == "order_count" and facts.session.day > _today(facts):
+        measured = measured.replace(" today", f" for {facts.session.day:%a %d %b}")  # today's are not among them
     elif report.gate == "position_count" and not report.passed and facts.session.day > _today(facts):
         state, remedy = "waiting", "today's positions leave before the close"
     elif report.gate == "account":
