@@ -78,6 +78,7 @@ class TrackMark(View):
     at: datetime  # market time
     text: str
     state: Literal["past", "next", "future"] = "future"
+    done: bool = True  # of a past one: False when its hour came and what belongs to it did not happen
 
 
 class NextItem(View):
