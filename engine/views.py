@@ -469,6 +469,7 @@ class BoardView(View):
     window_end: datetime | None = None
     list_hash: str = ""
     symbols: tuple[str, ...] = ()
+    per_name: Decimal | None = None  # dollars that a name may cost at most
     gates: tuple[GateView, ...] = ()
     at_the_open: str = ""  # what each name is asked then, with the limits
 

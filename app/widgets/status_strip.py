@@ -180,7 +180,7 @@ class StatusStrip(Box):
             return plain(f"as of {f.eastern(status.market_time, wording.clock)}", "dim")
         left = f.until(status.next_event_at, status.market_time)
         ahead = ""
-        if left is not None:
+        if left is not None and left > 0:  # what is over is not counted down to
             ahead = {
                 "long": f", {_brief(status.next_event)} in {f.duration(left)}",
                 "short": f" {short_event(status.next_event)} {f.duration(left).replace(' ', '')}".replace(

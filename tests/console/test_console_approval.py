@@ -43,6 +43,25 @@ async def asked(pilot: Pilot[None], app: TshConsole) -> str:
     return text_of(app)
 
 
+def test_a_yes_says_how_much_money_it_spends() -> None:
+    state, view = at_the_board(0), recorded.shortlist()
+    shown = text(approval_lines(view, state, 20))
+    assert "buys 4 at the open, up to 22,770.94 $ each, 91,083.76 $ in all" in shown
+    state.board = state.board.model_copy(update={"per_name": None})
+    assert "for how much is not known yet" in text(approval_lines(view, state, 20))
+
+
+@pytest.mark.parametrize("rows", [40, 9])
+def test_a_yes_that_would_buy_nothing_says_so_with_the_whole_remedy(rows: int) -> None:
+    state = at_the_board(0)
+    latched = recorded_go.latched()
+    state.board = latched
+    shown = text(approval_lines(recorded.shortlist(), state, rows))
+    assert "NO-GO: nothing is bought, with or without your yes" in shown
+    remedy = next(gate.remedy for gate in latched.gates if gate.state == "no_go")
+    assert (remedy in " ".join(shown.split())) is (rows == 40)
+
+
 @pytest.mark.parametrize("count", [0, 5, 8])
 @pytest.mark.parametrize("mode", ["sim", "live"])
 @pytest.mark.parametrize("size", SIZES, ids=lambda size: f"{size[0]}x{size[1]}")
@@ -75,7 +94,7 @@ def at_the_board(count: int) -> EngineState:
 
 def test_gates_lose_their_remedy_before_they_lose_their_line_and_that_before_their_name() -> None:
     state, view = at_the_board(3), recorded.shortlist()
-    rooms = (40, 16, 11, 8)
+    rooms = (40, 17, 12, 9)
     said = [text(approval_lines(view, state, rows)) for rows in rooms]
     assert [shown.count("→ look") for shown in said] == [3, 0, 0, 0]
     assert "capital: 22,770.94 $ a name" in said[1]
@@ -86,7 +105,7 @@ def test_gates_lose_their_remedy_before_they_lose_their_line_and_that_before_the
 
 
 def test_evidence_that_has_no_place_is_pointed_to() -> None:
-    shown = text(approval_lines(recorded.shortlist(), at_the_board(3), 10))
+    shown = text(approval_lines(recorded.shortlist(), at_the_board(3), 11))
     assert recorded.overview().evidence[0] in shown
     assert "6 the rest" in shown
 

@@ -210,3 +210,8 @@ def test_the_orders_of_a_later_session_are_not_called_todays() -> None:
     assert measured["order_count"] == "3 orders for Tue 24 Nov"
     measured = {gate.gate: gate.measured for gate in board_view(FACTS).gates}
     assert measured["order_count"] == "3 orders today"
+
+
+def test_the_board_knows_what_a_name_may_cost() -> None:
+    assert board_view(FACTS).per_name == Decimal("22500.00")
+    assert board_view(replace(FACTS, allocation=None)).per_name is None
