@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.style import Style
+from textual import events
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -187,6 +188,11 @@ class TshConsole(AskingApp):
             if wanted and self._driver is not None and not self.is_web:
                 self._driver.write(wanted)
 
+    async def on_event(self, event: events.Event) -> None:
+        """Keys that were typed on while the console closes reach no screen that is going already."""
+        if not (self._exit and isinstance(event, events.Key)):
+            await super().on_event(event)
+
     # --- keys -----------------------------------------------------------------------------
 
     async def press(self, command_id: str) -> None:
@@ -251,7 +257,8 @@ class TshConsole(AskingApp):
         return await self.client.command(command, arguments)
 
     async def action_quit(self) -> None:
-        """Closes the console alone, and says what goes on without it."""
+        """Closes the console alone, and says what goes on without it; an export under way is finished first."""
+        await self.workers.wait_for_complete([worker for worker in self.workers if worker.name == "export"])
         self.remember()
         status = self.client.state.status
         if self.client.link is Link.LIVE:
