@@ -14,7 +14,7 @@ from app.engine_process import engine_runs
 from app.headless import Follower, attached, command, told
 from app.options import Options, print_json, say
 from app.reporting import print_report
-from app.shell_words import runs_elsewhere
+from app.shell_words import in_a_shell, runs_elsewhere
 from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, OperatorError, RefusedError, UsageError
 from engine.views import GradeView
 
@@ -37,16 +37,19 @@ async def weekday(options: Options, *, until_list: bool) -> int:
         if not answer.accepted and "weekday run is under way" not in answer.reason:
             raise RefusedError(answer.reason)
         run = answer.data.get("run") or await _running(client, "weekday")
-        if not until_list:
-            say("the trade list waits for 'tshc approve' in another terminal (or the console)")
-            return await _to_the_end(client, options, "weekday", run)
         listed = asyncio.Event()
 
         def look(_: str) -> None:
-            if client.state.shortlist.state == "pending":
+            if client.state.shortlist.state == "pending" and not listed.is_set():
                 listed.set()
+                if not until_list:
+                    way = in_a_shell("approve", options.home)
+                    say(f"the trade list waits for '{way}' in another terminal (or the console)")
 
         look("")
+        if not until_list:
+            ended = await Follower(client, as_json=options.as_json).until(run, look)
+            return await _ended(client, options, "weekday", ended)
         following = asyncio.create_task(Follower(client, as_json=options.as_json).until(run, look))
         waiting = asyncio.create_task(listed.wait())
         await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
