@@ -121,7 +121,7 @@ def demo(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the synthetic market.")] = None,
     speed: Annotated[
-        float, typer.Option(help="Market seconds a wall second with positions (at most 300).")
+        float, typer.Option(min=1, max=300, help="Market seconds a wall second with positions.")
     ] = 300.0,
     settings: Set = None,
     as_json: Json = False,
