@@ -196,3 +196,23 @@ async def test_a_closed_position_says_how_it_ended(engine: RecordedEngine, app: 
             assert "+59.62" in line
             assert "CLOSED" in line
         app = TshConsole(type(app.client)(engine.home))
+
+
+async def test_a_terminal_of_80_columns_shows_each_stop_and_which_orders_are_stops(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    vars(engine.board).update(vars(recorded.moment("positions")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("5")
+        await pilot.pause()
+        lines = text_of(app).splitlines()
+        view = engine.board.positions
+        for row in view.rows:
+            price = row.stop if row.stop is not None else row.resting_stop
+            line = next(text for text in lines if row.symbol in text)
+            assert (f" {price:,.2f} " in line) is (row.state != "CLOSED"), line
+        resting = [order for order in view.orders if order.kind == "stop"]
+        assert resting
+        for order in resting:
+            assert any(order.symbol in text and " stop " in text for text in lines), order
