@@ -51,7 +51,7 @@ async def attached(options: Options, name: str = "tshc", *, start: bool = True) 
             options.engine_arguments(),
             lambda step: say(f"engine: {step}") if not options.as_json else None,
         )
-    elif not engine_runs(options.home):
+    elif not engine_runs(options.home) and not options.home.engine_record.exists():
         raise OperatorError(
             f"no engine runs on {options.home.folder}: start it with 'tshc engine start', 'tshc engine logs' says "
             "why it stopped" + runs_elsewhere(options.home)
