@@ -7,7 +7,7 @@ from datetime import date
 import pytest
 import recorded_board as recorded_go
 import recorded_views as recorded
-from console_harness import RecordedEngine, painted, text_of
+from console_harness import RecordedEngine, painted, said, text_of, until
 from textual.containers import VerticalScroll
 from textual.pilot import Pilot
 
@@ -15,7 +15,7 @@ from app.client import EngineState
 from app.console import TshConsole
 from app.dialogs.approval import approval_lines
 from app.widgets.box import Line
-from engine.views import GateView
+from engine.views import GateView, ShortlistView, StageView
 
 SIZES = [(80, 24), (80, 20), (100, 30), (160, 48)]
 STOPPING = ("groups", "capital", "entry_latch", "broker", "price_stream", "orders", "journal", "account")
@@ -127,3 +127,56 @@ def test_a_list_like_the_last_one_and_a_first_list_are_named_as_such() -> None:
     assert "no earlier list to compare with" in text(
         approval_lines(view.model_copy(update={"previous": ()}), state, 20)
     )
+
+
+@pytest.mark.parametrize(
+    ("outcome", "is_open", "keys"),
+    [
+        ("pending", False, "a approve  r reject  space swap"),
+        ("approved", False, "r reject  space swap"),
+        ("approved", True, ""),
+        ("rejected", False, ""),
+        ("expired", False, ""),
+    ],
+)
+async def test_only_what_can_still_be_done_to_a_list_is_offered(
+    engine: RecordedEngine, app: TshConsole, outcome: str, is_open: bool, keys: str
+) -> None:
+    engine.board.shortlist = recorded.shortlist(outcome)
+    engine.board.status = recorded_go.status().model_copy(update={"market_open": is_open})
+    async with app.run_test(size=(120, 40)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("4")
+        await pilot.pause()
+        foot = next(line for line in text_of(app).splitlines() if "list 7f3a·19c2" in line)
+        assert keys in foot
+        for name in ("approve", "reject", "swap"):
+            assert (name in foot) is (name in keys), foot
+
+
+async def test_a_list_that_is_over_takes_no_half_of_a_swap(engine: RecordedEngine, app: TshConsole) -> None:
+    engine.board.shortlist = recorded.shortlist("rejected")
+    async with app.run_test(size=(120, 40)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("4", "space")
+        await until(lambda: "this list is over (rejected)" in said(app))
+        await pilot.pause()
+        assert "⇄" not in text_of(app)
+
+
+@pytest.mark.parametrize("before", ["none", "approved"])
+async def test_while_the_next_list_is_made_the_screen_says_how_far_it_is(
+    engine: RecordedEngine, app: TshConsole, before: str
+) -> None:
+    old = recorded.shortlist(before)
+    engine.board.shortlist = old if before != "none" else ShortlistView()
+    stage = StageView(stage="daily_snapshot", state="running", progress=0.83, detail="18 of 28 chunks of symbols")
+    engine.board.overview = recorded.overview().model_copy(update={"stages": (stage,)})
+    async with app.run_test(size=(120, 40)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("4")
+        await until(lambda: "▶ " in text_of(app))
+        shown = text_of(app)
+        assert "daily_snapshot 83 %" in shown
+        assert "APPROVED" not in shown
+        assert "runs the market day" not in shown
