@@ -438,8 +438,11 @@ class ExecutionDesk:
         )
 
     def link_views(self) -> tuple[LinkView, LinkView]:
-        """(prices, orders) for the status strip."""
-        return _link_view(self.prices), _link_view(self.trades)
+        """(prices, orders) for the status strip. While no name is subscribed the prices have no age to tell."""
+        prices = _link_view(self.prices)
+        if prices.state == "live" and not self.prices.symbols:
+            prices = prices.model_copy(update={"age_s": None, "detail": "no name is subscribed"})
+        return prices, _link_view(self.trades)
 
     def _foreign(self) -> tuple[str, ...]:
         return self._reconciled.foreign if self._reconciled is not None else ()

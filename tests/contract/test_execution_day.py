@@ -51,6 +51,18 @@ async def test_four_quarters_are_bought_at_the_open_and_sold_before_the_close(tm
         assert sum(f.shares if f.side == "buy" else -f.shares for f in await r.journal.fills(r.session.day)) == 0
 
 
+async def test_prices_have_an_age_only_while_a_name_is_subscribed(tmp_path: Path) -> None:
+    """An age that grows over an open market would look like a stream that has died."""
+    async with rig(tmp_path, brackets=(NEVER,)) as r:
+        await until(lambda: r.desk.link_views()[0].state == "live", "the price stream")
+        prices, _ = r.desk.link_views()
+        assert (prices.age_s, prices.detail) == (None, "no name is subscribed")
+        await r.enter(r.names[:1])
+        prices, _ = r.desk.link_views()
+        assert prices.age_s is not None
+        assert prices.detail == ""
+
+
 async def test_every_intent_is_committed_before_the_simulator_received_its_order(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
         committed: dict[str, datetime] = {}
