@@ -25,6 +25,7 @@ from app import (
     cli_engine,
     cli_replay,
     cli_runs,
+    cli_status,
     cli_subcommands,
     cli_verify,
     cli_web,
@@ -238,7 +239,7 @@ def unlatch(context: typer.Context, home: HomeOption = None) -> None:
 @app.command()
 def status(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
     """The engine's strip: mode, links, market time, equity, positions."""
-    run_to_end(cli_runs.status(options_of(context, home, as_json, None)))
+    run_to_end(cli_status.status(options_of(context, home, as_json, None)))
 
 
 @app.command()

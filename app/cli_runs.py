@@ -1,4 +1,4 @@
-"""Commands about the week: weekend, weekday, approve, trade, unlatch, status, explain."""
+"""Commands about the week: weekend, weekday, approve, trade, unlatch, explain."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from rich.console import Console
 
 from app.cli_board import WORDS
 from app.client import EngineClient
-from app.engine_process import engine_runs
-from app.headless import Follower, attached, command, told
+from app.headless import Follower, attached, command
 from app.options import Options, print_json, say
 from app.reporting import print_report
-from app.shell_words import in_a_shell, runs_elsewhere
-from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, OperatorError, RefusedError, UsageError
+from app.shell_words import in_a_shell
+from engine.errors import EXIT_DONE, EXIT_REFUSED, OperatorError, RefusedError, UsageError
 from engine.views import GradeView
 
 SHORTEST_HASH = 8
@@ -113,28 +112,6 @@ async def unlatch(options: Options) -> int:
     async with attached(options, start=False) as client:
         await command(client, "unlatch")
     print("entries are allowed again")
-    return EXIT_DONE
-
-
-async def status(options: Options) -> int:
-    """Prints the strip; exit code 1 when no engine runs."""
-    if not engine_runs(options.home):
-        if options.as_json:
-            print_json({"engine": None, "home": str(options.home.folder)})
-        elsewhere = runs_elsewhere(options.home)
-        say(f"no engine runs on {options.home.folder}; 'tshc' or 'tshc engine start' starts one{elsewhere}")
-        return EXIT_FAILED
-    async with attached(options, start=False) as client:
-        if not await told(client):
-            raise OperatorError("the engine runs and has told nothing yet: 'tshc status' again in a moment")
-        view = client.state.status
-        if options.as_json:
-            print_json(view.model_dump(mode="json"))
-            return EXIT_DONE
-        for name, value in view.model_dump(mode="json").items():
-            shown = " ".join(f"{k}={v}" for k, v in value.items() if v) if isinstance(value, dict) else value
-            if shown not in (None, ""):
-                print(f"{name:16} {shown}")
     return EXIT_DONE
 
 
