@@ -65,6 +65,12 @@ class AskingApp(FreezingApp):
             self.send(f"{work}_pause", done=f"{work} pauses; its state is kept")
 
     def stop_work(self, work: str, consequence: str) -> None:
+        if not self.may_command():
+            return
+        state = self.client.state.training.state if work == "training" else self.client.state.groups.state
+        if state not in ("running", "paused"):
+            self.say(f"no {work} is under way: there is nothing to stop", wrong=True)
+            return
         dialog = ConfirmDialog(f"Stop the {work}?", [plain(consequence)], yes="Stop")
         self._ask(dialog, lambda: self.send(f"{work}_stop", done=f"{work} stops"))
 

@@ -25,6 +25,7 @@ from app import (
     cli_engine,
     cli_replay,
     cli_runs,
+    cli_status,
     cli_subcommands,
     cli_verify,
     cli_web,
@@ -121,7 +122,7 @@ def demo(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed of the synthetic market.")] = None,
     speed: Annotated[
-        float, typer.Option(help="Market seconds a wall second with positions (at most 300).")
+        float, typer.Option(min=1, max=300, help="Market seconds a wall second with positions.")
     ] = 300.0,
     settings: Set = None,
     as_json: Json = False,
@@ -238,7 +239,7 @@ def unlatch(context: typer.Context, home: HomeOption = None) -> None:
 @app.command()
 def status(context: typer.Context, home: HomeOption = None, as_json: Json = False) -> None:
     """The engine's strip: mode, links, market time, equity, positions."""
-    run_to_end(cli_runs.status(options_of(context, home, as_json, None)))
+    run_to_end(cli_status.status(options_of(context, home, as_json, None)))
 
 
 @app.command()

@@ -11,6 +11,7 @@ from app.client import EngineClient
 from app.engine_process import engine_runs
 from app.headless import attached
 from app.options import Options, print_json, say
+from app.shell_words import runs_elsewhere
 from engine.errors import EXIT_DONE, EXIT_FAILED
 from engine.views import BoardView
 
@@ -23,7 +24,8 @@ async def board(options: Options) -> int:
     if not engine_runs(options.home):
         if options.as_json:
             print_json({"verdict": "no_go", "summary": "no engine runs", "home": str(options.home.folder)})
-        say(f"NO-GO: no engine runs on {options.home.folder}; 'tshc engine start' starts one")
+        elsewhere = runs_elsewhere(options.home)
+        say(f"NO-GO: no engine runs on {options.home.folder}; 'tshc engine start' starts one{elsewhere}")
         return EXIT_FAILED
     async with attached(options, start=False) as client:
         view = await _board(client)

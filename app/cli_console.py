@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from app.client import EngineClient
-from app.engine_process import start_engine
+from app.engine_process import engine_runs, start_engine
 from app.options import Options, print_json, say
-from engine.errors import EXIT_DONE, OperatorError
+from app.shell_words import settings_not_applied
+from engine.errors import EXIT_DONE, OperatorError, UsageError
 from engine.reactions import stay_quick
+from engine.settings import Settings
 
 
 def open_console(options: Options) -> int:
@@ -20,7 +22,7 @@ def open_console(options: Options) -> int:
     from app.layout import LayoutFile
 
     home = options.home
-    settings = options.settings().settings  # a typo is refused here, before a screen is taken over
+    settings, trouble = _settings_for_a_window(options)
     commands = every_command(TshConsole)
     wishes = read_wishes(setting_files(home), commands)
     remapped(commands, wishes)
@@ -35,10 +37,27 @@ def open_console(options: Options) -> int:
     client = EngineClient(home, read_only=options.read_only)
     layout = LayoutFile.of(home, read_only=options.read_only)
     osc = settings.alerts.osc
-    console = TshConsole(client, read_only=options.read_only, wishes=wishes, layout=layout, osc=osc)
+    notes = tuple(text for text in (trouble, settings_not_applied(options)) if text)
+    console = TshConsole(
+        client, read_only=options.read_only, wishes=wishes, layout=layout, osc=osc, first_words=notes
+    )
     stay_quick()  # a full collection of what was imported would hold a paint and a key up for 50 ms
     console.run()
     return EXIT_DONE
+
+
+def _settings_for_a_window(options: Options) -> tuple[Settings, str]:
+    """The settings in force, and what is wrong with them while an engine runs.
+
+    A typo is refused before a screen is taken over; but never the window on an engine that trades already:
+    with which settings it trades was decided at its start.
+    """
+    try:
+        return options.settings().settings, ""
+    except UsageError as wrong:
+        if not engine_runs(options.home):
+            raise
+        return Settings(), f"{wrong} - the engine goes on with the settings of its start"
 
 
 def print_keys(options: Options, *, defaults: bool, card: bool) -> int:

@@ -20,6 +20,7 @@ from app.cli_alerts import alert_checks
 from app.engine_process import engine_record, engine_runs, start_engine, stop_engine_by_force, wait_until_stopped
 from app.headless import attached, command
 from app.options import Options, print_json, say
+from app.shell_words import settings_not_applied
 from engine.broker.account_kind import check_addresses, check_keys
 from engine.broker.credentials import load_credentials
 from engine.broker.endpoints import Endpoints
@@ -41,6 +42,9 @@ SHOWN_PACKAGES = ("alpaca-py", "numba", "numpy", "pandas", "textual", "websocket
 
 def start(options: Options) -> int:
     settings = options.settings().settings
+    kept = settings_not_applied(options)
+    if kept:
+        say(f"tshc: {kept}")
     start_engine(options.home, settings, options.engine_arguments(), lambda step: say(f"engine: {step}"))
     record = engine_record(options.home)
     print(f"engine runs: pid {record['pid'] if record else '?'}, home {options.home.folder}")
@@ -122,6 +126,7 @@ async def doctor(options: Options) -> int:
     checks: list[tuple[str, bool, str]] = [
         ("python", sys.version_info >= (3, 11), f"{platform.python_version()} on {platform.system()}"),
         *((name, True, metadata.version(name)) for name in SHOWN_PACKAGES),
+        ("settings file", True, _settings_file(options.home)),
         _checked("home", lambda: _looked_at(options.home) if options.read_only else _writable(options.home)),
         _checked("kernel cache", lambda: _cache_text(prepare_kernel_cache())),
     ]
@@ -211,6 +216,11 @@ def _office_text(override: str) -> str:
 def _writable(home: Home) -> str:
     home.create()
     return str(home.folder)
+
+
+def _settings_file(home: Home) -> str:
+    """Where a person writes settings, and whether one is there."""
+    return str(home.settings) if home.settings.exists() else f"{home.settings}: not there, defaults count"
 
 
 def _looked_at(home: Home) -> str:

@@ -13,10 +13,12 @@ from datetime import datetime
 from app.client import EngineClient
 from app.engine_process import engine_runs
 from app.options import Options, print_json, say
+from app.shell_words import runs_elsewhere
 from engine.broker.account_kind import check_addresses, check_keys
 from engine.broker.alpaca_rest import AlpacaRest
 from engine.broker.credentials import load_credentials
 from engine.broker.endpoints import Endpoints
+from engine.config import load_broker_settings
 from engine.errors import EXIT_DONE, EXIT_FAILED, OperatorError, RefusedError, UsageError
 from engine.execution.flatten import flatten_without_engine
 from engine.model import Mode
@@ -72,22 +74,27 @@ async def _watch_flatten(client: EngineClient, options: Options, since: datetime
 
 async def _flatten_directly(options: Options, include_foreign: bool) -> int:
     options.home.create()
-    settings = options.settings().settings
-    if settings.broker.mode is Mode.SIM and not settings.broker.trading_url:
+    broker, wrong = load_broker_settings(options.home, options.all_overrides())
+    if wrong:
+        say(f"going on all the same, exits are never blocked: {wrong}")
+    if broker.mode is Mode.SIM and not broker.trading_url:
         known = known_simulator(options.home)
         if known is None:
-            raise OperatorError("no engine and no simulator of this home run: there is nothing to flatten")
+            raise OperatorError(
+                f"nothing was sold: neither an engine nor a simulator runs on {options.home.folder}"
+                + runs_elsewhere(options.home)
+            )
         endpoints, keys = known[0], known[1]
     else:
-        endpoints, keys = Endpoints.of_settings(settings.broker), load_credentials()
+        endpoints, keys = Endpoints.of_settings(broker), load_credentials()
         try:
-            check_addresses(settings.broker.mode, endpoints)
-            check_keys(settings.broker.mode, keys.key)
+            check_addresses(broker.mode, endpoints)
+            check_keys(broker.mode, keys.key)
         except RefusedError as doubt:
             if include_foreign:
                 raise  # what is not ours may be somebody's real money
             say(f"going on all the same, exits are never blocked: {doubt}")
-    rest = AlpacaRest(settings.broker, endpoints, keys)
+    rest = AlpacaRest(broker, endpoints, keys)
     shown = ""
 
     def report(view: FlattenView) -> None:

@@ -1,4 +1,4 @@
-"""Commands about the week: weekend, weekday, approve, trade, unlatch, status, explain."""
+"""Commands about the week: weekend, weekday, approve, trade, unlatch, explain."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from rich.console import Console
 
 from app.cli_board import WORDS
 from app.client import EngineClient
-from app.engine_process import engine_runs
-from app.headless import Follower, attached, command, told
+from app.headless import Follower, attached, command
 from app.options import Options, print_json, say
 from app.reporting import print_report
-from engine.errors import EXIT_DONE, EXIT_FAILED, EXIT_REFUSED, OperatorError, RefusedError, UsageError
+from app.shell_words import in_a_shell
+from engine.errors import EXIT_DONE, EXIT_REFUSED, OperatorError, RefusedError, UsageError
 from engine.views import GradeView
 
 SHORTEST_HASH = 8
@@ -36,16 +36,19 @@ async def weekday(options: Options, *, until_list: bool) -> int:
         if not answer.accepted and "weekday run is under way" not in answer.reason:
             raise RefusedError(answer.reason)
         run = answer.data.get("run") or await _running(client, "weekday")
-        if not until_list:
-            say("the trade list waits for 'tshc approve' in another terminal (or the console)")
-            return await _to_the_end(client, options, "weekday", run)
         listed = asyncio.Event()
 
         def look(_: str) -> None:
-            if client.state.shortlist.state == "pending":
+            if client.state.shortlist.state == "pending" and not listed.is_set():
                 listed.set()
+                if not until_list:
+                    way = in_a_shell("approve", options.home)
+                    say(f"the trade list waits for '{way}' in another terminal (or the console)")
 
         look("")
+        if not until_list:
+            ended = await Follower(client, as_json=options.as_json).until(run, look)
+            return await _ended(client, options, "weekday", ended)
         following = asyncio.create_task(Follower(client, as_json=options.as_json).until(run, look))
         waiting = asyncio.create_task(listed.wait())
         await asyncio.wait({following, waiting}, return_when=asyncio.FIRST_COMPLETED)
@@ -109,27 +112,6 @@ async def unlatch(options: Options) -> int:
     async with attached(options, start=False) as client:
         await command(client, "unlatch")
     print("entries are allowed again")
-    return EXIT_DONE
-
-
-async def status(options: Options) -> int:
-    """Prints the strip; exit code 1 when no engine runs."""
-    if not engine_runs(options.home):
-        if options.as_json:
-            print_json({"engine": None, "home": str(options.home.folder)})
-        say(f"no engine runs on {options.home.folder}; 'tshc' or 'tshc engine start' starts one")
-        return EXIT_FAILED
-    async with attached(options, start=False) as client:
-        if not await told(client):
-            raise OperatorError("the engine runs and has told nothing yet: 'tshc status' again in a moment")
-        view = client.state.status
-        if options.as_json:
-            print_json(view.model_dump(mode="json"))
-            return EXIT_DONE
-        for name, value in view.model_dump(mode="json").items():
-            shown = " ".join(f"{k}={v}" for k, v in value.items() if v) if isinstance(value, dict) else value
-            if shown not in (None, ""):
-                print(f"{name:16} {shown}")
     return EXIT_DONE
 
 

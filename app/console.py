@@ -8,11 +8,12 @@ run in workers and their answers come back as one line at the bottom.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 from rich.style import Style
+from textual import events
 from textual.app import SystemCommand
 from textual.binding import Binding, BindingType
 from textual.screen import Screen
@@ -40,6 +41,7 @@ from app.screens.overview import OverviewScreen
 from app.screens.positions import PositionsScreen
 from app.screens.shortlist import ShortlistScreen
 from app.screens.training import TrainingScreen
+from app.shell_words import console_again, in_a_shell
 from app.widgets.positions_panels import GONE
 from engine.control import Answer
 
@@ -104,7 +106,9 @@ class TshConsole(AskingApp):
         wishes: Mapping[str, Wish] | None = None,
         layout: LayoutFile | None = None,
         osc: str = "auto",
+        first_words: Sequence[str] = (),
     ) -> None:
+        self.first_words = first_words  # what the operator must know from the first moment on
         self.default_commands = every_command(type(self))
         self.commands = remapped(self.default_commands, wishes or {})
         self.shown_keys = {c.id: c.shown for c in self.commands}  # what boxes print
@@ -144,6 +148,8 @@ class TshConsole(AskingApp):
             mode = self.remembered.text("screen")
             if mode in self.MODES and mode != self.current_mode:
                 self.switch_mode(mode)
+        for text in self.first_words:
+            self.notify(text, severity="warning", timeout=30, markup=False)
 
     async def on_unmount(self) -> None:
         await self.client.close()
@@ -181,6 +187,11 @@ class TshConsole(AskingApp):
             wanted = self.ringer.ring(self.client.state.overview.alerts, os.environ)
             if wanted and self._driver is not None and not self.is_web:
                 self._driver.write(wanted)
+
+    async def on_event(self, event: events.Event) -> None:
+        """Keys that were typed on while the console closes reach no screen that is going already."""
+        if not (self._exit and isinstance(event, events.Key)):
+            await super().on_event(event)
 
     # --- keys -----------------------------------------------------------------------------
 
@@ -246,19 +257,21 @@ class TshConsole(AskingApp):
         return await self.client.command(command, arguments)
 
     async def action_quit(self) -> None:
-        """Closes the console alone, and says what goes on without it."""
+        """Closes the console alone, and says what goes on without it; an export under way is finished first."""
+        await self.workers.wait_for_complete([worker for worker in self.workers if worker.name == "export"])
         self.remember()
         status = self.client.state.status
         if self.client.link is Link.LIVE:
             held = f"{status.positions_open} open positions stay managed; " if status.positions_open else ""
+            home = self.client.home
             said = (
                 f"The console is closed; the engine (pid {status.pid}) goes on. {held}"
-                "'tshc' attaches again, 'tshc engine stop' ends it."
+                f"'{console_again(home)}' attaches again, '{in_a_shell('engine stop', home)}' ends it."
             )
         else:
             said = (
                 f"The console is closed. The engine was not attached ({self.client.trouble}); "
-                "'tshc status' asks again."
+                f"'{in_a_shell('status', self.client.home)}' asks again."
             )
         self.exit(message=said)
 

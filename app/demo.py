@@ -19,8 +19,10 @@ from app.cli_console import open_console
 from app.client import EngineClient
 from app.engine_process import engine_runs, wait_until_stopped
 from app.headless import Follower, attached, command
-from app.options import Options, print_json, say
+from app.options import Options, print_json
 from app.reporting import print_report
+from app.shell_words import demo_home
+from engine.config import load_settings
 from engine.errors import EXIT_DONE, OperatorError, UsageError
 from engine.home import Home
 from engine.views import FlattenView
@@ -46,8 +48,6 @@ def demo_options(
     if options.broker not in (None, "sim"):
         raise UsageError("the demo runs on the embedded market: leave --broker away")
     options.overrides.setdefault("broker.mode", "sim")
-    if not home_given:
-        options.home = _own_home()
     values: dict[str, Any] = {"market": _market_path(market), "speed": speed}
     if day is not None:
         values["date"] = _checked_day(day)
@@ -56,15 +56,25 @@ def demo_options(
     search: dict[str, Any] = {"budget_s": search_budget}
     if search_tests is not None:
         search["tests"] = search_tests
-    _write_settings(options.home, {"sim": values, "training": {"cycles": cycles}, "search": search}, options)
-    options.settings()  # a typo is refused before anything starts
+    wanted = {"sim": values, "training": {"cycles": cycles}, "search": search}
+    home = options.home if home_given else demo_home()
+    _refuse_wrong(home, wanted, options)
+    options.home = home if home_given else _own_home(home)
+    _write_settings(options.home, wanted, options)
+    options.settings()  # what is wrong in a home's own file is refused before anything starts
     return options
 
 
-def _own_home() -> Home:
+def _refuse_wrong(home: Home, wanted: dict[str, dict[str, Any]], options: Options) -> None:
+    """UsageError for a wrong option, as one of the command line, before a home is made or an old one moved."""
+    given = {f"{section}.{key}": value for section, values in wanted.items() for key, value in values.items()}
+    empty = Home(home.folder / "without a file")  # only this call counts here
+    load_settings(empty, {**given, **options.all_overrides()})
+
+
+def _own_home(home: Home) -> Home:
     """A fresh home for a demo that was not given one; the last demo's is kept once as demo.previous."""
-    folder = Home.default_folder() / "demo"
-    home = Home(folder)
+    folder = home.folder
     if folder.exists() and not engine_runs(home):
         previous = folder.with_name(PREVIOUS)
         if previous.exists():
@@ -116,10 +126,7 @@ def _toml(value: Any) -> str:
 
 def demo_console(options: Options) -> int:
     """The console on the embedded market."""
-    code = open_console(options)
-    say(f"the demo's engine goes on in {options.home.folder}: 'tshc demo' attaches to it again,")
-    say(f"'tshc engine stop --home {options.home.folder}' ends it")
-    return code
+    return open_console(options)
 
 
 async def demo_headless(options: Options) -> int:

@@ -20,8 +20,9 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 
 from app.client import EngineClient, Link
-from app.engine_process import start_engine
+from app.engine_process import engine_runs, start_engine
 from app.options import Options, say
+from app.shell_words import runs_elsewhere, settings_not_applied
 from engine.control import Answer
 from engine.errors import OperatorError, RefusedError
 from engine.model import NEW_YORK
@@ -38,6 +39,9 @@ QUIET_KINDS = frozenset(
 async def attached(options: Options, name: str = "tshc", *, start: bool = True) -> AsyncIterator[EngineClient]:
     """A client of the home's engine, started when none runs (unless ``start`` is False)."""
     if start:
+        kept = settings_not_applied(options)
+        if kept and not options.as_json:
+            say(f"tshc: {kept}")
         loop = asyncio.get_running_loop()
         await loop.run_in_executor(
             None,
@@ -46,6 +50,11 @@ async def attached(options: Options, name: str = "tshc", *, start: bool = True) 
             options.settings().settings,
             options.engine_arguments(),
             lambda step: say(f"engine: {step}") if not options.as_json else None,
+        )
+    elif not engine_runs(options.home) and not options.home.engine_record.exists():
+        raise OperatorError(
+            f"no engine runs on {options.home.folder}: start it with 'tshc engine start', 'tshc engine logs' says "
+            "why it stopped" + runs_elsewhere(options.home)
         )
     client = EngineClient(options.home, read_only=options.read_only, name=name)
     async with client:

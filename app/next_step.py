@@ -9,7 +9,7 @@ from __future__ import annotations
 from app import formatting as f
 from app.client import EngineState
 from app.widgets.box import EMPTY, Line
-from engine.views import PositionsView
+from engine.views import BoardView, PositionsView
 
 ENDED = frozenset({"CLOSED", "REFUSED"})  # a position in one of these is not in the market
 
@@ -32,9 +32,14 @@ def next_step(state: EngineState) -> Line:
         )
     if any(stage.state in ("running", "paused") for stage in state.overview.stages):
         return EMPTY
-    if not state.overview.evidence:
+    if not state.overview.evidence or _groups_are_missing(state.board):
         return (("w", "key:weekend"), (" runs the weekend: finds groups", "text"))
     return (("d", "key:weekday"), (" runs the day: makes the list", "text"))
+
+
+def _groups_are_missing(board: BoardView) -> bool:
+    """No selection is in force for the session that comes next: a day would be refused."""
+    return any(gate.gate == "groups" and gate.state == "no_go" for gate in board.gates)
 
 
 def _held(view: PositionsView) -> bool:

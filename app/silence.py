@@ -10,6 +10,7 @@ from collections.abc import Sequence
 
 from app import formatting as f
 from app.client import FLATTEN_WORKS, Client, Link
+from app.shell_words import in_a_shell
 from app.widgets.positions_panels import GONE
 from engine.views import OrderRow, PositionsView, StatusView
 
@@ -43,13 +44,15 @@ def flatten_in_a_shell(client: Client) -> str:
     if client.link is Link.LIVE:
         return ""
     engine = "the engine is lost" if client.link is Link.LOST else "no engine is attached"
-    return f"{engine}: run 'tshc flatten' in a shell, it needs no engine"
+    return f"{engine}: run '{in_a_shell('flatten', client.home)}' in a shell, it needs no engine"
 
 
 def attaching_words(client: Client) -> str:
     """What a console that has never been attached waits for, and what works meanwhile."""
     said = f"attaching to the engine of {client.home.folder} … {client.trouble}".rstrip()
-    return said if not client.trouble or FLATTEN_WORKS in said else f"{said}; {FLATTEN_WORKS}"
+    if client.trouble and FLATTEN_WORKS not in said:
+        said = f"{said}; {FLATTEN_WORKS}"
+    return said.replace("'tshc flatten'", f"'{in_a_shell('flatten', client.home)}'")
 
 
 def aged(view: PositionsView, silent_s: float) -> PositionsView:

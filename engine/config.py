@@ -22,7 +22,7 @@ from pydantic import ValidationError
 from engine.errors import UsageError
 from engine.home import Home
 from engine.setting_values import masked_address
-from engine.settings import Settings
+from engine.settings import BrokerSettings, Settings
 
 
 @dataclass(frozen=True)
@@ -113,14 +113,7 @@ def load_settings(
     of key, origin and remedy.
     """
     layers: list[tuple[str, dict[str, dict[str, Any]]]] = []
-    if home.settings.exists():
-        try:
-            table = tomllib.loads(home.settings.read_text(encoding="utf-8"))
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(
-                f"{home.settings} is not valid TOML: {error}; correct that line or move the file away"
-            ) from error
-        layers.append(("tsh.toml", _layer(table, str(home.settings))))
+    layers.append(("tsh.toml", _layer(_file_table(home), str(home.settings))))
     layers.append(("environment", _environment(os.environ if environ is None else environ)))
     command_line: dict[str, dict[str, Any]] = {}
     for name, value in (overrides or {}).items():
@@ -143,6 +136,53 @@ def load_settings(
     return EffectiveSettings(settings, origins)
 
 
+def load_broker_settings(
+    home: Home,
+    overrides: Mapping[str, Any] | None = None,
+    environ: Mapping[str, str] | None = None,
+) -> tuple[BrokerSettings, str]:
+    """What an exit needs, and what is wrong with the other settings (empty when nothing is).
+
+    A mistake in a limit must not block the way out, so [broker] counts although another section is wrong.
+    UsageError when [broker] itself cannot be trusted and the command line does not name the mode: whether it
+    is simulated or real money is never guessed.
+    """
+    try:
+        return load_settings(home, overrides, environ).settings.broker, ""
+    except UsageError as wrong:
+        given = {key.partition(".")[2]: v for key, v in (overrides or {}).items() if key.startswith("broker.")}
+        try:
+            alone = _broker_alone(home, os.environ if environ is None else environ)
+            return Settings.model_validate({"broker": {**alone, **given}}).broker, str(wrong)
+        except (UsageError, ValidationError):
+            if "mode" not in given:
+                raise UsageError(f"{wrong}; --broker sim, paper or live goes on without the file") from None
+            return Settings.model_validate({"broker": given}).broker, str(wrong)
+
+
+def _broker_alone(home: Home, environ: Mapping[str, str]) -> dict[str, Any]:
+    """[broker] of file and environment. UsageError where a name elsewhere could be a misspelt [broker]."""
+    table = _file_table(home)
+    known = {key.split(".")[0] for key in valid_keys()}
+    for section in table:
+        if section not in known:
+            _refuse_unknown(section, str(home.settings))
+    in_file = _layer({"broker": table.get("broker", {})}, str(home.settings))
+    around = _environment({name: value for name, value in environ.items() if name.startswith("TSH_BROKER__")})
+    return {**in_file.get("broker", {}), **around.get("broker", {})}
+
+
+def _file_table(home: Home) -> dict[str, Any]:
+    if not home.settings.exists():
+        return {}
+    try:
+        return tomllib.loads(home.settings.read_text(encoding="utf-8"))
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise UsageError(
+            f"{home.settings} is not valid TOML: {error}; correct that line or move the file away"
+        ) from error
+
+
 def _plain_validation(error: ValidationError, origins: Mapping[str, str]) -> str:
     lines = []
     for item in error.errors():
@@ -150,7 +190,7 @@ def _plain_validation(error: ValidationError, origins: Mapping[str, str]) -> str
         origin = next((o for key, o in origins.items() if name.startswith(key)), "default")
         hidden = isinstance(item.get("input"), dict) or name == "alerts.webhook_url"
         shown = "" if hidden else f" (it is {item.get('input')!r})"
-        lines.append(f"setting '{name}' from {origin}{shown}: {item['msg']}")
+        lines.append(f"setting '{name}' from {origin}{shown}: {item['msg'].removeprefix('Value error, ')}")
     return "; ".join(lines) + "; correct it there, 'tshc doctor' shows every value in force"
 
 

@@ -139,7 +139,7 @@ class StatusViews:
         now = room.clock.now()
         watch, account = self._watch, self._watch.account
         held = [row for row in board.positions.rows if row.state in _HELD_STATES]
-        text, at = next_event(board.overview.next)
+        text, at = next_event(board.overview.next, now)
         prices, orders = room.desk.link_views()
         board.status = StatusView(
             mode=room.settings.broker.mode.value,
@@ -183,6 +183,10 @@ class StatusViews:
         board.board = await self._board_feed.view(sessions, watch.link)
         await asyncio.sleep(0)
         positions = board.status.positions_open
+        # The embedded market hurries once positions are held: when they would be sold is told before, too.
+        rate = room.clock.rate
+        if room.settings.broker.mode is Mode.SIM and not positions:
+            rate = max(rate, room.settings.sim.speed)
         if board.refresh_stages is not None:
             board.refresh_stages()
         stages = board.overview.stages
@@ -201,7 +205,8 @@ class StatusViews:
                     sessions,
                     room.settings.execution,
                     room.settings.data.settle_minutes,
-                    room.clock.rate,
+                    board.shortlist,
+                    rate,
                 ),
                 "next": next_items(
                     now,
@@ -211,7 +216,7 @@ class StatusViews:
                     board.shortlist,
                     stages if self._commands.running else (),
                     positions,
-                    room.clock.rate,
+                    rate,
                 ),
                 "cash": account.cash if account else None,
                 "buying_power": account.buying_power if account else None,

@@ -78,6 +78,7 @@ class TrackMark(View):
     at: datetime  # market time
     text: str
     state: Literal["past", "next", "future"] = "future"
+    done: bool = True  # of a past one: False when its hour came and what belongs to it did not happen
 
 
 class NextItem(View):
@@ -468,6 +469,7 @@ class BoardView(View):
     window_end: datetime | None = None
     list_hash: str = ""
     symbols: tuple[str, ...] = ()
+    per_name: Decimal | None = None  # dollars that a name may cost at most
     gates: tuple[GateView, ...] = ()
     at_the_open: str = ""  # what each name is asked then, with the limits
 

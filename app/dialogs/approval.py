@@ -1,6 +1,6 @@
 """What a yes to the trade list rests on, in as many rows as the terminal has.
 
-Session, account, hash, names, the difference from the last list, the board's verdict and the deadline
+Session, account, hash, the money, names, the difference from the last list, the board's verdict and the deadline
 are always there; remedies, gates and evidence give way first, so that nothing is approved unseen.
 """
 
@@ -12,7 +12,7 @@ from app.silence import account_words
 from app.widgets.board_panel import BoardDetail, board_summary
 from app.widgets.box import EMPTY, Line, flowed, joined, plain
 from app.widgets.shortlist_panels import difference
-from engine.views import ShortlistRow, ShortlistView
+from engine.views import BoardView, ShortlistRow, ShortlistView
 
 WIDTH = 70  # cells inside the dialog, also on a terminal of 80
 # The board, lines of evidence (None: all) and air between the parts: the first that fits is shown.
@@ -70,11 +70,30 @@ def _shaped(
     if known and len(known) < len(state.overview.evidence):
         known[-1] = joined([known[-1], (("6", "key:go.evidence"), (" the rest", "dim"))])
     air = [EMPTY] if airy else []
-    lines = [head, *air, *said]
+    lines = [head, *air, _money(view, state.board), *said]
     for part in (board, known):
         if part:
             lines += [*air, *part]
     return [*lines, *(air if not known else []), *end]
+
+
+def _money(view: ShortlistView, board: BoardView) -> Line:
+    """What the yes would spend; or that it spends nothing, while a gate besides the yes itself stops it."""
+    if any(gate.state == "no_go" for gate in board.gates):
+        return plain("NO-GO: nothing is bought, with or without your yes, until it is mended", "alarm")
+    count = sum(row.chosen for row in view.rows)
+    if board.per_name is None:
+        return plain(f"buys {count} at the open; for how much is not known yet", "warn")
+    each, together = f.money(board.per_name), f.money(board.per_name * count)
+    return (
+        ("buys ", "dim"),
+        (f"{count}", "strong"),
+        (" at the open, up to ", "dim"),
+        (f"{each} $", "strong"),
+        (" each, ", "dim"),
+        (f"{together} $", "strong"),
+        (" in all", "dim"),
+    )
 
 
 def _name(row: ShortlistRow) -> Line:

@@ -80,6 +80,7 @@ class ConfirmDialog(Dialog[bool]):
         if event.value.strip() == self._word:
             self._answer()
         else:
+            event.input.value = ""  # the word typed next must not be glued to the wrong one
             self.query_one("#ask", Words).say([plain(f"that is not {self._word}; nothing was done", "warn")])
 
     def _answer(self) -> None:

@@ -66,6 +66,7 @@ class FlattenDialog(Dialog[None]):
         if self._sent:
             return
         if event.value.strip() != WORD:
+            event.input.value = ""  # the word typed next must not be glued to the wrong one
             self.query_one("#ask", Words).say(
                 [(("nothing was sent: type ", "warn"), (WORD, "strong"), (" in capitals, Esc to go back", "warn"))]
             )

@@ -15,6 +15,7 @@ from app.widgets.box import EMPTY, Line, cells, flowed, plain
 Keys = Sequence[tuple[str, str]]
 
 SIGNS: Keys = (
+    ("SIM  PAPER", "a simulated market, a paper account: no real money"),
     ("● ◐ ◌ ⊘ ✕ ○", "a link: live, stale, connecting, refused, down, off"),
     ("▶ ‖ ✓ ✕ ·", "a stage: running, paused, done, failed, waiting"),
     ("├─┊─◇─▵─●─┤", "stop, entry, arms here, high, price, target"),

@@ -53,13 +53,20 @@ def budget_text(seconds: float) -> str:
     return f"{seconds:g}s"
 
 
+class Field(Input):
+    """A number or a duration: neither has a ``y``, which starts the weekend wherever the cursor is."""
+
+    def check_consume_key(self, key: str, character: str | None) -> bool:
+        return key != "y" and super().check_consume_key(key, character)
+
+
 class WeekendDialog(Dialog[dict[str, Any]]):
     """Answers the arguments of the command ``weekend``."""
 
     HEADING = "Run the weekend"
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("enter", "go_on", show=False, priority=True),  # before the field: keys may come faster than focus
-        Binding("y", "start", show=False),
+        Binding("y", "start", show=False, priority=True),
         Binding("n", "leave", show=False),
     ]
     AFTER: ClassVar[dict[str | None, str]] = {"cycles": "#budget", "budget": "#back"}
@@ -78,11 +85,11 @@ class WeekendDialog(Dialog[dict[str, Any]]):
         )
         with Horizontal(classes="field"):
             yield Label("training cycles")
-            yield Input(id="cycles", compact=True)
+            yield Field(id="cycles", compact=True)
             yield Label(id="cycles-hint", classes="hint")
         with Horizontal(classes="field"):
             yield Label("search budget")
-            yield Input(id="budget", compact=True)
+            yield Field(id="budget", compact=True)
             yield Label(id="budget-hint", classes="hint")
         yield Tick("replace this week's selection, if there is one", id="replace")
         yield Words(id="wrong")

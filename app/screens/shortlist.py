@@ -39,7 +39,7 @@ class ShortlistScreen(ConsoleScreen):
         yield CandidatePanel(id="candidate")
 
     def show(self, state: EngineState) -> None:
-        self.query_one(ShortlistTable).show_list(state.shortlist, state.status)
+        self.query_one(ShortlistTable).show_list(state.shortlist, state.status, state.overview.stages)
         self._show_candidate()
 
     def _show_candidate(self) -> None:
@@ -70,6 +70,10 @@ class ShortlistScreen(ConsoleScreen):
         row = table.current
         if row is None:
             return
+        view = self.state.shortlist
+        if view.state not in ("pending", "approved"):
+            self.console.say(f"this list is over ({view.state}): nothing in it can be swapped", wrong=True)
+            return
         marked = next((r for r in table.rows if r.symbol == table.marked), None)
         if marked is not None and marked.chosen != row.chosen:
             out, into = (marked, row) if marked.chosen else (row, marked)
@@ -77,9 +81,9 @@ class ShortlistScreen(ConsoleScreen):
             self.console.ask_swap(out.symbol, into.symbol)
         else:  # the first half, or another choice for it; the same name again forgets it
             table.marked = "" if row.symbol == table.marked else row.symbol
-        table.show_list(self.state.shortlist, self.state.status)
+        table.show_list(self.state.shortlist, self.state.status, self.state.overview.stages)
 
     def action_forget_swap(self) -> None:
         table = self.query_one(ShortlistTable)
         table.marked = ""
-        table.show_list(self.state.shortlist, self.state.status)
+        table.show_list(self.state.shortlist, self.state.status, self.state.overview.stages)

@@ -61,6 +61,8 @@ def _left(view: BoardView, now: datetime | None) -> Line:
     if left > 0:
         return (("opens in ", "dim"), (f.duration(left), "text"))
     left = f.until(view.window_end, now)
+    if left is None or left <= 0:
+        return EMPTY
     return (("window closes in ", "dim"), (f.duration(left), "text"))
 
 
@@ -138,7 +140,7 @@ def board_summary(
         remedy = f" → {gate.remedy}" if gate.remedy and detail == "remedies" else ""
         text = f"{gate.name}: {gate.measured}{remedy}"
         lead = f"{glyph} {word}"
-        for index, piece in enumerate(f.wrapped(text, max(10, width - 16), 2 if detail == "remedies" else 1)):
+        for index, piece in enumerate(f.wrapped(text, max(10, width - 16), 3 if detail == "remedies" else 1)):
             shown = f.fit(lead if not index else "", 9)
             lines.append((("       ", "text"), (shown, "loss" if ink == "alarm" else ink), (piece, "text")))
     return lines

@@ -43,7 +43,7 @@ class VerdictPanel(Box):
 
     def show(self, view: GroupsView, grade: GradeView) -> None:
         self._rows, self._grade = selected_of(view), grade
-        self.note = plain("interval: mean ± 2 standard errors", "dim") if self._rows else EMPTY
+        self.note = plain("± one standard error, the bar two", "dim") if self._rows else EMPTY
         self.repaint()
 
     def draw(self, width: int) -> Sequence[Line]:
@@ -202,7 +202,7 @@ class ProofPanel(Box):
             (("anchors closed ", "dim"), (f"{f.count(view.anchors_closed)} / {f.count(view.anchors)}", "strong")),
             (("groups visited ", "dim"), (f.metric(view.visited), "strong")),
             (("tests ", "dim"), (f.metric(view.tests), "strong")),
-            (("time ", "dim"), (f.amount(view.elapsed_s), "strong")),
+            (("with the shuffles ", "dim"), (f.amount(view.elapsed_s), "strong")),
         ]
         verdict = [plain(piece) for piece in f.wrapped(text, width - 2, 3)]
         caution = (

@@ -129,8 +129,12 @@ def _time_line(done: Sequence[float], states: Sequence[str], widths: Sequence[in
 def _moment_label(mark: TrackMark, today: date) -> Line:
     pattern = "%H:%M" if mark.at.astimezone(NEW_YORK).date() == today else "%a %H:%M"
     name, when = {"past": ("dim", "dim"), "next": ("strong", "accent"), "future": ("text", "text")}[mark.state]
-    done = "✓ " if mark.state == "past" else ""
-    return ((done, "accent"), (f"{mark.text} ", name), (f.eastern(mark.at, pattern), when))
+    done = "" if mark.state != "past" else "✓ " if mark.done else "○ "
+    return (
+        (done, "accent" if mark.done else "warn"),
+        (f"{mark.text} ", name),
+        (f.eastern(mark.at, pattern), when),
+    )
 
 
 def track_line(marks: Sequence[TrackMark], now: datetime | None, width: int) -> Line:

@@ -68,13 +68,13 @@ class PositionsTable(Table[PositionRow]):
         Column("last", "last $", 7, 1, right=True),
         Column("age", "age", 5, 1, right=True),
         Column("high", "high $", 7, 7, right=True),
-        Column("stop", "stop $", 7, 6, right=True),
+        Column("stop", "stop $", 7, 2, right=True),  # what may be lost comes before what is earned in percent
         Column("ribbon", "stop ●  target", 14, 4, most=36),
         Column("target", "target $", 8, 6, right=True),
         Column("pnl", "P&L $", 9, 1, right=True),
-        Column("pct", "P&L %", 6, 1, right=True),
+        Column("pct", "P&L %", 6, 3, right=True),
         Column("state", "state", 10, 1),
-        Column("why", "exits next when", 27, 1, most=36),
+        Column("why", "exits next when", 26, 1, most=36),
     )
     TIGHT = True
 
@@ -119,7 +119,9 @@ class PositionsTable(Table[PositionRow]):
             case "high":
                 return plain(f.price(row.high), quiet)
             case "stop":
-                if row.stop is None and row.resting_stop is not None and row.state not in GONE:
+                if row.state in GONE:
+                    return EMPTY
+                if row.stop is None and row.resting_stop is not None:
                     return plain(f.price(row.resting_stop), "dim")  # not armed: what rests at the broker
                 return plain(f.price(row.stop), quiet)
             case "ribbon":
@@ -246,7 +248,7 @@ class OrdersTable(Table[OrderRow]):
         Column("symbol", "ticker", 6, 1),
         Column("side", "side", 4, 1),
         Column("filled", "filled/shares", 13, 1, right=True),
-        Column("kind", "kind", 10, 3),
+        Column("kind", "kind", 6, 2, most=10),  # a stop must not look like a sale
         Column("price", "price $", 9, 2, right=True),
         Column("status", "status", 16, 1),
         Column("id", "client order id", 20, 6, most=46),

@@ -9,7 +9,8 @@ from app import formatting as f
 from app.widgets.box import EMPTY, Box, Line, flowed, joined, plain
 from app.widgets.plot import trend
 from app.widgets.table import Column, Table
-from engine.views import PromptLine, QuoteLine, ShortlistRow, ShortlistView, StatusView
+from app.widgets.training_panels import work_before
+from engine.views import PromptLine, QuoteLine, ShortlistRow, ShortlistView, StageView, StatusView
 
 PART_NAMES = {
     "firings": "own firings",
@@ -32,6 +33,17 @@ STATE_WORDS = {
 ROOMY = 60  # cells of the news part from which a prompt's vote has a second line
 
 NO_NEWS = "no news"  # of "no news in 3 sessions", where there is no room for all of it
+
+
+MAKING = ("daily_snapshot", "mp2_p3_executor", "qual_scoring")  # the stages that end with a list
+
+
+def changeable(view: ShortlistView, status: StatusView) -> bool:
+    """Whether the list still waits, or is approved and its session's entries are still to come."""
+    if view.state != "approved":
+        return view.state == "pending"
+    left = f.until(view.valid_until, status.market_time)
+    return not status.market_open and (left is None or left > 0)
 
 
 def difference(view: ShortlistView) -> list[Line]:
@@ -74,29 +86,33 @@ class ShortlistTable(Table[ShortlistRow]):
         super().__init__("Trade list", id=id)
         self.marked = ""  # the symbol that waits for its partner in a swap
 
-    def show_list(self, view: ShortlistView, status: StatusView) -> None:
+    def show_list(self, view: ShortlistView, status: StatusView, stages: Sequence[StageView] = ()) -> None:
+        making = next((s for s in stages if s.stage in MAKING and s.state in ("running", "paused")), None)
         session = view.session.strftime("%A %d %B") if view.session else ""
         self.title = plain(f"Trade list for {session}" if session else "Trade list", "strong")
         roomy = self.size.width >= 100
         self.note = self._verdict(view, status, roomy)
+        if making is not None and view.rows:  # what stands here is the last list
+            share = "" if making.progress is None else f" {making.progress * 100:.0f} %"
+            self.note = (("▶ ", "accent"), ("next list: " if roomy else "", "dim"), (making.stage + share, "text"))
         self.foot = self._against(view, roomy) if view.rows else EMPTY
-        if view.state == "pending":
-            keys: Line = (
-                ("a", "key:shortlist.approve"),
-                (" approve  ", "dim"),
-                ("r", "key:shortlist.reject"),
-                (" reject  ", "dim"),
-            )
-        else:
-            keys = EMPTY
-        swap = f" swap {self.marked} with …" if self.marked else " swap"
-        self.foot_note = (
-            (*keys, ("space", "key:shortlist.swap"), (swap, "strong" if self.marked else "dim"))
-            if view.rows
-            else keys
-        )
-        self.empty = self._nothing(view)
+        self.foot_note = self._keys(view, status)
+        self.empty = self._nothing(view, making)
         self.show(view.rows)
+
+    def _keys(self, view: ShortlistView, status: StatusView) -> Line:
+        """What can still be done to the list: nothing to one that is over."""
+        if not view.rows or not changeable(view, status):
+            return EMPTY
+        approve: Line = (("a", "key:shortlist.approve"), (" approve  ", "dim"))
+        swap = f" swap {self.marked} with …" if self.marked else " swap"
+        return (
+            *(approve if view.state == "pending" else EMPTY),
+            ("r", "key:shortlist.reject"),
+            (" reject  ", "dim"),
+            ("space", "key:shortlist.swap"),
+            (swap, "strong" if self.marked else "dim"),
+        )
 
     @staticmethod
     def _verdict(view: ShortlistView, status: StatusView, roomy: bool) -> Line:
@@ -126,7 +142,9 @@ class ShortlistTable(Table[ShortlistRow]):
         return joined(parts, "   ")
 
     @staticmethod
-    def _nothing(view: ShortlistView) -> list[Line]:
+    def _nothing(view: ShortlistView, making: StageView | None) -> list[Line]:
+        if view.state == "none" and making is not None:
+            return [plain("no shortlist yet; the run is on its way to it", "dim"), work_before([making], "")]
         if view.state == "none":
             return [
                 plain("no shortlist yet", "dim"),

@@ -20,6 +20,7 @@ from textual.message import Message
 from app import formatting as f
 from app.client import Client, Link
 from app.next_step import yes_wanted
+from app.shell_words import in_a_shell
 from app.silence import attaching_words, entries_in_flight, open_orders
 from app.time_shift import TimeShift
 from app.widgets.box import Box, Line, Span, between, cells, fitted, plain
@@ -179,7 +180,7 @@ class StatusStrip(Box):
             return plain(f"as of {f.eastern(status.market_time, wording.clock)}", "dim")
         left = f.until(status.next_event_at, status.market_time)
         ahead = ""
-        if left is not None:
+        if left is not None and left > 0:  # what is over is not counted down to
             ahead = {
                 "long": f", {_brief(status.next_event)} in {f.duration(left)}",
                 "short": f" {short_event(status.next_event)} {f.duration(left).replace(' ', '')}".replace(
@@ -240,6 +241,9 @@ def resting_stops(orders: Sequence[OrderRow]) -> list[OrderRow]:
     return [order for order in open_orders(orders) if order.side == "sell" and "stop" in order.kind]
 
 
+MOST_LINES = 7  # of one notice: the command at its end, with the path of a home, must not be cut off
+
+
 class Notices(Box):
     """Lines below the strip that say what is wrong now; no line at all when nothing is."""
 
@@ -257,12 +261,11 @@ class Notices(Box):
     def draw(self, width: int) -> Sequence[Line]:
         lines: list[Line] = []
         for ((text, ink),) in self._said:
-            pieces = f.wrapped(text, max(1, width - 2), 5)
+            pieces = f.wrapped(text, max(1, width - 2), MOST_LINES)
             lines.extend(((f.fit(f" {piece}", width), ink),) for piece in pieces)
         return lines
 
 
-IN_A_SHELL = "In a shell: 'tshc flatten' needs no engine."
 SAYS_YES_ITSELF = ("overview", "shortlist", "board")  # screens whose own panels ask for the yes
 
 
@@ -306,7 +309,7 @@ def _engine_lost(client: Client) -> str:
     stops |= {order.symbol: order.price for order in resting_stops(state.positions.orders)}
     bare = [row.symbol for row in open_rows if row.symbol not in stops]
     if not state.status.known:
-        return text + f"It never told what is open. {IN_A_SHELL}"
+        return text + f"It never told what is open. {_flatten_there(client)}"
     held = bool(open_rows or state.status.positions_open)
     entries, symbols = entries_in_flight(state.status, state.positions)
     if entries:
@@ -314,14 +317,18 @@ def _engine_lost(client: Client) -> str:
         named = f" ({' '.join(symbols)})" if symbols else ""
         text += f"{entries} {orders}{named} may still fill, and nothing would protect them. "
     if not held:
-        return text + (IN_A_SHELL if entries else "No positions were open.")
+        return text + (_flatten_there(client) if entries else "No positions were open.")
     if stops:
         resting = ", ".join(f"{symbol} {f.price(price)}" for symbol, price in stops.items())
         text += f"Resting stops at the broker still protect {resting}. "
     if bare or not stops:
         names = " ".join(bare) or f"{state.status.positions_open} positions"
         text += f"NOTHING sells {names} until the engine is back. "
-    return text + IN_A_SHELL
+    return text + _flatten_there(client)
+
+
+def _flatten_there(client: Client) -> str:
+    return f"In a shell: '{in_a_shell('flatten', client.home)}' needs no engine."
 
 
 MODE_KEYS = (

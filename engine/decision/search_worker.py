@@ -427,8 +427,8 @@ def _detail(now: SearchSnapshot, lane: EvidenceSnapshot | None) -> str:
     if lane.state != "done":
         return f"{found}; {lane.done} of {lane.planned} shuffled searches"
     return (
-        f"{found}; {lane.done} shuffled searches in {lane.ledger.evidence_used:.1f} thread-seconds; "
-        f"{lane.ledger.saved:.0f} saved"
+        f"{found}; {lane.done} shuffled searches took {lane.ledger.evidence_used:.1f} s of thread time, "
+        f"{lane.ledger.saved:.0f} s of the budget saved"
     )
 
 

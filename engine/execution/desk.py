@@ -409,7 +409,7 @@ class ExecutionDesk:
             self._account.foreign,
             session=session,
             entering=self._entries.entering,
-            refused=self._entries.refused,
+            refused=self._entries.refused_on(session),
             allocation=self.allocation,
             now_s=time.monotonic(),
             stale_after_s=self._rules.stale_after_s,
@@ -432,8 +432,11 @@ class ExecutionDesk:
         )
 
     def link_views(self) -> tuple[LinkView, LinkView]:
-        """(prices, orders) for the status strip."""
-        return _link_view(self.prices), _link_view(self.trades)
+        """(prices, orders) for the status strip. While no name is subscribed the prices have no age to tell."""
+        prices = _link_view(self.prices)
+        if prices.state == "live" and not self.prices.symbols:
+            prices = prices.model_copy(update={"age_s": None, "detail": "no name is subscribed"})
+        return prices, _link_view(self.trades)
 
     # --- what the streams tell -----------------------------------------------------------------
 

@@ -66,7 +66,8 @@ class Entries:
     ) -> None:
         self.allocation: Decimal | None = None
         self.entering: set[str] = set()
-        self.refused: dict[str, str] = {}
+        self._refused: dict[str, str] = {}
+        self._refused_on: date | None = None  # the session that did not enter them
         self._rest, self._desk, self._book, self._clock = rest, desk, book, clock
         self._prices, self._live, self._journal, self._events = prices, live, journal, events
         self._rules, self._mode = settings.execution, settings.broker.mode
@@ -79,6 +80,10 @@ class Entries:
         kept = await self._journal.get(_DAY, {})
         if kept.get("session") == session.isoformat():
             self.allocation = Decimal(kept["allocation"])
+
+    def refused_on(self, session: date) -> dict[str, str]:
+        """The names that ``session`` did not enter, with the reason; an earlier day's are not its own."""
+        return self._refused if session == self._refused_on else {}
 
     def stop(self) -> None:
         """Ends the entries under way; their open orders are cancelled by who asked for them."""
@@ -136,7 +141,7 @@ class Entries:
             lambda symbol, first: self._account_gates(symbol, first, approval, wanted, session),
             self._stops,
         )
-        self.refused.clear()
+        self._refused, self._refused_on = {}, session.day
         self.entering = {plan.symbol for plan in plans}
         await self._prices.subscribe(sorted(self.entering))
         try:
@@ -147,7 +152,7 @@ class Entries:
         finally:
             self._task = None
             self.entering = set()
-        self.refused = {o.symbol: o.refused.text for o in decided if o.refused is not None and not o.shares}
+        self._refused = {o.symbol: o.refused.text for o in decided if o.refused is not None and not o.shares}
         await self._prices.unsubscribe([p.symbol for p in plans if not self._book.shares(p.symbol)])
         entered = {o.symbol: o for o in (*decided, *filter(None, begun))}
         return EntryReport(session.day, allocated, tuple(entered[symbol] for symbol, _ in picks))

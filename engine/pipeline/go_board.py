@@ -22,6 +22,7 @@ from engine.model import NEW_YORK, UTC, Mode, Session
 from engine.settings import ExecutionSettings
 from engine.views import BoardView, GateView, LinkView, ShortlistRow, ShortlistView
 
+CENT = Decimal("0.01")
 State = Literal["go", "caution", "waiting", "no_go"]
 
 NAMES = {
@@ -97,6 +98,7 @@ def board_view(facts: BoardFacts) -> BoardView:
         window_end=window_end(facts.session, facts.rules),
         list_hash=facts.shortlist.list_hash if mine else "",
         symbols=tuple(row.symbol for row in chosen),
+        per_name=None if facts.allocation is None else (facts.allocation / facts.rules.names).quantize(CENT),
         gates=tuple(gates),
         at_the_open=(
             f"quote at most {facts.rules.quote_age_s:g} s old, spread at most {facts.rules.spread_cap_pct:g} %, "
@@ -293,6 +295,8 @@ def _report(facts: BoardFacts, report: GateReport) -> GateView:
         limit = f"every {facts.reconcile_s:g} s"
     elif report.gate == "day_loss" and report.limit:
         measured, limit = report.measured.removeprefix("day "), report.limit.replace("limit ", "above ")
+    elif report.gate == "order_count" and facts.session.day > _today(facts):
+        measured = measured.replace(" today", f" for {facts.session.day:%a %d %b}")  # today's are not among them
     elif report.gate == "position_count" and not report.passed and facts.session.day > _today(facts):
         state, remedy = "waiting", "today's positions leave before the close"
     elif report.gate == "account":

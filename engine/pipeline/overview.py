@@ -136,11 +136,13 @@ def day_track(
     sessions: Sequence[Session],
     execution: ExecutionSettings,
     settle_minutes: int,
+    shortlist: ShortlistView,
     rate: float = 1.0,
 ) -> tuple[TrackMark, ...]:
     """The moments of the trading day that is under way or comes next, from its list to its close.
 
-    ``rate``: market seconds a wall second now; a hurried clock needs its end-of-day exits earlier.
+    ``rate``: market seconds a wall second while positions are held; a hurried clock needs its end-of-day
+    exits earlier.
     """
     known = list(sessions)
     index = next((i for i, s in enumerate(known) if now < s.close), None)
@@ -160,8 +162,17 @@ def day_track(
     for at, text in moments:
         state: Literal["past", "next", "future"] = "past" if now >= at else "future" if coming else "next"
         coming = coming or state == "next"
-        marks.append(TrackMark(at=at.astimezone(UTC), text=text, state=state))
+        done = _happened(text, session.day, shortlist)
+        marks.append(TrackMark(at=at.astimezone(UTC), text=text, state=state, done=done))
     return tuple(marks)
+
+
+def _happened(moment: str, session: date, shortlist: ShortlistView) -> bool:
+    """The market opens and closes by itself; a list and a yes there are only when somebody made them."""
+    mine = shortlist.session == session
+    if moment == "list":
+        return mine and shortlist.state != "none"
+    return moment != "approval" or (mine and shortlist.state == "approved")
 
 
 def next_items(
@@ -202,13 +213,12 @@ def next_items(
 
 
 def _half_day(session: Session) -> str:
-    close = session.close.astimezone(NEW_YORK)
-    return f" early ({close:%H:%M})" if close.hour < 16 else ""
+    return " early" if session.close.astimezone(NEW_YORK).hour < 16 else ""
 
 
-def next_event(items: Sequence[NextItem]) -> tuple[str, datetime | None]:
-    """The first coming event for the strip: (text, market time)."""
+def next_event(items: Sequence[NextItem], now: datetime) -> tuple[str, datetime | None]:
+    """The first event after ``now`` for the strip: (text, market time). The items may be a second old."""
     for item in items:
-        if item.at is not None:
+        if item.at is not None and item.at > now:
             return item.text, item.at
     return "", None

@@ -15,8 +15,10 @@ from engine.home import Home
 
 
 @pytest.fixture
-def home(tmp_path: Path) -> Home:
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """The shell's own, so that the commands which a console advises need no --home."""
     home = Home(tmp_path / "home")
+    monkeypatch.setenv("TSH_HOME", str(home.folder))
     home.create()
     return home
 

@@ -55,7 +55,7 @@ def board(verdict: str = "waiting", summary: str = "only your yes is missing", *
         {
             "verdict": verdict, "summary": summary, "session": recorded.MONDAY, "opens_at": OPENS,
             "window_end": recorded.eastern(9, 35, day=recorded.MONDAY), "list_hash": "7f3a19c2d41e9b07",
-            "symbols": ("ABCD", "EFGH", "MNOP", "QRST"),
+            "symbols": ("ABCD", "EFGH", "MNOP", "QRST"), "per_name": "22770.94",
             "gates": tuple(changed.get(g.gate, g) for g in gates()),
             "at_the_open": "quote at most 5 s old, spread at most 0.5 %, gap at most 5 % either way and not above "
             "+0.5 ATR, not halted",

@@ -8,7 +8,7 @@ import pytest
 import recorded_board as recorded_go
 import recorded_views as recorded
 from console_harness import RecordedEngine, painted, text_of, until
-from textual.widgets import Button, Input
+from textual.widgets import Button
 
 from app.console import TshConsole
 from app.dialogs.confirm import ConfirmDialog
@@ -33,7 +33,6 @@ async def test_on_a_live_account_what_moves_money_asks_for_a_typed_word(
         await pilot.press(*keys, "y", "enter", *word.lower(), "enter")
         assert isinstance(app.screen, ConfirmDialog)
         assert engine.commands == []
-        app.screen.query_one(Input).value = ""
         await pilot.press(*word, "enter", "enter")
         await until(lambda: engine.commands)
         await pilot.pause()
@@ -197,3 +196,23 @@ async def test_a_closed_position_says_how_it_ended(engine: RecordedEngine, app: 
             assert "+59.62" in line
             assert "CLOSED" in line
         app = TshConsole(type(app.client)(engine.home))
+
+
+async def test_a_terminal_of_80_columns_shows_each_stop_and_which_orders_are_stops(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    vars(engine.board).update(vars(recorded.moment("positions")))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("5")
+        await pilot.pause()
+        lines = text_of(app).splitlines()
+        view = engine.board.positions
+        for row in view.rows:
+            price = row.stop if row.stop is not None else row.resting_stop
+            line = next(text for text in lines if row.symbol in text)
+            assert (f" {price:,.2f} " in line) is (row.state != "CLOSED"), line
+        resting = [order for order in view.orders if order.kind == "stop"]
+        assert resting
+        for order in resting:
+            assert any(order.symbol in text and " stop " in text for text in lines), order

@@ -126,3 +126,13 @@ async def test_the_forward_table_tells_the_mean_that_the_grade_rests_on_whatever
     if size[0] > 80:
         assert "PP +0.09" in shown
     assert "in the mean" not in shown
+
+
+async def test_the_number_behind_plus_minus_and_the_length_of_the_bar_are_not_taken_for_each_other(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    """-0.17 ± 0.14 is one standard error: read as two, it would exclude the zero that the bar crosses."""
+    async with app.run_test(size=(120, 40)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("6")
+        await until(lambda: "± one standard error, the bar two" in text_of(app))

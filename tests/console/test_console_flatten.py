@@ -62,6 +62,19 @@ async def test_opening_and_enter_alone_and_a_wrong_word_send_nothing(
     assert engine.commands == []
 
 
+async def test_after_a_wrong_word_the_right_one_is_typed_into_an_empty_field(
+    engine: RecordedEngine, app: TshConsole
+) -> None:
+    async with app.run_test() as pilot:
+        await painted(pilot, app)
+        await pilot.press("f12", *"flatten", "enter")
+        await until(lambda: "type FLATTEN in capitals" in text_of(app))
+        assert engine.commands == []
+        await pilot.press(*WORD, "enter")
+        await until(lambda: engine.commands)
+    assert engine.commands == ONE
+
+
 async def test_pressing_twice_opens_one_dialog_and_sends_one_command(
     engine: RecordedEngine, app: TshConsole
 ) -> None:

@@ -380,3 +380,42 @@ async def test_the_cursor_stays_on_its_row_when_the_order_changes(engine: Record
         await pilot.press("x", "y")
         await until(lambda: engine.commands)
     assert engine.commands == [("exit_position", {"symbol": "KLMN"})]
+
+
+async def test_what_is_over_cannot_be_stopped(engine: RecordedEngine, app: TshConsole) -> None:
+    engine.board.training = recorded.training().model_copy(update={"state": "done"})
+    engine.board.groups = recorded.groups().model_copy(update={"state": "done"})
+    async with app.run_test() as pilot:
+        await painted(pilot, app)
+        await pilot.press("2", "s")
+        await until(lambda: "no training is under way" in said(app))
+        await pilot.press("3", "s")
+        await until(lambda: "no search is under way" in said(app))
+        assert not isinstance(app.screen, ConfirmDialog)
+    assert engine.commands == []
+
+
+async def test_keys_typed_on_while_the_console_closes_do_nothing(app: TshConsole) -> None:
+    async with app.run_test() as pilot:
+        await painted(pilot, app)
+        await pilot.press("5")
+        app.exit()
+        await app.on_event(events.Key("2", "2"))
+        assert app.current_mode == "positions"
+
+
+async def test_a_picture_asked_for_before_the_quit_is_written(app: TshConsole) -> None:
+    async with app.run_test() as pilot:
+        await painted(pilot, app)
+        app.action_export_screen()
+        await app.action_quit()
+        assert list((app.client.home.folder / "exports").glob("screen-*.svg"))
+
+
+async def test_y_starts_the_weekend_from_a_field_too(engine: RecordedEngine, app: TshConsole) -> None:
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        await pilot.press("w", *"12", "y")
+        await until(lambda: engine.commands)
+    assert engine.commands[0][0] == "weekend"
+    assert engine.commands[0][1]["cycles"] == 12

@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 
 import pytest
+import recorded_board as recorded_go
 import recorded_views as recorded
 from console_harness import RecordedEngine, painted, text_of
 
@@ -40,6 +41,12 @@ def said_by(state: EngineState) -> str:
 def test_each_moment_of_the_week_names_the_step_that_is_the_operators(moment: str, words: str) -> None:
     assert said_by(state_of(recorded.moment(moment))) == words
     assert len(words) <= 33  # with the arrow: the panel at 80 columns
+
+
+def test_a_day_is_not_advised_while_it_would_be_refused() -> None:
+    board = recorded.moment("flat")
+    board.board = recorded_go.board("no_go", "", groups=recorded_go.gate("groups", "none", "one", "no_go"))
+    assert said_by(state_of(board)) == "w runs the weekend: finds groups"
 
 
 @pytest.mark.parametrize("size", SIZES)

@@ -68,3 +68,20 @@ def test_every_event_that_the_engine_counts_down_to_has_a_short_name() -> None:
         seen |= {short_event(item.text) for item in items if item.at is not None}
         now += timedelta(minutes=15)
     assert seen == set(SHORT_EVENTS.values())
+
+
+@pytest.mark.parametrize("size", [(80, 24), (120, 40)])
+async def test_what_is_over_is_not_counted_down_to(
+    engine: RecordedEngine, app: TshConsole, size: tuple[int, int]
+) -> None:
+    """The view may be a moment older than the clock: 'approval closes in 0 s' would be told after the yes."""
+    over = {"market_time": recorded.eastern(9, 29), "next_event_at": recorded.eastern(9, 25)}
+    update = {**over, "market_open": False, "next_event": "approval closes; without it no trade"}
+    engine.board.status = recorded.status().model_copy(update=update)
+    async with app.run_test(size=size) as pilot:
+        await painted(pilot, app)
+        strip = text_of(app).split("\n")[0]
+        assert "09:29:00" in strip
+        assert "0 s" not in strip.replace("0.2 s", "")
+        assert "approval" not in strip
+        assert "yes" not in strip

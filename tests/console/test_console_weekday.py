@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timedelta
 
 import pytest
 import recorded_views as recorded
 from console_harness import RecordedEngine, painted, said, text_of, until
 
+from app.cli import run
 from app.client import EngineState
 from app.console import TshConsole
 from app.dialogs.confirm import ConfirmDialog
 from app.dialogs.weekday import day_question
 from app.screens.base import ConsoleScreen
-from engine.views import OverviewView, StageView
+from engine.control import Answer
+from engine.errors import EXIT_DONE
+from engine.home import FileLock
+from engine.views import EventView, OverviewView, StageView
 
 DAY = [("weekday", {})]
 EVENING = recorded.eastern(17, 0)  # of Friday; the recorded list is for Monday
@@ -105,3 +110,26 @@ async def test_a_day_without_a_question_is_not_begun_from_a_frozen_screen(
         await pilot.press("z", "d")
         await until(lambda: engine.commands)
     assert engine.commands == DAY
+
+
+REPORT = {"kind": "weekday", "run": "weekday-1", "state": "done", "stages": [], "summary": "4 trades"}
+
+
+@pytest.mark.parametrize(("outcome", "waits"), [("pending", True), ("approved", False), ("none", False)])
+async def test_tshc_weekday_speaks_of_a_list_that_waits_only_when_one_does(
+    engine: RecordedEngine, capsys: pytest.CaptureFixture[str], outcome: str, waits: bool
+) -> None:
+    lock = FileLock(engine.home.engine_lock)
+    assert lock.acquire()
+    engine.board.shortlist = recorded.shortlist(outcome)
+    engine.answers["weekday"] = Answer(True, data={"run": "weekday-1"})
+    engine.answers["report"] = Answer(True, data={"weekday": REPORT})
+    followed = asyncio.create_task(asyncio.to_thread(run, ["--home", str(engine.home.folder), "weekday"]))
+    await until(lambda: engine.commands)
+    await asyncio.sleep(0.5)  # the views have come by then
+    told = {"run": "weekday-1", "outcome": "done"}
+    end = EventView(seq=1, at=EVENING, kind="run_finished", level="notice", text="run done", data=told)
+    engine.server.publish(end)
+    assert await followed == EXIT_DONE
+    assert ("the trade list waits for 'tshc approve'" in capsys.readouterr().err) is waits
+    lock.release()

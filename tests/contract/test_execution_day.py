@@ -51,6 +51,18 @@ async def test_four_quarters_are_bought_at_the_open_and_sold_before_the_close(tm
         assert sum(f.shares if f.side == "buy" else -f.shares for f in await r.journal.fills(r.session.day)) == 0
 
 
+async def test_prices_have_an_age_only_while_a_name_is_subscribed(tmp_path: Path) -> None:
+    """An age that grows over an open market would look like a stream that has died."""
+    async with rig(tmp_path, brackets=(NEVER,)) as r:
+        await until(lambda: r.desk.link_views()[0].state == "live", "the price stream")
+        prices, _ = r.desk.link_views()
+        assert (prices.age_s, prices.detail) == (None, "no name is subscribed")
+        await r.enter(r.names[:1])
+        prices, _ = r.desk.link_views()
+        assert prices.age_s is not None
+        assert prices.detail == ""
+
+
 async def test_every_intent_is_committed_before_the_simulator_received_its_order(tmp_path: Path) -> None:
     async with rig(tmp_path, brackets=(NEVER,)) as r:
         committed: dict[str, datetime] = {}
@@ -130,6 +142,16 @@ async def test_a_gap_and_a_latch_refuse_with_their_numbers(tmp_path: Path) -> No
         assert again.entered == ()
         assert again.outcomes[0].refused is not None
         assert again.outcomes[0].refused.gate == "latch"
+
+
+async def test_the_names_that_one_day_refused_do_not_stand_under_the_next_ones_date(tmp_path: Path) -> None:
+    async with rig(tmp_path) as r:
+        await r.desk.latch("a test")
+        await r.enter(r.names[:1])
+        assert [row.state for row in r.desk.views().rows] == ["REFUSED"]
+        await r.go_to(r.session.open + timedelta(days=1))
+        await until(lambda: r.desk.views().session != r.session.day, "the next session")
+        assert r.desk.views().rows == ()
 
 
 async def test_a_name_is_bought_once_a_held_one_and_a_late_one_not_at_all(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from engine.config import load_settings, valid_keys
+from engine.config import load_broker_settings, load_settings, valid_keys
 from engine.errors import UsageError
 from engine.home import Home
 from engine.setting_values import seconds
@@ -89,3 +89,30 @@ def test_every_key_names_a_section_and_a_field() -> None:
     keys = valid_keys()
     assert len(keys) == len(set(keys)) > 60
     assert all(key.count(".") == 1 for key in keys)
+
+
+PAPER = "[broker]\nmode = 'paper'\n"
+
+
+@pytest.mark.parametrize("mistake", ["[execution]\nexit_minuts = 20\n", "[execution]\nnames = 'four'\n"])
+def test_a_mistake_in_another_section_does_not_block_an_exit(home: Home, mistake: str) -> None:
+    home.settings.write_text(PAPER + mistake, encoding="utf-8")
+    broker, wrong = load_broker_settings(home, {}, {"TSH_BROKER__TIMEOUT_S": "3", "TSH_TRAINING__CYLCES": "1"})
+    assert (broker.mode, broker.timeout_s) == ("paper", 3.0)
+    assert "execution." in wrong or "training.cylces" in wrong
+
+
+@pytest.mark.parametrize("text", ["[brokr]\nmode = 'live'\n", "[broker]\nmod = 'live'\n", "[broker\n"])
+def test_an_exit_never_guesses_whose_money_it_is(home: Home, text: str) -> None:
+    home.settings.write_text(text, encoding="utf-8")
+    with pytest.raises(UsageError, match="--broker sim, paper or live goes on without the file"):
+        load_broker_settings(home, {}, {})
+    broker, wrong = load_broker_settings(home, {"broker.mode": "live"}, {})
+    assert broker.mode == "live"
+    assert wrong
+
+
+def test_settings_without_a_mistake_are_an_exits_too(home: Home) -> None:
+    home.settings.write_text(PAPER, encoding="utf-8")
+    broker, wrong = load_broker_settings(home, {}, {})
+    assert (broker.mode, wrong) == ("paper", "")

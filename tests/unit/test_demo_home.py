@@ -9,6 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from app.cli import run
+from engine.errors import EXIT_USAGE
+from engine.home import Home
+
 PROJECT = Path(__file__).parents[2]
 
 
@@ -23,12 +27,39 @@ def test_a_home_that_is_named_is_the_demos(tmp_path: Path, order: str) -> None:
     env.pop("TSH_HOME", None)
     if order.startswith("TSH_HOME"):
         env["TSH_HOME"] = str(home)
-    refused = ["--set", "training.cycels=3"]  # after the home was made, before anything starts
+    refused = ["--set", f"sim.market={tmp_path / 'none.parquet'}"]  # by the engine, after the home was made
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments, *refused],
         cwd=PROJECT, env=env, capture_output=True, text=True, timeout=60, check=False,
     )  # fmt: skip
-    assert done.returncode == 2
-    assert "training.cycles" in done.stderr
+    assert done.returncode not in (0, None)
+    assert "none.parquet" in done.stderr
     assert (home / "tsh.toml").is_file()
     assert not (tmp_path / "data").exists()
+
+
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--speed", "5000"], "'--speed'"),
+        (["--cycles", "0"], "setting 'training.cycles' from command line (it is 0)"),
+        (["--set", "training.cycels=3"], "did you mean 'training.cycles'"),
+        (["--search-budget", "5x"], "'5x' is not a duration"),
+        (["--market", "none.parquet"], "--market: there is no file"),
+    ],
+)
+def test_a_wrong_option_is_named_as_such_and_moves_no_demo_away(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    option: list[str],
+    said: str,
+) -> None:
+    monkeypatch.delenv("TSH_HOME", raising=False)
+    monkeypatch.setattr(Home, "default_folder", classmethod(lambda cls: tmp_path / "data"))
+    last = tmp_path / "data" / "demo" / "journal.db"
+    last.parent.mkdir(parents=True)
+    last.touch()
+    assert run(["demo", *option]) == EXIT_USAGE
+    assert said in capsys.readouterr().err
+    assert last.exists()

@@ -202,3 +202,16 @@ def test_on_a_live_account_the_board_says_what_the_evidence_allows() -> None:
     [advised] = evidence(Mode.LIVE, [0.1, 0.3] * 4)
     assert (advised.state, advised.remedy) == ("go", "")
     assert evidence(Mode.PAPER, []) == []
+
+
+def test_the_orders_of_a_later_session_are_not_called_todays() -> None:
+    evening = replace(FACTS, now=MONDAY.close + timedelta(minutes=3), session=TUESDAY)
+    measured = {gate.gate: gate.measured for gate in board_view(evening).gates}
+    assert measured["order_count"] == "3 orders for Tue 24 Nov"
+    measured = {gate.gate: gate.measured for gate in board_view(FACTS).gates}
+    assert measured["order_count"] == "3 orders today"
+
+
+def test_the_board_knows_what_a_name_may_cost() -> None:
+    assert board_view(FACTS).per_name == Decimal("22500.00")
+    assert board_view(replace(FACTS, allocation=None)).per_name is None

@@ -5,11 +5,13 @@ from __future__ import annotations
 from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 
+import pytest
+
 from engine.model import NEW_YORK, Session
 from engine.pipeline.overview import DayFacts, day_track, next_event, next_items, present_lines, week_tiles
 from engine.settings import ExecutionSettings
 from engine.status_views import DayTrack
-from engine.views import PositionRow, PositionsView, ShortlistRow, ShortlistView, StageView
+from engine.views import NextItem, PositionRow, PositionsView, ShortlistRow, ShortlistView, StageView
 
 THANKSGIVING = date(2026, 11, 26)
 
@@ -61,14 +63,14 @@ def test_what_runs_comes_first_and_the_clock_s_events_follow_in_order() -> None:
     times = [item.at for item in items if item.at is not None]
     assert times == sorted(times)
     assert times[0] == deadline
-    assert next_event(items) == ("approval closes; without it no trade", deadline)
+    assert next_event(items, now) == ("approval closes; without it no trade", deadline)
 
 
 def test_a_half_day_says_when_it_closes_and_when_its_exits_begin() -> None:
     now = datetime(2026, 11, 27, 15, 0, tzinfo=UTC)
     items = next_items(now, WEEK, ExecutionSettings(), 20, ShortlistView(), [], open_positions=2)
     texts = {item.text: item.at for item in items}
-    assert "market closes early (13:00)" in texts
+    assert "market closes early" in texts
     assert texts["end-of-day exits"] == datetime(2026, 11, 27, 17, 50, tzinfo=UTC)
     assert items[0].text == "managing exits (TSH), 2 open"
 
@@ -92,7 +94,7 @@ def test_after_the_weeks_last_close_the_next_week_is_shown() -> None:
 
 def test_the_days_moments_know_what_has_passed_and_what_is_next() -> None:
     noon = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
-    marks = day_track(noon, WEEK, ExecutionSettings(), 20)
+    marks = day_track(noon, WEEK, ExecutionSettings(), 20, ShortlistView())
     assert [(mark.text, mark.state) for mark in marks] == [
         ("list", "past"),
         ("approval", "past"),
@@ -100,9 +102,11 @@ def test_the_days_moments_know_what_has_passed_and_what_is_next() -> None:
         ("exits", "next"),
         ("close", "future"),
     ]
-    half_day = day_track(datetime(2026, 11, 27, 15, 0, tzinfo=UTC), WEEK, ExecutionSettings(), 20)
+    half_day = day_track(datetime(2026, 11, 27, 15, 0, tzinfo=UTC), WEEK, ExecutionSettings(), 20, ShortlistView())
     assert half_day[-2].at == datetime(2026, 11, 27, 17, 50, tzinfo=UTC)
-    assert day_track(datetime(2026, 11, 28, 15, 0, tzinfo=UTC), WEEK, ExecutionSettings(), 20) == ()
+    assert (
+        day_track(datetime(2026, 11, 28, 15, 0, tzinfo=UTC), WEEK, ExecutionSettings(), 20, ShortlistView()) == ()
+    )
 
 
 def test_the_day_under_way_says_where_it_stands() -> None:
@@ -140,8 +144,37 @@ def test_the_days_curve_keeps_its_shape_in_few_points_and_begins_anew_each_day()
 def test_a_hurried_clock_brings_the_end_of_day_exits_forward_on_every_line() -> None:
     noon = datetime(2026, 11, 23, 17, 0, tzinfo=UTC)
     for rate, hour, minute in ((1.0, 15, 50), (300.0, 15, 10)):
-        track = day_track(noon, WEEK, ExecutionSettings(), 20, rate)
+        track = day_track(noon, WEEK, ExecutionSettings(), 20, ShortlistView(), rate)
         items = next_items(noon, WEEK, ExecutionSettings(), 20, ShortlistView(), [], 2, rate)
         marks = [mark.at for mark in track if mark.text == "exits"]
         coming = [item.at for item in items if item.text == "end-of-day exits"]
         assert marks[0] == coming[0] == datetime(2026, 11, 23, hour, minute, tzinfo=NEW_YORK)
+
+
+@pytest.mark.parametrize(
+    ("state", "of", "done"),
+    [
+        ("none", None, (False, False)),
+        ("pending", 24, (True, False)),
+        ("approved", 24, (True, True)),
+        ("rejected", 24, (True, False)),
+        ("expired", 24, (True, False)),
+        ("approved", 23, (False, False)),  # yesterday's
+    ],
+)
+def test_a_list_and_a_yes_are_ticked_only_when_there_was_one(
+    state: str, of: int | None, done: tuple[bool, bool]
+) -> None:
+    noon = datetime(2026, 11, 24, 17, 0, tzinfo=UTC)
+    day = None if of is None else date(2026, 11, of)
+    shortlist = ShortlistView.model_validate({"state": state, "session": day})
+    marks = {mark.text: mark for mark in day_track(noon, WEEK, ExecutionSettings(), 20, shortlist)}
+    assert (marks["list"].done, marks["approval"].done) == done
+    assert marks["open"].done
+
+
+def test_what_is_over_is_not_counted_down_to() -> None:
+    opens, closes = datetime(2026, 11, 24, 14, 30, tzinfo=UTC), datetime(2026, 11, 24, 21, 0, tzinfo=UTC)
+    items = (NextItem(at=opens, text="market opens"), NextItem(at=closes, text="market closes"))
+    assert next_event(items, opens) == ("market closes", closes)
+    assert next_event(items, closes) == ("", None)
