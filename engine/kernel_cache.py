@@ -3,13 +3,15 @@
 numba writes its cache beside the source by default, which fails in a read-only
 installation and mixes users. The cache is per user, and one process compiles while the
 others wait (``compiling``): two processes that compile the same kernel at once would
-double the first start.
+double the first start. A note beside the kernels says that all have been compiled, so that
+later starts need not load each of them to find out (``compiled_note``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -40,14 +42,34 @@ def prepare_kernel_cache() -> Path:
 
 def sources_digest() -> str:
     """Names the kernels' sources together: numba watches a kernel's own file, not what it inlines from others."""
-    here = Path(__file__).parent
-    sources = [*(here / "compute").rglob("*.py"), *(here / "decision").glob("*.py")]
     digest = hashlib.sha256()
-    for source in sorted(sources):
+    for source in _sources():
         content = source.read_bytes()
         if b"numba" in content or b"@kernel" in content:
             digest.update(content)
     return digest.hexdigest()[:12]
+
+
+def _sources() -> list[Path]:
+    here = Path(__file__).parent
+    return sorted([*(here / "compute").rglob("*.py"), *(here / "decision").glob("*.py")])
+
+
+def compiled_note() -> Path:
+    """The file that stands in the cache once every kernel has been compiled from these very sources.
+
+    Its name holds what numba asks before it takes a kernel from the cache: its own version, the
+    processor, and each source's place, time and size. A note that outlives its kernels does no harm:
+    who needs one compiles it.
+    """
+    import llvmlite.binding as llvm  # here: consoles and commands start without the compiler
+    import numba
+
+    known = [sys.version, numba.__version__, llvm.get_host_cpu_name(), llvm.get_host_cpu_features().flatten()]
+    for source in _sources():
+        state = source.stat()
+        known.append(f"{source} {state.st_mtime_ns} {state.st_size}")
+    return prepare_kernel_cache() / f"compiled-{hashlib.sha256(repr(known).encode()).hexdigest()[:12]}"
 
 
 @contextmanager

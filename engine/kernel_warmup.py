@@ -13,13 +13,14 @@ import os
 import sys
 import time
 
+from engine.kernel_cache import compiled_note
 from engine.redaction import without_secrets
 
 log = logging.getLogger(__name__)
 
 
 class KernelWarmup:
-    """Runs ``python -m engine.compute.warm_kernels`` and follows its progress lines."""
+    """Runs ``python -m engine.compute.warm_kernels`` and follows its progress lines; not when all are compiled."""
 
     def __init__(self) -> None:
         self.text = "starting"  # "compiling kernels 7/14: donch"; "" when all are ready
@@ -54,6 +55,8 @@ class KernelWarmup:
     async def _run(self) -> None:
         began = time.monotonic()
         try:
+            if compiled_note().exists():
+                return
             self._process = await asyncio.create_subprocess_exec(
                 sys.executable,
                 "-m",

@@ -1,7 +1,7 @@
 """Student's t with a whole number of degrees of freedom, without a statistics library.
 
 The finite series in cosine and sine is exact for whole degrees; the quantile is its bisection.
-The tests compare both with published tables and with scipy, which the engine does not load.
+The tests compare both with published tables and with what scipy computed.
 """
 
 from __future__ import annotations

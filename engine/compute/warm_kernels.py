@@ -1,8 +1,9 @@
 """``python -m engine.compute.warm_kernels``: compiles every kernel once, or loads it from the cache.
 
 Tells each step as one JSON line {"done", "total", "name"} on stdout, so that the engine
-can show the first start's progress. Exit code 0 when all are ready, 1 with a sentence on
-stderr when a kernel cannot be compiled or the cache cannot be written.
+can show the first start's progress. Exit code 0 when all are ready, and a note beside them says so
+(``engine.kernel_cache.compiled_note``); 1 with a sentence on stderr when a kernel cannot be
+compiled or the cache cannot be written.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable
 
 from engine.compute import native
 from engine.decision import overlap, search_kernels
+from engine.kernel_cache import compiled_note
 
 Progress = Callable[[int, int, str], None]
 
@@ -40,7 +42,9 @@ def main() -> int:
         print(json.dumps({"done": done, "total": total, "name": name}), flush=True)
 
     try:
+        note = compiled_note()  # before: a source that changes meanwhile has another
         warm_up(say)
+        note.touch()
     except OSError as error:
         print(f"kernels cannot be kept: {error}; set NUMBA_CACHE_DIR to a writable folder", file=sys.stderr)
         return 1

@@ -2,16 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import recorded_views as recorded
 from console_harness import RecordedEngine
+from textual.css.stylesheet import Stylesheet
 
 from app.client import EngineClient
 from app.console import TshConsole
 from engine.home import Home
+
+
+@pytest.fixture(scope="session", autouse=True)
+def style_sheets_are_read_once() -> Iterator[None]:
+    """Textual reads all style sheets anew in every app, and again on the first visit to a screen: a fifth of
+    the time of these tests. The same text with the same colours gives the same rules, which nothing changes."""
+    read = Stylesheet._parse_rules
+    known: dict[tuple[Any, ...], list[Any]] = {}
+
+    def remembered(sheet: Stylesheet, css: str, *place: Any, **options: Any) -> list[Any]:
+        key = (css, place, tuple(options.items()), tuple(sheet._variables.items()))
+        if key not in known:
+            known[key] = read(sheet, css, *place, **options)
+        return known[key]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Stylesheet, "_parse_rules", remembered)
+        yield
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from group_cases import spread
@@ -15,18 +16,27 @@ from engine.decision.group_count import count_groups
 from engine.decision.group_problem import rank_problem
 from engine.decision.group_search import search_groups
 from engine.decision.search_lane import Lane
+from engine.decision.search_snapshot import SearchResult
 from engine.decision.watchdog import DONATING, EQUAL_SPLIT, NO_DONATION, Ledger, Policy
 
 PROBLEM = spread(2, algorithms=4, each=6)
 OPTIONS: dict[str, Any] = {"min_picks": 5, "max_size": 4}
 TOP = 10
 RANKED = rank_problem(*PROBLEM, **OPTIONS)
-BEST = search_groups(*PROBLEM, **OPTIONS, top_k=TOP, threads=1).groups
 QUOTAS = (1, 40, 10_000)
-UNDER_QUOTA = {quota: search_groups(*PROBLEM, **OPTIONS, top_k=TOP, threads=1, tests=quota) for quota in QUOTAS}
-EVERY_GROUP = count_groups(PROBLEM.bits, PROBLEM.algorithm, **OPTIONS)
 LANES = 3
 MS = 1_000_000  # nanoseconds
+
+
+@cache
+def alone(quota: int | None = None) -> SearchResult:
+    """The search of one thread: proven, or under a quota of tests."""
+    return search_groups(*PROBLEM, **OPTIONS, top_k=TOP, threads=1, tests=quota)
+
+
+@cache
+def every_group() -> int:
+    return count_groups(PROBLEM.bits, PROBLEM.algorithm, **OPTIONS)
 
 
 class Shared(RuleBasedStateMachine):
@@ -115,11 +125,11 @@ class Shared(RuleBasedStateMachine):
         known = self.shared.top.best()
         best = max([g.score for g in known] + [-float("inf") if bound is None else bound])
         if not any(lane.job is not None and lane.job.top is not None for lane in self.lanes):
-            assert best >= BEST[0].score - 1e-9
+            assert best >= alone().groups[0].score - 1e-9
 
     @invariant()
     def no_group_is_counted_twice(self) -> None:
-        assert self.shared.frequent <= EVERY_GROUP
+        assert self.shared.frequent <= every_group()
 
     def teardown(self) -> None:
         """The end: what is open is given back, and a search that was let run has found everything."""
@@ -138,7 +148,7 @@ class Shared(RuleBasedStateMachine):
         assert self.ledger.open_grants == 0
         assert self.ledger.used + self.ledger.saved == self.ledger.capacity
         if self.shared.bound_and_gap()[0] is None:
-            assert self.shared.top.best() == BEST
+            assert self.shared.top.best() == alone().groups
         if self.quota is not None and not self.over:
             ours = (
                 self.shared.top.best(),
@@ -146,7 +156,7 @@ class Shared(RuleBasedStateMachine):
                 self.shared.frequent,
                 self.shared.bound_and_gap()[1],
             )
-            theirs = UNDER_QUOTA[self.quota]
+            theirs = alone(self.quota)
             assert ours == (theirs.groups, theirs.tests, theirs.frequent, theirs.gap)
 
 

@@ -127,7 +127,7 @@ def test_the_lane_ends_with_its_budget_and_its_time_is_in_the_ledger() -> None:
 
 
 def test_a_stopped_lane_has_no_p_value_but_an_answer() -> None:
-    _, lane = lane_after(spread(1, each=60))
+    _, lane = lane_after(spread(1, each=12))
     lane.stop()
     outcome = run(lane)
     assert [o.p_value for o in outcome] == [None] * 5

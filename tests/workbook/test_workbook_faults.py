@@ -10,6 +10,7 @@ import threading
 import time
 import zipfile
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +29,7 @@ from engine.compute.workbook.offices import WORKBOOK_FILE, Office
 from engine.compute.workbook.private_folder import PrivateFolder, sweep
 from engine.errors import OperatorError
 from engine.home import Home
+from engine.model import Evaluation
 from engine.settings import Settings, TrainingSettings, WorkbookSettings
 from engine.storage.variation_results_db import VariationResultsDb
 from engine.training.launch import TrainingProcess, TrainingRequest
@@ -35,7 +37,11 @@ from engine.views import TrainingView
 
 SETS = edge_sets(seed=1)
 WINDOWS = seeded_windows(seed=11, tickers=60)
-EXPECTED = NativeEngine().evaluate(WINDOWS, SETS)
+
+
+@cache
+def expected() -> Evaluation:
+    return NativeEngine().evaluate(WINDOWS, SETS)
 
 
 def when_under_way(engine: WorkbookEngine, act: Callable[[WorkbookDriver], None]) -> threading.Thread:
@@ -86,8 +92,8 @@ def test_an_office_killed_frozen_or_orphaned_in_a_batch_costs_time_and_no_row(
             thread = when_under_way(engine, harm)
             answer = engine.evaluate(WINDOWS, SETS)
             thread.join()
-            assert np.array_equal(answer.buys, EXPECTED.buys)
-            assert np.array_equal(answer.pp, EXPECTED.pp)
+            assert np.array_equal(answer.buys, expected().buys)
+            assert np.array_equal(answer.pp, expected().pp)
             status = engine.status()
             assert status.restarts == restarts
         assert status.tickers == 4 + 3 * len(WINDOWS), "every ticker once, whatever happened"
