@@ -1,15 +1,27 @@
-"""A real control channel for the console: the engine's own server, with recorded views behind it."""
+"""A real control channel for the console: the engine's own server, with recorded views behind it.
+
+And how a test waits for the console: never for a time, always until all that was asked is done and
+drawn. Textual's pilot measures whether the process uses its processor, and so calls a console idle that
+only was not given one by a busy machine; ``settled`` asks the event loop and the screens instead.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
+from textual._context import active_app, visible_screen_stack
+from textual.app import App, ScreenStackError
 from textual.pilot import Pilot
+from textual.screen import Screen
+from textual.strip import Strip
 
 from app.client import Link
 from app.console import TshConsole
+from app.dialogs.frame import Dialog
+from app.screens.base import ConsoleScreen
 from engine.control import Answer, Caller, ControlServer
 from engine.home import Home
 from engine.view_board import ViewBoard
@@ -38,10 +50,69 @@ class RecordedEngine:
         await self.server.stop()
 
 
-async def until(condition: Callable[[], object], seconds: float = 30.0) -> None:
-    """Waits for ``condition``; fails loudly when it does not come."""
+QUIET_TURNS = 3  # of the event loop, one after the other: in each the sockets are looked at once
+
+
+class NotPainted(AssertionError):
+    """A screen that nothing was drawn on yet: neither what it says nor what it does not say means anything."""
+
+
+def screens_seen(app: App[Any]) -> list[Screen[Any]]:
+    """The screen on top and those that are seen through it; none while they change places."""
+    try:
+        return [app.screen, *app._background_screens]
+    except ScreenStackError:
+        return []
+
+
+def unfinished(screen: Screen[Any]) -> bool:
+    """Whether widgets, a layout, a paint or what waits for a paint is still to come."""
+    if isinstance(screen, ConsoleScreen | Dialog) and not screen.ready:
+        return True
+    if screen._layout_required or screen._scroll_required or screen._recompose_required:
+        return True
+    if screen._repaint_required and screen is screen.app.screen:  # one that is seen through another keeps asking
+        return True
+    return bool(screen._dirty_widgets or screen._callbacks)
+
+
+def at_work(app: App[Any]) -> bool:
+    """Whether something is ready to run in this loop, or something on the screen is not drawn yet."""
+    loop: Any = asyncio.get_running_loop()
+    seen = screens_seen(app)
+    if loop._ready or not seen or app._batch_count or app._resize_timer is not None:
+        return True
+    return any(unfinished(screen) for screen in seen)
+
+
+async def settled(app: App[Any], seconds: float = 60.0) -> None:
+    """Waits until the console has done and drawn all that it was asked; timers alone may still be waiting."""
+    quiet = 0
     async with asyncio.timeout(seconds):
-        while not condition():  # noqa: ASYNC110 - what we wait for has no event
+        while quiet < QUIET_TURNS and app.is_running and not app._exit:
+            quiet = 0 if at_work(app) else quiet + 1
+            await asyncio.sleep(0 if quiet else 0.001)
+
+
+async def idle_as_the_pilot_asks(min_sleep: float = 0.0, max_sleep: float = 60.0) -> None:
+    """In the place of textual's ``wait_for_idle``, with which its pilot waits after a key and in a pause."""
+    await settled(active_app.get(), max(max_sleep, min_sleep))
+
+
+async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
+    """Waits for ``condition``; fails loudly when it does not come.
+
+    Beside a console it is asked only when that is settled, so what a test sees right after it is one drawn
+    picture: with all that the same news brought, and with nothing left of what went.
+    """
+    app = active_app.get(None)
+    async with asyncio.timeout(seconds):
+        while True:
+            if app is not None:
+                await settled(app, seconds)
+            with suppress(NotPainted):
+                if condition():
+                    return
             await asyncio.sleep(0.02)
 
 
@@ -49,12 +120,27 @@ async def painted(pilot: Pilot[None], app: TshConsole) -> None:
     """The console is attached and shows the newest views."""
     await until(lambda: app.client.link is Link.LIVE)
     app.paint()
-    await pilot.pause()
+    await settled(app)
+
+
+def strips_of(app: TshConsole) -> list[Strip]:
+    """What stands on the terminal, line by line, with its styles.
+
+    It is drawn as the console itself draws it: with the screens that are seen through the one on top.
+    Without them a dialog is drawn on nothing, and that empty ground is kept for the next picture.
+    """
+    if not app.screen._compositor.visible_widgets or not app.is_running:
+        raise NotPainted
+    visible_screen_stack.set(app._background_screens)
+    strips = app.screen._compositor.render_strips()
+    if not any(strip.text.strip() for strip in strips):
+        raise NotPainted
+    return strips
 
 
 def text_of(app: TshConsole) -> str:
     """What stands on the terminal, line by line."""
-    return "\n".join("".join(part.text for part in strip) for strip in app.screen._compositor.render_strips())
+    return "\n".join(strip.text for strip in strips_of(app))
 
 
 def said(app: TshConsole) -> str:
