@@ -129,7 +129,7 @@ def strips_of(app: TshConsole) -> list[Strip]:
     It is drawn as the console itself draws it: with the screens that are seen through the one on top.
     Without them a dialog is drawn on nothing, and that empty ground is kept for the next picture.
     """
-    if not app.screen._compositor.visible_widgets or not app.is_running:
+    if not screens_seen(app) or not app.screen._compositor.visible_widgets:
         raise NotPainted
     visible_screen_stack.set(app._background_screens)
     strips = app.screen._compositor.render_strips()

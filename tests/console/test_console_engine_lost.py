@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 import recorded_views as recorded
-from console_harness import RecordedEngine, painted, said, text_of, until
+from console_harness import RecordedEngine, painted, said, strips_of, text_of, until
 from websockets.asyncio.server import ServerConnection, unix_serve
 
 from app import themes
@@ -47,7 +47,7 @@ def age_of(app: TshConsole, symbol: str) -> float:
 def ink_of(app: TshConsole, text: str) -> str:
     """In which ink ("dim" or "text") ``text`` is written in the first row of the positions."""
     dim = app.ink_styles["dim"]
-    row = next((strip for strip in app.screen._compositor.render_strips() if "ARMED" in strip.text), None)
+    row = next((strip for strip in strips_of(app) if "ARMED" in strip.text), None)
     for part in row or ():
         if part.text.strip() == text and part.style is not None:
             return "dim" if part.style.dim or part.style.color == dim.color is not None else "text"

@@ -71,7 +71,7 @@ async def test_pressing_twice_opens_one_dialog_and_sends_one_command(
         assert sum(isinstance(screen, FlattenDialog) for screen in app.screen_stack) == 1
         await pilot.press(*WORD, "enter", "enter", "enter", "f12", "enter")
         await until(lambda: engine.commands)
-        await pilot.pause(0.3)
+        await pilot.pause()
     assert engine.commands == ONE
 
 
@@ -79,7 +79,6 @@ async def test_the_dialog_shows_what_is_at_stake_live(engine: RecordedEngine, ap
     async with app.run_test(size=(100, 30)) as pilot:
         await painted(pilot, app)
         await pilot.press("f12")
-        await pilot.pause(0.1)
         shown = text_of(app)
         for expected in ("3 positions", "75,193.16", "1 open orders", "market open", "38.10 $", "SPY"):
             assert expected in shown
@@ -93,7 +92,6 @@ async def test_foreign_positions_are_included_only_when_ticked(engine: RecordedE
     async with app.run_test(size=(100, 30)) as pilot:
         await painted(pilot, app)
         await pilot.press("f12")
-        await pilot.pause(0.1)
         await pilot.press("shift+tab", "space", "tab", *WORD, "enter")
         await until(lambda: engine.commands)
     assert engine.commands == [("flatten", {"include_foreign": True})]
@@ -108,8 +106,7 @@ async def test_progress_is_shown_per_symbol_until_flat(engine: RecordedEngine, a
         await until(lambda: "NOT FLAT YET" in text_of(app))
         assert "REJECTED held for orders, retry 2" in text_of(app)
         await pilot.press("escape")
-        await pilot.pause(0.3)
-        assert "FLATTEN running: 3 sell all" in text_of(app)  # no screen hides it
+        await until(lambda: "FLATTEN running: 3 sell all" in text_of(app))  # no screen hides it
         await pilot.press("f12")
         await until(lambda: "NOT FLAT YET" in text_of(app))  # the progress again, not the question
         assert not app.screen.query_one("#word").display
@@ -178,7 +175,8 @@ async def test_a_flat_that_came_too_fast_to_be_seen_running_is_ours_when_it_bega
         await painted(pilot, app)
         await pilot.press("f12", *WORD, "enter")
         await until(lambda: "asked, waiting for the engine" in text_of(app))
-        await pilot.pause(0.6)
+        await pilot.pause(0.6)  # paints, all of them with the earlier one's
+        await painted(pilot, app)
         assert "FLAT, confirmed by the broker" not in text_of(app)  # the earlier one's, however long it stands
         engine.board.flatten = flat.model_copy(update={"begun_at": ASKED})
         await until(lambda: "FLAT, confirmed by the broker" in text_of(app))
