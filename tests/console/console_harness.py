@@ -53,7 +53,7 @@ class RecordedEngine:
 QUIET_TURNS = 3  # of the event loop, one after the other: in each the sockets are looked at once
 
 
-class NotPainted(AssertionError):
+class NotPaintedError(AssertionError):
     """A screen that nothing was drawn on yet: neither what it says nor what it does not say means anything."""
 
 
@@ -110,7 +110,7 @@ async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
         while True:
             if app is not None:
                 await settled(app, seconds)
-            with suppress(NotPainted):
+            with suppress(NotPaintedError):
                 if condition():
                     return
             await asyncio.sleep(0.02)
@@ -130,11 +130,11 @@ def strips_of(app: TshConsole) -> list[Strip]:
     Without them a dialog is drawn on nothing, and that empty ground is kept for the next picture.
     """
     if not screens_seen(app) or not app.screen._compositor.visible_widgets:
-        raise NotPainted
+        raise NotPaintedError
     visible_screen_stack.set(app._background_screens)
     strips = app.screen._compositor.render_strips()
     if not any(strip.text.strip() for strip in strips):
-        raise NotPainted
+        raise NotPaintedError
     return strips
 
 

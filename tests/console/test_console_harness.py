@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from console_harness import NotPainted, RecordedEngine, painted, settled, text_of, until
+from console_harness import NotPaintedError, RecordedEngine, painted, settled, text_of, until
 
 from app.client import EngineClient
 from app.console import TshConsole
@@ -28,12 +28,12 @@ async def test_a_dialog_that_was_not_drawn_yet_is_seen_on_the_screen_below_it(
 
 async def test_an_empty_screen_is_no_picture(home: Home) -> None:
     app = TshConsole(EngineClient(home))
-    with pytest.raises(NotPainted):
+    with pytest.raises(NotPaintedError):
         text_of(app)
     async with app.run_test():
         await settled(app)
         assert "attaching to the engine" in text_of(app)
-    with pytest.raises(NotPainted):
+    with pytest.raises(NotPaintedError):
         text_of(app)
 
 

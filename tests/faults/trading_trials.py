@@ -64,7 +64,7 @@ class Engine:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the engine died by itself ({self._process.wait(10)})")
+            raise RuntimeError(f"the engine died by itself ({self._process.wait(60)})")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -74,7 +74,7 @@ class Engine:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -244,7 +244,7 @@ def simulator_day(folder: Path, seed: int, kills: int = KILLS_A_DAY) -> Day:
             time.sleep(moment(dice, doing))
             before = engine.ask("status")
             sim._process.kill()
-            sim._process.wait(10)
+            sim._process.wait(60)
             result.kills[doing] += 1
             time.sleep(dice.random() * OUTAGE_S)
             result.wrong += [

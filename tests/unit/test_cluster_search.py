@@ -242,7 +242,7 @@ def test_the_budget_ends_it_with_a_gap_and_a_stop_ends_it_early(cluster: Any) ->
     assert not result.proven
     assert result.gap > 0
     assert result.groups
-    assert limited.snapshot().elapsed_s < 3.0 + 10.0  # a batch and its way home, on a loaded machine
+    assert limited.snapshot().elapsed_s < 3.0 + 60.0  # a batch and its way home, on a loaded machine
     stopped = on(cluster, hardest, min_picks=3, max_size=10, top_k=50)
     assert not run(stopped, lambda now: stopped.stop() if now.tests else None).proven
 
@@ -255,8 +255,11 @@ def test_a_pause_consumes_nothing_and_a_second_life_with_other_workers_ends_alik
     while not first.snapshot().tests:
         time.sleep(0.02)
     first.pause()
-    time.sleep(1.2)  # batches under way come home
-    at = first.snapshot()
+    at, seen = first.snapshot(), -1
+    while seen != at.tests:  # batches under way come home
+        seen = at.tests
+        time.sleep(1.5)
+        at = first.snapshot()
     time.sleep(0.3)
     assert first.snapshot().tests == at.tests
     assert first.snapshot().elapsed_s == at.elapsed_s

@@ -63,7 +63,7 @@ def event(seq: int) -> EventView:
 
 
 async def until(condition: Any) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not condition():  # noqa: ASYNC110 - a server's state is polled as it is
             await asyncio.sleep(0.02)
 
@@ -111,7 +111,7 @@ async def test_a_read_only_console_commands_nothing_even_with_its_own_client(hom
             await socket.send(json.dumps({"hello": hello}))
             assert "snapshot" in str(await socket.recv())
             await socket.send('{"id": 1, "command": "flatten", "arguments": {}}')
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while '"answer"' not in (frame := str(await socket.recv())):
                     pass
             assert '"accepted": false' in frame

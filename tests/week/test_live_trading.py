@@ -80,7 +80,7 @@ def typed(tshc: Tshc, word: str, *arguments: str, timeout_s: float = 120) -> tup
             os.write(master, f"{word}\n".encode())
             said = True
     os.close(master)
-    return process.wait(30), shown.decode(errors="replace")
+    return process.wait(60), shown.decode(errors="replace")
 
 
 def daemon(tshc: Tshc, *flags: str) -> subprocess.CompletedProcess[str]:
