@@ -376,7 +376,7 @@ async def test_an_early_close_moves_the_end_of_day_exits_with_it(tmp_path: Path)
         await r.enter(r.names[:1])
         r.sim.fault("early_close", market_seconds=180)
         await r.run_at(20)
-        await until(lambda: not r.desk.book.open_holdings(), "the exit before the early close", 40)
+        await until(lambda: not r.desk.book.open_holdings(), "the exit before the early close")
         assert [t.reason for t in r.desk.book.closed] == ["END_OF_DAY"]
         assert any("now closes at" in alert.message for alert in r.told.of(AlertRaised))
 
