@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
+import pytest
 import recorded_views as recorded
 from console_harness import RecordedEngine, painted, text_of, until
+from textual.screen import Screen
 from textual.widgets import Input
 
 from app.console import TshConsole
@@ -86,6 +89,35 @@ async def test_the_dialog_shows_what_is_at_stake_live(engine: RecordedEngine, ap
             update={"exposure": Decimal("61000.50"), "positions": 2}
         )
         await until(lambda: "2 positions   61,000.50" in text_of(app))
+
+
+@pytest.mark.parametrize("lost", [False, True])
+async def test_no_picture_of_the_dialog_is_without_what_is_at_stake(
+    engine: RecordedEngine, app: TshConsole, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """Nor does it change its size when the next paint comes: not even the first one drawn."""
+    pictures: list[str] = []
+    display = app._display
+
+    def noted(screen: Screen[Any], renderable: Any) -> None:
+        display(screen, renderable)
+        if isinstance(app.screen, FlattenDialog):
+            pictures.append(text_of(app))
+
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        if lost:
+            await engine.stop()
+            await until(lambda: "ENGINE LOST" in text_of(app))
+        monkeypatch.setattr(app, "_display", noted)
+        await pilot.press("f12")
+        app.paint()
+        await pilot.pause()
+    assert pictures
+    for picture in pictures:
+        assert "3 positions" in picture
+        assert "in a shell" in picture or not lost
+    assert len({picture.index("FLATTEN EVERYTHING") for picture in pictures}) == 1
 
 
 async def test_foreign_positions_are_included_only_when_ticked(engine: RecordedEngine, app: TshConsole) -> None:
