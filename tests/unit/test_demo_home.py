@@ -26,7 +26,7 @@ def test_a_home_that_is_named_is_the_demos(tmp_path: Path, order: str) -> None:
     refused = ["--set", "training.cycels=3"]  # after the home was made, before anything starts
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments, *refused],
-        cwd=PROJECT, env=env, capture_output=True, text=True, timeout=60, check=False,
+        cwd=PROJECT, env=env, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 2
     assert "training.cycles" in done.stderr

@@ -264,7 +264,7 @@ asyncio.run(main())
 
 async def test_a_process_that_crashes_with_an_open_database_ends(tmp_path: Path) -> None:
     crashed = child(_CRASH, tmp_path / "journal.db")
-    await asyncio.to_thread(crashed.communicate, timeout=60)
+    await asyncio.to_thread(crashed.communicate, timeout=240)
     assert crashed.returncode == 1
     journal = await JournalDb.open(tmp_path / "journal.db")
     assert await journal.get("key") == "value"

@@ -12,18 +12,20 @@ from engine.turns import Turns
 
 
 async def test_an_urgent_turn_goes_before_all_that_wait_but_not_before_the_one_under_way() -> None:
-    turns, served = Turns(), list[str]()
+    turns, served, all_wait = Turns(), list[str](), asyncio.Event()
 
     async def take(name: str, *, urgent: bool = False) -> None:
         async with turns.turn(urgent=urgent):
             served.append(name)
-            await asyncio.sleep(0.01)
+            await all_wait.wait()
 
     first = asyncio.create_task(take("first"))
     await asyncio.sleep(0)
     others = [asyncio.create_task(take(f"event {n}")) for n in range(3)]
     await asyncio.sleep(0)
     intent = asyncio.create_task(take("intent", urgent=True))
+    await asyncio.sleep(0)
+    all_wait.set()
     await asyncio.gather(first, *others, intent)
     assert served == ["first", "intent", "event 0", "event 1", "event 2"]
 

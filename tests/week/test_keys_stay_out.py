@@ -201,7 +201,7 @@ def _failures(tshc: Tshc, sim: Simulator, said: Said) -> None:
     for module in WORKERS:
         done = subprocess.run(
             [sys.executable, "-m", module], input='{"nonsense": true}\n', cwd=PROJECT, capture_output=True,
-            text=True, env={**os.environ, **tshc.environ}, timeout=60, check=False,
+            text=True, env={**os.environ, **tshc.environ}, timeout=240, check=False,
         )  # fmt: skip
         assert said.note(f"{module} given nonsense", done).returncode != 0
 

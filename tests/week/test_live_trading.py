@@ -88,7 +88,7 @@ def daemon(tshc: Tshc, *flags: str) -> subprocess.CompletedProcess[str]:
     pairs = [part for key, value in tshc.overrides.items() for part in ("--set", f"{key}={value}")]
     return subprocess.run(
         [sys.executable, "-m", "engine.daemon", "--home", str(tshc.home.folder), *pairs, *flags], cwd=PROJECT,
-        env={**os.environ, **tshc.environ}, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, **tshc.environ}, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
 
 
