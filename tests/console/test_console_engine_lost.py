@@ -252,7 +252,7 @@ async def test_a_silent_engine_is_sent_nothing_that_it_would_do_later_but_a_flat
     async with unix_serve(mute, str(home.socket_path())):
         home.engine_record.write_text(json.dumps({"pid": 1, "socket": str(home.socket_path())}))
         async with EngineClient(home) as client:
-            await client.attached()
+            await client.attached(60)
             await until(lambda: client.link is Link.LOST)
             answer = await client.command("exit_position", {"symbol": "ABCD"})
             assert not answer.accepted
