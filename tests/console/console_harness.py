@@ -17,6 +17,7 @@ from textual.app import App, ScreenStackError
 from textual.pilot import Pilot
 from textual.screen import Screen
 from textual.strip import Strip
+from textual.widget import Widget
 
 from app.client import Link
 from app.console import TshConsole
@@ -50,6 +51,7 @@ class RecordedEngine:
         await self.server.stop()
 
 
+READY = "something is ready to run"
 QUIET_TURNS = 3  # of the event loop, one after the other: in each the sockets are looked at once
 
 
@@ -65,33 +67,51 @@ def screens_seen(app: App[Any]) -> list[Screen[Any]]:
         return []
 
 
-def unfinished(screen: Screen[Any]) -> bool:
-    """Whether widgets, a layout, a paint or what waits for a paint is still to come."""
-    if isinstance(screen, ConsoleScreen | Dialog) and not screen.ready:
-        return True
-    if screen._layout_required or screen._scroll_required or screen._recompose_required:
-        return True
-    if screen._repaint_required and screen is screen.app.screen:  # one that is seen through another keeps asking
-        return True
-    return bool(screen._dirty_widgets or screen._callbacks)
+def drawn_by_the_one_on_top(widget: Widget) -> bool:
+    """Textual keeps dirty widgets of a screen that is seen through another for ever when none of them is seen."""
+    return bool(widget._repaint_regions) and widget in widget.screen._compositor.visible_widgets
 
 
-def at_work(app: App[Any]) -> bool:
-    """Whether something is ready to run in this loop, or something on the screen is not drawn yet."""
+def unfinished(screen: Screen[Any]) -> list[str]:
+    """What of widgets, layout, paint and what waits for a paint is still to come."""
+    on_top = screen is screen.app.screen
+    left = {
+        "its widgets": isinstance(screen, ConsoleScreen | Dialog) and not screen.ready,
+        "a layout": screen._layout_required or screen._scroll_required or screen._recompose_required,
+        "a paint": on_top and screen._repaint_required,  # one that is seen through another keeps asking
+        "widgets to draw": any(on_top or drawn_by_the_one_on_top(widget) for widget in screen._dirty_widgets),
+        "what comes after a paint": screen._callbacks,
+    }
+    return [f"{what} of {screen}" for what, is_left in left.items() if is_left]
+
+
+def at_work(app: App[Any]) -> list[str]:
+    """What is ready to run in this loop, or not drawn yet on the screen."""
     loop: Any = asyncio.get_running_loop()
     seen = screens_seen(app)
-    if loop._ready or not seen or app._batch_count or app._resize_timer is not None:
-        return True
-    return any(unfinished(screen) for screen in seen)
+    left = {
+        READY: loop._ready,
+        "no screen": not seen,
+        "a batch of changes": app._batch_count,
+        "a new size": app._resize_timer is not None,
+    }
+    return [what for what, is_left in left.items() if is_left] + [w for s in seen for w in unfinished(s)]
 
 
 async def settled(app: App[Any], seconds: float = 60.0) -> None:
     """Waits until the console has done and drawn all that it was asked; timers alone may still be waiting."""
-    quiet = 0
-    async with asyncio.timeout(seconds):
-        while quiet < QUIET_TURNS and app.is_running and not app._exit:
-            quiet = 0 if at_work(app) else quiet + 1
-            await asyncio.sleep(0 if quiet else 0.001)
+    quiet, left = 0, list[str]()
+    try:
+        async with asyncio.timeout(seconds):
+            while quiet < QUIET_TURNS and app.is_running and not app._exit:
+                left = at_work(app)
+                quiet = 0 if left else quiet + 1
+                if left and READY not in left:
+                    for screen in screens_seen(app):
+                        screen.check_idle()  # textual forgets a layout that it met while it made another screen
+                await asyncio.sleep(0 if quiet else 0.001)
+    except TimeoutError:
+        raise TimeoutError(f"the console never came to rest: {left}") from None
 
 
 async def idle_as_the_pilot_asks(min_sleep: float = 0.0, max_sleep: float = 60.0) -> None:
@@ -106,14 +126,17 @@ async def until(condition: Callable[[], object], seconds: float = 60.0) -> None:
     picture: with all that the same news brought, and with nothing left of what went.
     """
     app = active_app.get(None)
-    async with asyncio.timeout(seconds):
-        while True:
-            if app is not None:
-                await settled(app, seconds)
-            with suppress(NotPaintedError):
-                if condition():
-                    return
-            await asyncio.sleep(0.02)
+    try:
+        async with asyncio.timeout(seconds):
+            while True:
+                if app is not None:
+                    await settled(app, 2 * seconds)
+                with suppress(NotPaintedError):
+                    if condition():
+                        return
+                await asyncio.sleep(0.02)
+    except TimeoutError:
+        raise TimeoutError(f"it never came; at work: {at_work(app) if app is not None else []}") from None
 
 
 async def painted(pilot: Pilot[None], app: TshConsole) -> None:
