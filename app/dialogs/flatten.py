@@ -22,6 +22,7 @@ from engine.control import Answer
 from engine.views import FlattenRow, FlattenView
 
 WORD = "FLATTEN"
+FIRST_WIDTH = 72  # cells inside the dialog on all but the widest terminals: as long as it has no layout
 STEPS = ("1 stop entries", "2 cancel orders", "3 sell all", "4 verify flat, twice")
 VERDICTS = {
     "running": ("NOT FLAT YET", "warn"),
@@ -104,7 +105,7 @@ class FlattenDialog(Dialog[None]):
             foreign.label = f"also what other programs opened: {' '.join(flatten.foreign)}"
         self.query_one("#word").display = asking
         self.query_one("#ask").display = asking
-        width = max(20, self.query_one("#steps").size.width)
+        width = max(20, self.query_one("#steps").size.width or FIRST_WIDTH)
         progress: list[Line] = []
         if self._refused:
             progress.extend(plain(piece, "alarm") for piece in f.wrapped(f"refused: {self._refused}", width, 5))

@@ -6,7 +6,7 @@ Escape always leaves without doing anything, and the focus starts where Enter do
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import ClassVar, TypeVar
+from typing import TYPE_CHECKING, ClassVar, TypeVar, cast
 
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
@@ -17,6 +17,9 @@ from textual.widgets import Button, Checkbox
 
 from app.client import Client, Link
 from app.widgets.box import Box, Line, plain
+
+if TYPE_CHECKING:
+    from app.freezing_app import FreezingApp
 
 Result = TypeVar("Result")
 MOST_OF_HEIGHT, NARROW = 0.92, 100  # of the terminal, and cells below which there is no padding: the style sheet's
@@ -66,7 +69,9 @@ class Dialog(ModalScreen[Result]):
     ready = False  # every widget of the dialog is there
 
     def on_mount(self) -> None:
+        """Called after the subclass's own: the first thing that is drawn has the live numbers, too."""
         self.ready = True
+        self.paint(cast("FreezingApp", self.app).client)
 
     def paint(self, client: Client) -> None:
         """Live numbers, called only when ``ready``; nothing by default."""

@@ -23,6 +23,8 @@ T = TypeVar("T")
 CONNECT_S = 10.0
 SILENT_S = 2.0  # whoever asks who is there has more to do than to wait for the answer
 LOOK_S = 0.25  # between two looks whether the worker is still there
+# A scheduler of ours: dask's own web server cannot be left out, so it gets any port that is free, on loopback.
+NO_DASHBOARD = {"dashboard": False, "dashboard_address": "127.0.0.1:0"}
 log = logging.getLogger(__name__)
 
 
@@ -54,7 +56,7 @@ class ClusterLink:
             self._folder = tempfile.TemporaryDirectory(prefix="tsh-cluster-")
             self._local = distributed.LocalCluster(
                 n_workers=_positive(count, address), threads_per_worker=1, processes=True, host="127.0.0.1",
-                dashboard_address=None, worker_dashboard_address=None, silence_logs=logging.ERROR,
+                scheduler_kwargs=NO_DASHBOARD, worker_dashboard_address=None, silence_logs=logging.ERROR,
                 local_directory=self._folder.name,
             )  # fmt: skip
         try:

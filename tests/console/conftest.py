@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import recorded_views as recorded
-from console_harness import RecordedEngine
+from console_harness import RecordedEngine, idle_as_the_pilot_asks
 from textual.css.stylesheet import Stylesheet
 
 from app.client import EngineClient
@@ -32,6 +32,13 @@ def style_sheets_are_read_once() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(Stylesheet, "_parse_rules", remembered)
         yield
+
+
+@pytest.fixture(autouse=True)
+def pilots_wait_until_all_is_drawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """After a key and in a pause; a busy machine must not let a test look at half of what a key did."""
+    for place in ("textual.app.wait_for_idle", "textual.pilot.wait_for_idle"):
+        monkeypatch.setattr(place, idle_as_the_pilot_asks)
 
 
 @pytest.fixture

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from console_harness import text_of
+from console_harness import text_of, until
 from textual.pilot import Pilot
 
 from app.client import EngineClient
@@ -41,9 +41,7 @@ class Drill:
     async def until(self, what: str | Callable[[], object], seconds: float = 180) -> None:
         """Waits for words on the screen (a regular expression), or for a condition of the views."""
         shown = what if callable(what) else lambda: re.search(what, text_of(self.app))
-        async with asyncio.timeout(seconds):
-            while not shown():  # noqa: ASYNC110 - the screen tells nobody when it changes
-                await asyncio.sleep(0.1)
+        await until(shown, seconds)
 
     async def picture(self, name: str) -> None:
         await asyncio.sleep(0.6)  # the 4 Hz paint has seen the newest views

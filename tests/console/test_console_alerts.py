@@ -133,12 +133,12 @@ async def test_an_alert_of_the_engine_is_heard_at_the_terminal(engine: RecordedE
         return written
 
     with console_in_a_terminal(engine.home.folder) as terminal:
-        await until(lambda: read() and engine.server.consoles == 1, 60)
-        await asyncio.sleep(1.0)  # its first look has seen that nothing waits
+        # Its mode is drawn by the paint in which it also looks for alerts: it has seen that nothing waits.
+        await until(lambda: b"SIM" in read() and engine.server.consoles == 1, 120)
         assert b"\x1b]9;" not in read()
         before = len(read())
         engine.board.overview = engine.board.overview.model_copy(update={"alerts": (alert(),)})
-        await until(lambda: b"\x1b]9;TSH Console: CRITICAL: the exit was refused\x07\x07" in read()[before:], 60)
+        await until(lambda: b"\x1b]9;TSH Console: CRITICAL: the exit was refused\x07\x07" in read()[before:], 120)
         heard = len(read())
         engine.board.overview = engine.board.overview.model_copy(update={"alerts": (alert(count=2),)})
         await asyncio.sleep(1.0)

@@ -19,7 +19,7 @@ from engine.views import EventView, StatusView
 
 async def test_attaching_brings_every_view_and_the_recent_events(engine: RecordedEngine) -> None:
     async with EngineClient(engine.home) as client:
-        await client.attached()
+        await client.attached(60)
         assert client.state.status == recorded.status()
         assert client.state.groups == recorded.groups()
         assert client.state.shortlist == recorded.shortlist()
@@ -29,7 +29,7 @@ async def test_attaching_brings_every_view_and_the_recent_events(engine: Recorde
 
 async def test_a_changed_view_and_a_new_event_arrive(engine: RecordedEngine) -> None:
     async with EngineClient(engine.home) as client:
-        await client.attached()
+        await client.attached(60)
         engine.board.status = recorded.status().model_copy(update={"latched": "daily loss"})
         fresh = recorded.events()[-1].model_copy(update={"seq": 61, "text": "something happened"})
         engine.server.publish(fresh)
@@ -39,7 +39,7 @@ async def test_a_changed_view_and_a_new_event_arrive(engine: RecordedEngine) -> 
 
 async def test_updates_name_the_view_that_changed(engine: RecordedEngine) -> None:
     async with EngineClient(engine.home) as client:
-        await client.attached()
+        await client.attached(60)
         seen: list[EventView | str] = []
 
         async def listen() -> None:
@@ -56,7 +56,7 @@ async def test_updates_name_the_view_that_changed(engine: RecordedEngine) -> Non
 async def test_a_command_gets_the_engines_answer(engine: RecordedEngine) -> None:
     engine.answers["weekday"] = Answer(False, "no group is selected: run the weekend first", {"missing": "group"})
     async with EngineClient(engine.home) as client:
-        await client.attached()
+        await client.attached(60)
         assert await client.command("unlatch") == Answer(True)
         refused = await client.command("weekday", {"a": 1})
     assert refused == Answer(False, "no group is selected: run the weekend first", {"missing": "group"})
@@ -65,7 +65,7 @@ async def test_a_command_gets_the_engines_answer(engine: RecordedEngine) -> None
 
 async def test_a_read_only_client_sends_nothing(engine: RecordedEngine) -> None:
     async with EngineClient(engine.home, read_only=True) as client:
-        await client.attached()
+        await client.attached(60)
         answer = await client.command("flatten")
     assert not answer.accepted
     assert "read-only" in answer.reason
@@ -74,7 +74,7 @@ async def test_a_read_only_client_sends_nothing(engine: RecordedEngine) -> None:
 
 async def test_an_engine_that_comes_back_is_found_again_with_its_new_views(engine: RecordedEngine) -> None:
     async with EngineClient(engine.home) as client:
-        await client.attached()
+        await client.attached(60)
         await engine.stop()
         await until(lambda: client.link is Link.LOST)
         assert client.state.status == recorded.status()  # the last known truth stays on the screen
@@ -87,7 +87,7 @@ async def test_an_engine_that_comes_back_is_found_again_with_its_new_views(engin
 
 async def test_a_command_without_an_engine_says_that_nothing_was_sent(engine: RecordedEngine) -> None:
     async with EngineClient(engine.home) as client:
-        await client.attached()
+        await client.attached(60)
         await engine.stop()
         await until(lambda: client.link is Link.LOST)
         answer = await client.command("approve")
@@ -118,7 +118,7 @@ async def test_an_engine_that_is_silent_counts_as_lost_though_its_socket_is_open
     async with unix_serve(mute, str(home.socket_path())):
         home.engine_record.write_text(json.dumps({"pid": 1, "socket": str(home.socket_path())}))
         async with EngineClient(home) as client:
-            await client.attached()
+            await client.attached(60)
             await until(lambda: client.link is Link.LOST)
             assert client.trouble == "it is connected but silent"
             assert client.silent_s >= LOST_AFTER_S
@@ -136,5 +136,5 @@ async def test_over_tcp_the_token_is_shown(home: Home) -> None:
         port = next(iter(server.sockets)).getsockname()[1]
         home.engine_record.write_text(json.dumps({"pid": 1, "host": "127.0.0.1", "port": port, "token": "secret"}))
         async with EngineClient(home, name="cli") as client:
-            await client.attached()
+            await client.attached(60)
     assert hellos == [{"version": PROTOCOL_VERSION, "read_only": False, "client": "cli", "token": "secret"}]

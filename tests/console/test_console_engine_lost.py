@@ -7,7 +7,7 @@ from decimal import Decimal
 
 import pytest
 import recorded_views as recorded
-from console_harness import RecordedEngine, painted, said, text_of, until
+from console_harness import RecordedEngine, painted, said, strips_of, text_of, until
 from websockets.asyncio.server import ServerConnection, unix_serve
 
 from app import themes
@@ -47,7 +47,7 @@ def age_of(app: TshConsole, symbol: str) -> float:
 def ink_of(app: TshConsole, text: str) -> str:
     """In which ink ("dim" or "text") ``text`` is written in the first row of the positions."""
     dim = app.ink_styles["dim"]
-    row = next((strip for strip in app.screen._compositor.render_strips() if "ARMED" in strip.text), None)
+    row = next((strip for strip in strips_of(app) if "ARMED" in strip.text), None)
     for part in row or ():
         if part.text.strip() == text and part.style is not None:
             return "dim" if part.style.dim or part.style.color == dim.color is not None else "text"
@@ -252,7 +252,7 @@ async def test_a_silent_engine_is_sent_nothing_that_it_would_do_later_but_a_flat
     async with unix_serve(mute, str(home.socket_path())):
         home.engine_record.write_text(json.dumps({"pid": 1, "socket": str(home.socket_path())}))
         async with EngineClient(home) as client:
-            await client.attached()
+            await client.attached(60)
             await until(lambda: client.link is Link.LOST)
             answer = await client.command("exit_position", {"symbol": "ABCD"})
             assert not answer.accepted

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
+import pytest
 import recorded_views as recorded
 from console_harness import RecordedEngine, painted, text_of, until
+from textual.screen import Screen
 from textual.widgets import Input
 
 from app.console import TshConsole
@@ -84,7 +87,7 @@ async def test_pressing_twice_opens_one_dialog_and_sends_one_command(
         assert sum(isinstance(screen, FlattenDialog) for screen in app.screen_stack) == 1
         await pilot.press(*WORD, "enter", "enter", "enter", "f12", "enter")
         await until(lambda: engine.commands)
-        await pilot.pause(0.3)
+        await pilot.pause()
     assert engine.commands == ONE
 
 
@@ -92,7 +95,6 @@ async def test_the_dialog_shows_what_is_at_stake_live(engine: RecordedEngine, ap
     async with app.run_test(size=(100, 30)) as pilot:
         await painted(pilot, app)
         await pilot.press("f12")
-        await pilot.pause(0.1)
         shown = text_of(app)
         for expected in ("3 positions", "75,193.16", "1 open orders", "market open", "38.10 $", "SPY"):
             assert expected in shown
@@ -102,11 +104,39 @@ async def test_the_dialog_shows_what_is_at_stake_live(engine: RecordedEngine, ap
         await until(lambda: "2 positions   61,000.50" in text_of(app))
 
 
+@pytest.mark.parametrize("lost", [False, True])
+async def test_no_picture_of_the_dialog_is_without_what_is_at_stake(
+    engine: RecordedEngine, app: TshConsole, monkeypatch: pytest.MonkeyPatch, lost: bool
+) -> None:
+    """Nor does it change its size when the next paint comes: not even the first one drawn."""
+    pictures: list[str] = []
+    display = app._display
+
+    def noted(screen: Screen[Any], renderable: Any) -> None:
+        display(screen, renderable)
+        if isinstance(app.screen, FlattenDialog):
+            pictures.append(text_of(app))
+
+    async with app.run_test(size=(100, 30)) as pilot:
+        await painted(pilot, app)
+        if lost:
+            await engine.stop()
+            await until(lambda: "ENGINE LOST" in text_of(app))
+        monkeypatch.setattr(app, "_display", noted)
+        await pilot.press("f12")
+        app.paint()
+        await pilot.pause()
+    assert pictures
+    for picture in pictures:
+        assert "3 positions" in picture
+        assert "in a shell" in picture or not lost
+    assert len({picture.index("FLATTEN EVERYTHING") for picture in pictures}) == 1
+
+
 async def test_foreign_positions_are_included_only_when_ticked(engine: RecordedEngine, app: TshConsole) -> None:
     async with app.run_test(size=(100, 30)) as pilot:
         await painted(pilot, app)
         await pilot.press("f12")
-        await pilot.pause(0.1)
         await pilot.press("shift+tab", "space", "tab", *WORD, "enter")
         await until(lambda: engine.commands)
     assert engine.commands == [("flatten", {"include_foreign": True})]
@@ -121,8 +151,7 @@ async def test_progress_is_shown_per_symbol_until_flat(engine: RecordedEngine, a
         await until(lambda: "NOT FLAT YET" in text_of(app))
         assert "REJECTED held for orders, retry 2" in text_of(app)
         await pilot.press("escape")
-        await pilot.pause(0.3)
-        assert "FLATTEN running: 3 sell all" in text_of(app)  # no screen hides it
+        await until(lambda: "FLATTEN running: 3 sell all" in text_of(app))  # no screen hides it
         await pilot.press("f12")
         await until(lambda: "NOT FLAT YET" in text_of(app))  # the progress again, not the question
         assert not app.screen.query_one("#word").display
@@ -191,7 +220,8 @@ async def test_a_flat_that_came_too_fast_to_be_seen_running_is_ours_when_it_bega
         await painted(pilot, app)
         await pilot.press("f12", *WORD, "enter")
         await until(lambda: "asked, waiting for the engine" in text_of(app))
-        await pilot.pause(0.6)
+        await pilot.pause(0.6)  # paints, all of them with the earlier one's
+        await painted(pilot, app)
         assert "FLAT, confirmed by the broker" not in text_of(app)  # the earlier one's, however long it stands
         engine.board.flatten = flat.model_copy(update={"begun_at": ASKED})
         await until(lambda: "FLAT, confirmed by the broker" in text_of(app))

@@ -270,7 +270,7 @@ async def test_quitting_leaves_the_engine_running_and_says_so(
     assert "3 open positions stay managed" in told
     assert engine.commands == []
     async with EngineClient(engine.home) as again:
-        await again.attached()
+        await again.attached(60)
 
 
 async def test_the_key_line_can_be_clicked(app: TshConsole) -> None:

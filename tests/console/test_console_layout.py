@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import multiprocessing
+from multiprocessing.synchronize import Event
 from pathlib import Path
 
 import pytest
@@ -174,26 +175,33 @@ async def test_without_colour_the_remembered_theme_stays_as_it_was(
     assert json.loads(path.read_text(encoding="utf-8"))["theme"] == "tsh-light"
 
 
-def write_often(path: Path, name: str) -> None:
+def write_often(path: Path, name: str, enough: Event) -> None:
     layout = LayoutFile(path)
-    for number in range(100):
+    number = 0
+    while number < 100 or not enough.is_set():
         layout.content["screen"] = f"{name}{number}"
         layout.save()
+        number += 1
 
 
 def test_two_consoles_that_write_at_once_never_leave_half_a_file(tmp_path: Path) -> None:
     path = tmp_path / "console.json"
     context = multiprocessing.get_context("spawn")
-    writers = [context.Process(target=write_often, args=(path, name)) for name in ("a", "b")]
+    enough = context.Event()
+    writers = [context.Process(target=write_often, args=(path, name, enough)) for name in ("a", "b")]
     for writer in writers:
         writer.start()
-    seen = 0
-    while any(writer.is_alive() for writer in writers):
-        if path.exists():
-            assert json.loads(path.read_text(encoding="utf-8"))["version"] == 1
-            seen += 1
+    try:
+        seen: set[str] = set()
+        while {name[0] for name in seen} != {"a", "b"} or len(seen) < 50:  # while both are writing
+            assert all(writer.is_alive() for writer in writers)
+            if path.exists():
+                written = json.loads(path.read_text(encoding="utf-8"))
+                assert written["version"] == 1
+                seen.add(written["screen"])
+    finally:
+        enough.set()
     for writer in writers:
         writer.join()
         assert writer.exitcode == 0
-    assert seen
     assert [p.name for p in tmp_path.iterdir()] == ["console.json"]

@@ -95,7 +95,7 @@ async def test_no_command_of_the_palette_opens_a_question_or_sends_anything(
 
 async def test_the_engine_refuses_too_should_the_console_forget(engine: RecordedEngine) -> None:
     async with EngineClient(engine.home, read_only=True) as client:
-        await client.attached()
+        await client.attached(60)
         client.read_only = False  # what it told the engine stands
         for command in ("flatten", "weekend", "approve", "exit_position", "shutdown"):
             answer = await client.command(command)
@@ -110,7 +110,7 @@ def tshc(*arguments: str) -> subprocess.CompletedProcess[str]:
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=240,
         check=False,
     )
 

@@ -307,7 +307,7 @@ def tshc(home: Path, config: Path, *arguments: str) -> subprocess.CompletedProce
         env={"PATH": "/usr/bin:/bin", "HOME": str(config), "XDG_CONFIG_HOME": str(config)},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
 

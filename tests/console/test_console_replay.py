@@ -175,7 +175,7 @@ async def test_keys_move_through_the_day_and_the_strip_says_that_it_is_a_replay(
 
 
 async def test_playing_goes_on_by_itself_on_every_screen(app: ReplayConsole) -> None:
-    app.replay.speed = 10.0
+    app.replay.speed = 2.0  # the end of the day is minutes away
     async with app.run_test(size=(120, 40)) as pilot:
         for number, mode in enumerate(MODES, start=1):
             await pilot.press(str(number))
@@ -183,7 +183,7 @@ async def test_playing_goes_on_by_itself_on_every_screen(app: ReplayConsole) -> 
             await until(lambda before=before: app.replay.position > before)
             assert isinstance(app.screen, ConsoleScreen)
             assert mode == app.screen.MODE
-            await until(lambda: "REPLAY 10×" in text_of(app))
+            await until(lambda: "REPLAY 2×" in text_of(app))
 
 
 async def test_a_time_is_typed_and_a_wrong_one_is_explained(app: ReplayConsole) -> None:

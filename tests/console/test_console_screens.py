@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import recorded_views as recorded
 import textual
-from console_harness import RecordedEngine, painted, text_of
+from console_harness import RecordedEngine, painted, strips_of, text_of
 from rich.cells import cell_len
 from textual.pilot import Pilot
 from textual.theme import Theme
@@ -174,7 +174,7 @@ async def test_the_mode_is_said_in_words(engine: RecordedEngine, app: TshConsole
     engine.board.status = recorded.status().model_copy(update={"mode": mode})
     async with app.run_test(size=(80, 24)) as pilot:
         await painted(pilot, app)
-        first = app.screen._compositor.render_strips()[0]
+        first = strips_of(app)[0]
         assert word in first.text
         reversed_cells = sum(len(s.text) for s in first if s.style is not None and s.style.reverse)
         assert (reversed_cells == 80) == (mode == "live")  # a live strip is reversed from end to end

@@ -6,7 +6,7 @@ import math
 
 import pytest
 import recorded_views as recorded
-from console_harness import RecordedEngine, painted, text_of
+from console_harness import RecordedEngine, painted, strips_of, text_of
 from rich.style import Style
 from textual.color import Color
 from textual.theme import Theme
@@ -119,8 +119,7 @@ async def test_every_screen_and_dialog_can_be_drawn_in_every_theme(app: TshConso
 
 def styles(app: TshConsole) -> list[tuple[str, Style]]:
     """What is sent to the terminal: text and style, after the filters."""
-    strips = app.screen._compositor.render_strips()
-    return [(part.text, part.style or Style()) for strip in strips for part in strip]
+    return [(part.text, part.style or Style()) for strip in strips_of(app) for part in strip]
 
 
 async def test_no_color_leaves_no_colour_anywhere(engine: RecordedEngine, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -160,7 +159,7 @@ async def test_whose_money_it_is_and_an_alarm_are_seen_without_colour(
         await painted(pilot, app)
         shown = styles(app)
         lines = text_of(app).splitlines()
-        first_line = list(app.screen._compositor.render_strips()[0])
+        first_line = list(strips_of(app)[0])
     badge = [style for part, style in shown if text.strip() in part]
     assert badge
     assert badge[0].reverse

@@ -155,8 +155,9 @@ async def test_views_of_another_version_are_told_with_the_ways_out(home: Home) -
     async with unix_serve(newer, str(home.socket_path())):
         home.engine_record.write_text(json.dumps({"pid": 1, "socket": str(home.socket_path())}))
         async with EngineClient(home) as client:
+            await until(lambda: "cannot read" in client.trouble)
             with pytest.raises(OperatorError, match=r"this console cannot read: update.*'tshc flatten' works"):
-                await client.attached(0.5)
+                await client.attached(0.1)
 
 
 async def test_a_console_of_another_version_is_turned_away_with_the_ways_out(engine: RecordedEngine) -> None:

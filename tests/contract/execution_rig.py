@@ -32,7 +32,7 @@ LIST_HASH = "a" * 64
 E = TypeVar("E", bound=Event)
 
 
-async def until(holds: Callable[[], object], what: str, timeout_s: float = 20.0) -> None:
+async def until(holds: Callable[[], object], what: str, timeout_s: float = 60.0) -> None:
     """Waits for a condition; the limit is for a hung test, not a measurement."""
     try:
         async with asyncio.timeout(timeout_s):

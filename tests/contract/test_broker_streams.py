@@ -317,7 +317,7 @@ async def test_order_updates_arrive_and_a_drop_calls_for_reconcile(sim: Simulato
     )
     stream.start()
     try:
-        assert await stream.wait_live(10)
+        assert await stream.wait_live(60)
         (symbol,) = await symbols_of(rest, 1)
         body = {"symbol": symbol, "qty": "1", "side": "buy", "type": "market", "time_in_force": "day"}
         sim.request("POST", "/v2/orders", body)

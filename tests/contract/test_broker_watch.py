@@ -88,7 +88,7 @@ async def watching(sim: Simulator, journal: JournalDb) -> AsyncIterator[tuple[Br
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
-    for _ in range(600):
+    for _ in range(1200):
         if condition():
             return
         await asyncio.sleep(0.05)

@@ -41,7 +41,7 @@ async def test_an_exit_that_arrives_after_its_look_ups_sells_once(tmp_path: Path
         await r.protected()
         r.sim.fault("slow", **ORDERS, seconds=LATE_S, times=1)
         await r.desk.exit_one(r.names[0], "anna")
-        await until(lambda: not r.desk.book.open_holdings(), "sold", 30)
+        await until(lambda: not r.desk.book.open_holdings(), "sold")
         (first, taken, _), (second, refused, code) = await late(r, r.names[0], "exit", 2)
         assert first == second
         assert (taken, refused, code) == (200, 422, 40010001)  # by its id, not for want of shares
@@ -60,7 +60,7 @@ async def test_a_stop_in_doubt_exists_before_the_exit_takes_it_away(tmp_path: Pa
         await asyncio.to_thread(r.sim.request, "DELETE", f"/v2/orders/{stop['id']}")
         await until(lambda: any(o.sending for o in r.desk.desk.open_orders(symbol)), "the next stop is on its way")
         await r.desk.exit_one(symbol, "anna")
-        await until(lambda: not r.desk.book.open_holdings(), "sold", 30)
+        await until(lambda: not r.desk.book.open_holdings(), "sold")
         _, (second, taken, _), (again, refused, code) = await late(r, symbol, "stop", 3)
         assert second == again
         assert (taken, refused, code) == (200, 422, 40010001)
@@ -79,7 +79,7 @@ async def test_an_engine_that_died_over_its_sale_sends_it_again_under_the_same_i
         await until(lambda: any(o.sending for o in r.desk.desk.open_orders(symbol)), "the sale is on its way")
         r.kill_desk()
         desk = await r.restarted()
-        await until(lambda: not desk.book.open_holdings(), "sold", 30)
+        await until(lambda: not desk.book.open_holdings(), "sold")
         (first, taken, _), (second, refused, code) = await late(r, symbol, "exit", 2)
         assert first == second
         assert (taken, refused, code) == (200, 422, 40010001)

@@ -43,7 +43,7 @@ async def test_after_hours_the_sales_queue_and_the_open_makes_it_flat(tmp_path: 
         assert tomorrow is not None
         await r.go_to(tomorrow.open - timedelta(seconds=30), rate=20)
         assert desk.flatten_view().state == "queued"
-        await until(lambda: desk.flatten_view().state == "flat", "FLAT at the open", 40)
+        await until(lambda: desk.flatten_view().state == "flat", "FLAT at the open")
         assert await r.rest.positions() == []
         assert [(t.reason, t.shares) for t in desk.book.closed] == [("FLATTEN", 10)]
         steps = [e.step for e in r.told.of(FlattenChanged)]
@@ -67,7 +67,7 @@ async def test_a_carried_position_leaves_at_the_next_open(tmp_path: Path) -> Non
         tomorrow = desk.session()
         assert tomorrow is not None
         await r.go_to(tomorrow.open - timedelta(seconds=20), rate=20)
-        await until(lambda: not desk.book.open_holdings(), "sold at the open", 40)
+        await until(lambda: not desk.book.open_holdings(), "sold at the open")
         assert [t.reason for t in desk.book.closed] == ["CARRIED"]
         assert desk.book.closed[0].session == tomorrow.day
         assert await r.rest.orders("open") == []

@@ -64,7 +64,7 @@ async def test_no_call_waits_longer_than_its_timeout(sim: Simulator) -> None:
     assert set(calls) == public - {"close", "keep_warm"}
     sim.fault("slow", path="/v", seconds=0.6, times=200)
     try:
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             answers = dict(zip(calls, await asyncio.gather(*calls.values(), return_exceptions=True), strict=True))
     finally:
         sim.clear_faults()
@@ -87,14 +87,14 @@ async def test_no_answer_that_drips_keeps_a_call_or_its_thread(sim: Simulator) -
     ]  # fmt: skip
     sim.fault("drip", path="/v2/", seconds=300, times=200)
     try:
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             sent = await asyncio.gather(*map(rest.submit, intents), return_exceptions=True)
             asked = await asyncio.gather(*(rest.clock() for _ in range(6)), return_exceptions=True)
     finally:
         sim.clear_faults()
     assert [type(answer) for answer in sent] == [OrderUnknown] * 6
     assert [type(answer) for answer in asked] == [BrokerUnavailable] * 6
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         assert (await rest.clock()).at  # the threads are free again
     await rest.close()
 
@@ -156,7 +156,7 @@ async def test_repeated_and_overtaken_updates_book_every_share_once(tmp_path: Pa
         assert all(bought.values())
         for name in r.names[:2]:
             await r.desk.exit_one(name, "anna")
-        await until(lambda: not r.desk.book.open_holdings(), "closed", 40)
+        await until(lambda: not r.desk.book.open_holdings(), "closed")
         await asyncio.sleep(1.2)  # the last overtaken update arrives
         fills = await r.journal.fills(r.session.day)
         for side in ("buy", "sell"):
@@ -175,13 +175,13 @@ async def test_nothing_is_sold_in_a_halt_and_the_gap_of_the_resumption_is_the_pr
         await r.enter((name,))
         await r.protected()
         entry = r.desk.book.holdings[name].tsh.entry
-        r.sim.fault("halt", symbol=name, market_seconds=60, gap_pct=-7.0)
+        r.sim.fault("halt", symbol=name, market_seconds=160, gap_pct=-7.0)  # 8 s
         await until(lambda: r.desk.book.holdings[name].tsh.halted_at is not None, "the halt is known")
         assert "HALTED" in r.desk.views().rows[0].why_next
-        await asyncio.sleep(1.0)  # 20 market seconds inside the halt
+        await asyncio.sleep(1.0)  # 20 market seconds, with time to look before the halt ends
         assert r.desk.book.shares(name) > 0
         assert sales(r, "market", "limit") == []
-        await until(lambda: not r.desk.book.open_holdings(), "sold after the resumption", 40)
+        await until(lambda: not r.desk.book.open_holdings(), "sold after the resumption")
         (trade,) = r.desk.book.closed
         assert trade.reason == "PROTECTIVE"
         # It costs what the market moved: far below the stop's price, at the price of the resumption.
@@ -344,7 +344,7 @@ async def test_a_flatten_that_was_killed_goes_on_by_itself_and_sells_once(tmp_pa
         flattening.cancel()
         r.kill_desk()
         desk = await r.restarted()  # nobody asks for anything
-        await until(lambda: desk.flatten_view().state == "flat", "flat again", 40)
+        await until(lambda: desk.flatten_view().state == "flat", "flat again")
         assert r.sim.state()["positions"] == []
         assert sorted(o["symbol"] for o in sales(r, "market") if o["filled_qty"] != "0") == sorted(r.names[:3])
         assert read_latch(r.home.latch) is not None  # entries stay latched until a person lifts it

@@ -134,7 +134,7 @@ async def test_a_silent_price_stream_is_replaced_by_rest_and_shown_so(tmp_path: 
     async with rig(tmp_path, brackets=(NEVER,), stale_after_s=0.5) as r:
         await r.enter(r.names[:1])
         await until(lambda: r.desk.prices.latest, "prints")
-        r.sim.fault("mute", socket="price", seconds=3.0)
+        r.sim.fault("mute", socket="price", seconds=8.0)  # both are to be seen while it lasts
         await until(lambda: r.desk.views().rows[0].source == "rest", "prices from REST")
         await until(lambda: r.desk.link_views()[0].state == "stale", "the stale link")
         await until(lambda: r.desk.views().rows[0].source == "stream", "the stream again")
@@ -376,7 +376,7 @@ async def test_an_early_close_moves_the_end_of_day_exits_with_it(tmp_path: Path)
         await r.enter(r.names[:1])
         r.sim.fault("early_close", market_seconds=180)
         await r.run_at(20)
-        await until(lambda: not r.desk.book.open_holdings(), "the exit before the early close", 40)
+        await until(lambda: not r.desk.book.open_holdings(), "the exit before the early close")
         assert [t.reason for t in r.desk.book.closed] == ["END_OF_DAY"]
         assert any("now closes at" in alert.message for alert in r.told.of(AlertRaised))
 

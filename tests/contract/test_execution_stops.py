@@ -159,7 +159,7 @@ async def test_a_stop_that_cannot_be_sent_for_a_moment_is_tried_again(tmp_path: 
         stop = await protected(r, r.names[0])
         r.sim.fault("answer_after_accept", method="POST", path="/v2/orders", status=504, times=1)
         await r.rest.cancel(stop.id)
-        await until(lambda: r.desk._stops.resting(r.names[0]) is not None, "the next stop", 30)
+        await until(lambda: r.desk._stops.resting(r.names[0]) is not None, "the next stop")
         await asyncio.sleep(0.3)
         assert len(await resting(r, r.names[0])) == 1
         assert r.desk.book.closed == []

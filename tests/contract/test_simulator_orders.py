@@ -58,7 +58,7 @@ class Desk:
 
     def _raw(self, path: str, **query: str) -> Any:
         keys = {"APCA-API-KEY-ID": self.sim.key, "APCA-API-SECRET-KEY": self.sim.secret}
-        return requests.get(self.sim.rest_url + path, params=query, headers=keys, timeout=10).json()
+        return requests.get(self.sim.rest_url + path, params=query, headers=keys, timeout=60).json()
 
     def symbol(self) -> str:
         """A liquid symbol that no other test has used."""
@@ -95,8 +95,8 @@ class Desk:
 
 
 def eventually(read: Callable[[], Any], true: Callable[[Any], bool], what: str) -> Any:
-    """Reads until the answer fits; fails after 20 s of wall time."""
-    deadline = time.monotonic() + 20
+    """Reads until the answer fits; fails after 60 s of wall time."""
+    deadline = time.monotonic() + 60
     while not true(answer := read()):
         assert time.monotonic() < deadline, f"never: {what}; last {answer}"
         time.sleep(0.02)

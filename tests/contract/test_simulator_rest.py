@@ -47,7 +47,7 @@ def symbols(trading: TradingClient) -> list[str]:
 
 def raw(sim: Simulator, path: str, **query: str) -> Any:
     keys = {"APCA-API-KEY-ID": sim.key, "APCA-API-SECRET-KEY": sim.secret}
-    return requests.get(sim.rest_url + path, params=query, headers=keys, timeout=10)
+    return requests.get(sim.rest_url + path, params=query, headers=keys, timeout=60)
 
 
 # --- trading ----------------------------------------------------------------------------------

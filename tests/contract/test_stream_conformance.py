@@ -203,7 +203,7 @@ async def test_an_unknown_login_and_nonsense_are_answered_as_the_contract_says(s
     wrong = {"action": "authenticate", "data": {"key_id": sim.key, "secret_key": "wrong"}}
     listen = {"action": "listen", "data": {"streams": ["trade_updates"]}}
     async with listening(sim.trade_stream_url, wrong, listen, {"action": "dance"}) as (socket, frames):
-        await asyncio.wait_for(socket.wait_closed(), 10)
+        await asyncio.wait_for(socket.wait_closed(), 60)
     assert [json.loads(f) for f in frames] == [
         {"stream": "authorization", "data": {"status": "unauthorized", "action": "authenticate"}},
         {"stream": "authorization", "data": {"status": "unauthorized", "action": "listen"}},

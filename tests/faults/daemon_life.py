@@ -103,13 +103,13 @@ class Daemon:
                 return
             if "error" in said:
                 raise RuntimeError(f"the engine does not start: {said['error']}")
-        raise RuntimeError(f"the engine died by itself ({self._process.wait(10)}): {self.log()[-2000:]}")
+        raise RuntimeError(f"the engine died by itself ({self._process.wait(60)}): {self.log()[-2000:]}")
 
     def kill(self) -> None:
         """SIGKILL, to the engine alone."""
         if self._process is not None:
             self._process.kill()
-            self._process.wait(10)
+            self._process.wait(60)
             assert self._process.stdout is not None
             self._process.stdout.close()
             self._process = None
@@ -161,18 +161,18 @@ class Daemon:
         hello = {"hello": {"version": PROTOCOL_VERSION, "read_only": False, "client": "trial", "token": ""}}
         with unix_connect(str(self.home.socket_path()), max_size=None, close_timeout=1) as socket:
             socket.send(json.dumps(hello))
-            snapshot: dict[str, Any] = json.loads(socket.recv(10))["snapshot"]
+            snapshot: dict[str, Any] = json.loads(socket.recv(60))["snapshot"]
             if command is None:
                 return snapshot, {}
             socket.send(json.dumps({"id": 1, "command": command, "arguments": arguments}))
             while True:
-                frame = json.loads(socket.recv(20))
+                frame = json.loads(socket.recv(60))
                 if "answer" in frame:
                     return snapshot, frame["answer"]
 
     # --- driving a day -------------------------------------------------------------------------
 
-    def begin_day(self, within_s: float = 90.0) -> None:
+    def begin_day(self, within_s: float = 240.0) -> None:
         """Starts the weekday run and approves its list; returns when the approval has been given."""
         accepted, reason = self.command("weekday")
         deadline = time.monotonic() + within_s
@@ -214,7 +214,7 @@ class Daemon:
 
     # --- after a kill --------------------------------------------------------------------------
 
-    def recovered(self, first: date, within_s: float = 60.0) -> list[str]:
+    def recovered(self, first: date, within_s: float = 120.0) -> list[str]:
         """Waits until engine, journal and venue agree in everything; what never agreed."""
         deadline, found = time.monotonic() + within_s, ["never asked"]
         while time.monotonic() < deadline:

@@ -89,7 +89,7 @@ def _operate(daemon: Daemon, dice: random.Random, number: int, kills: int) -> st
 
 def _end_flat(daemon: Daemon) -> list[str]:
     """Flattens what is left and audits the day."""
-    ended, deadline = daemon.flatten(), time.monotonic() + 60
+    ended, deadline = daemon.flatten(), time.monotonic() + 180
     while not ended(daemon.look()["flatten"]) and time.monotonic() < deadline:
         time.sleep(0.1)
     found = daemon.recovered(SESSION)
@@ -142,8 +142,8 @@ class Console:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait(10)
-        self._reader.join(2)
+        self._process.wait(60)
+        self._reader.join(30)
         os.close(self._terminal)
 
 
@@ -166,7 +166,7 @@ def console_day(folder: Path, seed: int, kills: int = CONSOLE_KILLS) -> Day:
                 time.sleep(dice.random() * WITHIN_S)
             else:
                 console.press("5")
-                attached = console.shows("Positions", 20) or console.shows(symbol, 10)
+                attached = console.shows("Positions", 60) or console.shows(symbol, 30)
                 doing = "looking"
                 if not attached:
                     result.wrong.append(f"seed {seed}, console {number + 1} never showed the positions")
@@ -191,7 +191,7 @@ def console_day(folder: Path, seed: int, kills: int = CONSOLE_KILLS) -> Day:
 
 
 def until_entered(daemon: Daemon) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 180
     while time.monotonic() < deadline:
         stages = {s["stage"]: s["state"] for s in daemon.look()["overview"]["stages"]}
         if stages.get("tsh_trade_management") == "running" and daemon.held() and not daemon.recovered(SESSION, 5):

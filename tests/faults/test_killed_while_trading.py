@@ -73,7 +73,7 @@ async def test_flatten_beside_a_hung_engine_never_sells_twice(tmp_path: Path, si
 
 
 def _wait_held(engine: Engine, names: list[str]) -> None:
-    deadline = time.monotonic() + 40
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         status = engine.ask("status")
         if sorted(status["held"]) == sorted(names) and not status["bare"] and not status["busy"]:

@@ -41,7 +41,7 @@ def engine(tmp_path: Path) -> Iterator[Daemon]:
         daemon.end()
 
 
-def until(holds: Callable[[], Any], what: str, timeout_s: float = 60.0) -> Any:
+def until(holds: Callable[[], Any], what: str, timeout_s: float = 180.0) -> Any:
     """What ``holds`` returned when it was true; the limit is for a hung test, not a measurement."""
     deadline = time.monotonic() + timeout_s
     while time.monotonic() < deadline:

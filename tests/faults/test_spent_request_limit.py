@@ -79,7 +79,7 @@ async def test_when_somebody_else_has_spent_the_minute_flatten_waits_for_the_nex
             with requests.Session() as other:
                 other.trust_env = False
                 while True:
-                    answer = other.get(f"{r.sim.rest_url}/v2/clock", headers=keys, timeout=10)
+                    answer = other.get(f"{r.sim.rest_url}/v2/clock", headers=keys, timeout=60)
                     if answer.status_code == 429:
                         assert answer.headers["X-RateLimit-Remaining"] == "0"
                         ends = float(answer.headers["X-RateLimit-Reset"])

@@ -64,7 +64,7 @@ class Engine:
         assert self._process.stdout is not None
         line = self._process.stdout.readline()
         if not line:
-            raise RuntimeError(f"the engine died by itself ({self._process.wait(10)})")
+            raise RuntimeError(f"the engine died by itself ({self._process.wait(60)})")
         answer: dict[str, Any] = json.loads(line)
         return answer
 
@@ -74,7 +74,7 @@ class Engine:
 
     def kill(self) -> None:
         self._process.kill()
-        self._process.wait(10)
+        self._process.wait(60)
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
                 pipe.close()
@@ -244,13 +244,13 @@ def simulator_day(folder: Path, seed: int, kills: int = KILLS_A_DAY) -> Day:
             time.sleep(moment(dice, doing))
             before = engine.ask("status")
             sim._process.kill()
-            sim._process.wait(10)
+            sim._process.wait(60)
             result.kills[doing] += 1
             time.sleep(dice.random() * OUTAGE_S)
-            result.wrong += [
-                f"seed {seed}, kill {number + 1}, away: {w}" for w in _away(before, engine.ask("status"))
-            ]
+            away = engine.ask("status")
             sim = start_process(**choices, resume=True)
+            books = {p["symbol"] for p in sim.state()["positions"]}
+            result.wrong += [f"seed {seed}, kill {number + 1}, away: {w}" for w in _away(before, away, books)]
             result.wrong += [
                 f"seed {seed}, kill {number + 1} ({doing}): {w}" for w in recovered(engine, home, sim)
             ]
@@ -267,11 +267,15 @@ def simulator_day(folder: Path, seed: int, kills: int = KILLS_A_DAY) -> Day:
     return result
 
 
-def _away(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """While the exchange is away nothing may be called sold or flat that was not before."""
+def _away(before: dict[str, Any], now: dict[str, Any], books: set[str]) -> list[str]:
+    """While the exchange is away nothing may be called sold or flat that is not.
+
+    ``books``: what the exchange holds when it is back; it may have sold between our look and its death.
+    """
     found = []
-    if before["held"] and not now["held"] and before["flatten"] != "flat":
-        found.append(f"positions forgotten: {before['held']}")
-    if now["flatten"] == "flat" != before["flatten"] and before["held"]:
+    forgotten = {symbol for symbol in before["held"] if symbol not in now["held"]} & books
+    if forgotten and before["flatten"] != "flat":
+        found.append(f"positions forgotten: {sorted(forgotten)} of {before['held']}")
+    if now["flatten"] == "flat" != before["flatten"] and before["held"] and books:
         found.append(f"called flat: {now}")
     return found

@@ -174,7 +174,7 @@ print(json.dumps([steps, [len(k.signatures) for k in kernels]]))
         cwd=Path(__file__).parent,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=240,
         check=False,
     )
     assert done.returncode == 0, done.stderr

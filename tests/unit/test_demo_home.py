@@ -30,7 +30,7 @@ def test_a_home_that_is_named_is_the_demos(tmp_path: Path, order: str) -> None:
     refused = ["--set", f"sim.market={tmp_path / 'none.parquet'}"]  # by the engine, after the home was made
     done = subprocess.run(
         [sys.executable, "-m", "app.cli", *arguments, *refused],
-        cwd=PROJECT, env=env, capture_output=True, text=True, timeout=60, check=False,
+        cwd=PROJECT, env=env, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode not in (0, None)
     assert "none.parquet" in done.stderr

@@ -257,7 +257,7 @@ async def test_pause_resume_and_stop_reach_the_worker_and_what_was_found_is_kept
         assert await stage.resume()
         await until(lambda: views[-1].state == "running" and views[-1].tests > paused.tests, running)
         assert await stage.stop()
-        report = await asyncio.wait_for(running, 30)
+        report = await asyncio.wait_for(running, 120)
     finally:
         await stocks.close()
     assert not report.outcome.proven
@@ -267,7 +267,7 @@ async def test_pause_resume_and_stop_reach_the_worker_and_what_was_found_is_kept
 
 async def until(condition: object, running: asyncio.Task[object]) -> None:
     assert callable(condition)
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while not condition():
             if running.done():
                 await running
@@ -449,7 +449,7 @@ def test_a_worker_whose_engine_died_ends_by_itself(large_week: Path) -> None:
     while json.loads(process.stdout.readline())["progress"]["view"]["tests"] == 0:
         pass
     process.stdin.close()
-    assert process.wait(20) is not None
+    assert process.wait(60) is not None
     process.stdout.close()
 
 

@@ -25,7 +25,7 @@ print(json.dumps(sorted({name.split(".")[0] for name in sys.modules})))
 
 def test_a_fully_loaded_engine_has_neither_console_nor_terminal_libraries() -> None:
     done = subprocess.run(
-        [sys.executable, "-c", LOAD_ENGINE], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", LOAD_ENGINE], cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
@@ -37,7 +37,7 @@ def test_a_console_starts_without_the_brokers_library_and_the_kernels_compiler()
     """They cost as much as all the rest of a start; a console draws views and computes nothing."""
     load = "import json, sys, app.cli, app.console; print(json.dumps(sorted(sys.modules)))"
     done = subprocess.run(
-        [sys.executable, "-c", load], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+        [sys.executable, "-c", load], cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stderr
     loaded = set(json.loads(done.stdout.splitlines()[-1]))
@@ -48,7 +48,7 @@ def test_a_console_starts_without_the_brokers_library_and_the_kernels_compiler()
 def test_the_floors_of_the_architecture_hold() -> None:
     command = Path(sys.executable).with_name("lint-imports")
     done = subprocess.run(
-        [str(command), "--no-cache"], cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False
+        [str(command), "--no-cache"], cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False
     )
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -57,7 +57,7 @@ def test_the_command_line_starts_without_the_kernels_and_the_brokers_library() -
     """Every command pays for what ``app.cli`` loads."""
     done = subprocess.run(
         [sys.executable, "-c", "import json, sys, app.cli; print(json.dumps(list(sys.modules)))"],
-        cwd=PROJECT, capture_output=True, text=True, timeout=120, check=False,
+        cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     loaded = {name.split(".")[0] for name in json.loads(done.stdout)}

@@ -88,7 +88,7 @@ def test_another_process_proposes_the_same() -> None:
     )
     answers = {
         subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60,
+            [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=240,
             cwd=Path(__file__).parents[2], env={**os.environ, "PYTHONHASHSEED": hashing},
         ).stdout
         for hashing in ("1", "2")

@@ -241,7 +241,7 @@ def test_a_file_that_was_deleted_while_it_was_written_is_begun_anew(tmp_path: Pa
 
 
 async def published(heard: Heard) -> RecordingStopped:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not heard.events:  # noqa: ASYNC110 - a thread tells it
             await asyncio.sleep(0.02)
     [stopped] = heard.events
@@ -330,13 +330,13 @@ def test_a_killed_engine_leaves_a_day_that_can_be_replayed_up_to_its_last_second
         if last == 40:
             break
     process.kill()
-    process.wait(10)
+    process.wait(60)
     process.stdout.close()
     tape = read(day_path(tmp_path, DAY))
     shown = [tape.trees(i) for i in range(len(tape))]
     cycles = [trees["training"]["cycle"] for trees in shown]
     assert cycles == sorted(set(cycles))
-    assert last - cycles[-1] <= 20  # of 0.1 s each
+    assert last - cycles[-1] <= 30  # of 0.1 s each; it is written once a second, by a thread that may wait
     assert [int(trees["positions"]["foreign"][0]) for trees in shown] == cycles  # whole moments, not halves
 
 

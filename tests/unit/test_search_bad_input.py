@@ -139,7 +139,7 @@ async def kill_one(path: Path, checkpoint: Path) -> str:
     stage = GroupDiscovery(stocks, chosen, native().evaluate)
     running = asyncio.create_task(stage.run())
     try:
-        async with asyncio.timeout(90):
+        async with asyncio.timeout(240):
             while not checkpoint.exists():
                 await asyncio.sleep(0.05)
                 assert not running.done()

@@ -156,14 +156,16 @@ async def test_a_reader_in_the_same_process_never_sees_half_of_a_transaction(tmp
 
 async def test_a_cancelled_transaction_leaves_nothing_and_the_next_one_works(tmp_path: Path) -> None:
     journal = await JournalDb.open(tmp_path / "journal.db")
+    inside = asyncio.Event()
 
     async def interrupted() -> None:
         async with journal.transaction() as connection:
             await connection.execute("INSERT INTO settings_kv VALUES ('key', '1', '')")
-            await asyncio.sleep(60)
+            inside.set()
+            await asyncio.sleep(3600)
 
     task = asyncio.create_task(interrupted())
-    await asyncio.sleep(0.05)
+    await inside.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -262,7 +264,7 @@ asyncio.run(main())
 
 async def test_a_process_that_crashes_with_an_open_database_ends(tmp_path: Path) -> None:
     crashed = child(_CRASH, tmp_path / "journal.db")
-    await asyncio.to_thread(crashed.communicate, timeout=60)
+    await asyncio.to_thread(crashed.communicate, timeout=240)
     assert crashed.returncode == 1
     journal = await JournalDb.open(tmp_path / "journal.db")
     assert await journal.get("key") == "value"

@@ -12,18 +12,20 @@ from engine.turns import Turns
 
 
 async def test_an_urgent_turn_goes_before_all_that_wait_but_not_before_the_one_under_way() -> None:
-    turns, served = Turns(), list[str]()
+    turns, served, all_wait = Turns(), list[str](), asyncio.Event()
 
     async def take(name: str, *, urgent: bool = False) -> None:
         async with turns.turn(urgent=urgent):
             served.append(name)
-            await asyncio.sleep(0.01)
+            await all_wait.wait()
 
     first = asyncio.create_task(take("first"))
     await asyncio.sleep(0)
     others = [asyncio.create_task(take(f"event {n}")) for n in range(3)]
     await asyncio.sleep(0)
     intent = asyncio.create_task(take("intent", urgent=True))
+    await asyncio.sleep(0)
+    all_wait.set()
     await asyncio.gather(first, *others, intent)
     assert served == ["first", "intent", "event 0", "event 1", "event 2"]
 
@@ -33,7 +35,7 @@ async def test_a_turn_is_given_on_when_its_owner_fails() -> None:
     with pytest.raises(ValueError, match="broken"):
         async with turns.turn():
             raise ValueError("broken")
-    async with asyncio.timeout(1), turns.turn():
+    async with asyncio.timeout(30), turns.turn():
         pass
 
 
@@ -64,7 +66,7 @@ def test_whoever_leaves_while_waiting_nobody_else_is_lost_and_no_two_are_served_
                 task.cancel()  # the turn may have come to it in this very moment
         await asyncio.gather(*tasks, return_exceptions=True)
         assert {n for n, (_, how) in enumerate(waiting) if how == "stay"} <= set(served)
-        async with asyncio.timeout(1), turns.turn():
+        async with asyncio.timeout(30), turns.turn():
             pass
 
     asyncio.run(run())

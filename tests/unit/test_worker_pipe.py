@@ -121,5 +121,5 @@ async def test_a_killed_worker_is_named_with_its_signal(client: WorkerClient, tm
     assert client.pid is not None
     os.kill(client.pid, signal.SIGKILL)
     with pytest.raises(OperatorError, match="ended by signal 9"):
-        await asyncio.wait_for(anext(messages), 10)
+        await asyncio.wait_for(anext(messages), 60)
     await client.close()

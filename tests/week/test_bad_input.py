@@ -157,7 +157,7 @@ def test_a_second_engine_on_the_same_home_is_refused(tshc: Tshc) -> None:
     assert tshc.run("engine", "start").returncode == 0
     second = subprocess.run(
         [sys.executable, "-m", "engine.daemon", "--home", str(tshc.home.folder)],
-        cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert second.returncode == 3
     said = json.loads(second.stdout.splitlines()[-1])
@@ -206,12 +206,12 @@ def test_live_trading_is_refused_where_nobody_can_type_the_word(tshc: Tshc) -> N
     tshc.environ = {"APCA_API_KEY_ID": "KEYKEYKEY", "APCA_API_SECRET_KEY": "secretsecret"}
     done = subprocess.run(
         tshc.command("weekend"), cwd=PROJECT, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-        timeout=60, check=False,
+        timeout=240, check=False,
     )  # fmt: skip
     assert_told(done, 3, "typed confirmation")
     direct = subprocess.run(
         [sys.executable, "-m", "engine.daemon", "--home", str(tshc.home.folder), "--set", "broker.mode=live"],
-        cwd=PROJECT, capture_output=True, text=True, timeout=60, check=False,
+        cwd=PROJECT, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
     assert direct.returncode == 3
     assert "typed confirmation" in direct.stdout

@@ -56,7 +56,7 @@ async def _four_days(tshc: Tshc) -> None:
         assert (await client.command("flatten")).accepted
         await until(lambda: client.state.flatten.state == "flat")
         assert (await client.command("unlatch")).accepted
-    assert await asyncio.to_thread(day.wait, 90) == 0
+    assert await asyncio.to_thread(day.wait, 240) == 0
     for killed in (False, True, False):
         await _rejected_day(tshc, killed=killed)
 
@@ -69,7 +69,7 @@ async def _rejected_day(tshc: Tshc, *, killed: bool) -> None:
         assert kill_engine(tshc)
         day.kill()
         day.wait()
-        wait_until_stopped(tshc.home, 10)
+        wait_until_stopped(tshc.home, 60)
         assert tshc.run("engine", "start").returncode == 0
     async with attached(tshc) as client:
         await until(lambda: client.state.shortlist.state == "pending")
@@ -78,8 +78,8 @@ async def _rejected_day(tshc: Tshc, *, killed: bool) -> None:
         assert (await client.command("reject", what)).accepted
         await until(lambda: not client.state.overview.stages or client.state.shortlist.state == "rejected")
     if not killed:
-        assert await asyncio.to_thread(day.wait, 60) == 3
-    for _ in range(300):
+        assert await asyncio.to_thread(day.wait, 180) == 3
+    for _ in range(1200):
         if tshc.rows(tshc.home.journal, "SELECT COUNT(*) FROM runs WHERE state = 'running'") == [(0,)]:
             return
         await asyncio.sleep(0.1)

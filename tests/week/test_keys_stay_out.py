@@ -104,10 +104,10 @@ def model_server() -> Iterator[str]:
 
     thread = threading.Thread(target=loop.run_until_complete, args=(serve(),), daemon=True)
     thread.start()
-    assert ready.wait(10)
+    assert ready.wait(60)
     yield address[0]
     loop.call_soon_threadsafe(over.set)
-    thread.join(10)
+    thread.join(60)
 
 
 class Recorder(threading.Thread):
@@ -181,7 +181,7 @@ def drill(tmp_path_factory: pytest.TempPathFactory) -> tuple[Said, Tshc]:
         finally:
             tshc.stop()
             recorder.over = True
-            recorder.join(10)
+            recorder.join(60)
     said.texts["frames of the control channel"] = b"\n".join(recorder.frames)
     said.read(home.folder)
     said.read(folder / "venue")
@@ -201,7 +201,7 @@ def _failures(tshc: Tshc, sim: Simulator, said: Said) -> None:
     for module in WORKERS:
         done = subprocess.run(
             [sys.executable, "-m", module], input='{"nonsense": true}\n', cwd=PROJECT, capture_output=True,
-            text=True, env={**os.environ, **tshc.environ}, timeout=60, check=False,
+            text=True, env={**os.environ, **tshc.environ}, timeout=240, check=False,
         )  # fmt: skip
         assert said.note(f"{module} given nonsense", done).returncode != 0
 

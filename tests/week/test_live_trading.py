@@ -80,7 +80,7 @@ def typed(tshc: Tshc, word: str, *arguments: str, timeout_s: float = 120) -> tup
             os.write(master, f"{word}\n".encode())
             said = True
     os.close(master)
-    return process.wait(30), shown.decode(errors="replace")
+    return process.wait(60), shown.decode(errors="replace")
 
 
 def daemon(tshc: Tshc, *flags: str) -> subprocess.CompletedProcess[str]:
@@ -88,7 +88,7 @@ def daemon(tshc: Tshc, *flags: str) -> subprocess.CompletedProcess[str]:
     pairs = [part for key, value in tshc.overrides.items() for part in ("--set", f"{key}={value}")]
     return subprocess.run(
         [sys.executable, "-m", "engine.daemon", "--home", str(tshc.home.folder), *pairs, *flags], cwd=PROJECT,
-        env={**os.environ, **tshc.environ}, capture_output=True, text=True, timeout=60, check=False,
+        env={**os.environ, **tshc.environ}, capture_output=True, text=True, timeout=240, check=False,
     )  # fmt: skip
 
 

@@ -49,7 +49,7 @@ async def test_the_sessions_of_the_evenings_that_nobody_worked_off_are_made_good
         assert str(waiting.session) == WORKED_OFF
         where = {"session": WORKED_OFF, "list_hash": waiting.list_hash}
         assert (await client.command("reject", where)).accepted
-        assert await asyncio.to_thread(day.wait, 90) == 3
+        assert await asyncio.to_thread(day.wait, 240) == 3
         journal = late.home.journal
         kept = late.rows(journal, "SELECT session, selected, source, week, reconstructed FROM ledger_candidates")
         assert {(row[0], row[4]) for row in kept} == {*((session, 1) for session in MISSED), (WORKED_OFF, 0)}

@@ -46,7 +46,7 @@ class Terminal:
             env=self._environ,
             capture_output=True,
             text=True,
-            timeout=30,
+            timeout=120,
             check=True,
         )
         return done.stdout
@@ -72,7 +72,7 @@ class Terminal:
     def seen(self) -> str:
         return self._tmux("capture-pane", "-p")
 
-    def wait_for(self, what: str | Callable[[str], object], seconds: float = 60) -> str:
+    def wait_for(self, what: str | Callable[[str], object], seconds: float = 240) -> str:
         """The picture as soon as it shows ``what`` (a regular expression, or a condition)."""
         matches = what if callable(what) else re.compile(what).search
         end = time.monotonic() + seconds
@@ -103,39 +103,39 @@ def operator(tmp_path: Path) -> Iterator[Tshc]:
 
 
 def test_an_operator_runs_the_week_with_keys_alone(terminal: Terminal, operator: Tshc) -> None:
-    demo = operator.command("demo", "--cycles", "3", "--search-budget", "4s", "--home", str(operator.home.folder))
+    demo = operator.command("demo", "--cycles", "3", "--search-budget", "8s", "--home", str(operator.home.folder))
     terminal.run(demo)
-    terminal.wait_for(r"SIM.*(?s:.)*FLATTEN", 90)
+    terminal.wait_for(r"SIM.*(?s:.)*FLATTEN")
 
     terminal.press("w")
     terminal.wait_for("training cycles")
     terminal.press("Enter", "Enter", "y")
     terminal.wait_for(lambda picture: "training cycles" not in picture)
     terminal.press("3")
-    terminal.wait_for(r"(?m)^.*\bA\b.*p = 0\.\d+|better than \d+ of \d+", 120)
+    terminal.wait_for(r"(?m)^.*\bA\b.*p = 0\.\d+|better than \d+ of \d+")
     terminal.press("1")
-    terminal.wait_for("groups ✓", 60)
+    terminal.wait_for("groups ✓")
 
     terminal.press("d")
     terminal.press("4")
-    terminal.wait_for(r"NO TRADE", 90)
+    terminal.wait_for(r"NO TRADE")
     terminal.press("a")
     terminal.wait_for("Approve this trade list")
     terminal.press("y")
     terminal.press("5")
-    terminal.wait_for(r"WATCH|ARMED", 90)
+    terminal.wait_for(r"WATCH|ARMED")
 
     os.kill(terminal.pid(), signal.SIGKILL)  # the terminal is gone, the positions are not
     terminal.reopen(operator.command())
     terminal.wait_for("FLATTEN")
     terminal.press("5")
-    terminal.wait_for(r"WATCH|ARMED", 30)
+    terminal.wait_for(r"WATCH|ARMED")
 
     terminal.press("F12")
     terminal.wait_for("type FLATTEN")
     terminal.type("FLATTEN")
     terminal.press("Enter")
-    terminal.wait_for("FLAT, confirmed by the broker", 60)
+    terminal.wait_for("FLAT, confirmed by the broker")
     terminal.press("Escape")
     terminal.wait_for(lambda picture: "FLATTEN EVERYTHING" not in picture)
     terminal.press("q")

@@ -38,11 +38,11 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tshc]:
 @asynccontextmanager
 async def attached(tshc: Tshc) -> AsyncIterator[EngineClient]:
     async with EngineClient(tshc.home, name="console") as client:
-        await client.attached(20)
+        await client.attached(60)
         yield client
 
 
-async def until(condition: Callable[[], bool], timeout_s: float = 90) -> None:
+async def until(condition: Callable[[], bool], timeout_s: float = 240) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - the views are polled as a console polls them
             await asyncio.sleep(0.05)
@@ -71,7 +71,7 @@ async def test_a_rejected_list_is_no_trade_and_exit_code_3(trained: Tshc) -> Non
         assert said.accepted
         await until(lambda: client.state.board.verdict == "no_go")
         assert next(g for g in client.state.board.gates if g.gate == "approval").measured == "rejected"
-    assert await asyncio.to_thread(day.wait, 60) == 3
+    assert await asyncio.to_thread(day.wait, 180) == 3
     assert trained.rows(trained.home.journal, "SELECT COUNT(*) FROM intents") == [(0,)]
 
 
@@ -95,7 +95,7 @@ async def test_a_swap_makes_another_list_and_voids_what_was_said_of_the_old_one(
         assert kill_engine(trained)
     day.kill()
     day.wait()
-    wait_until_stopped(trained.home, 10)
+    wait_until_stopped(trained.home, 60)
     assert trained.run("engine", "start").returncode == 0
     async with attached(trained) as client:
         await until(lambda: client.state.shortlist.state == "pending")
@@ -132,7 +132,7 @@ async def test_an_engine_killed_with_open_positions_comes_back_and_manages_them_
     assert kill_engine(trained)
     day.kill()
     day.wait()
-    wait_until_stopped(trained.home, 10)
+    wait_until_stopped(trained.home, 60)
     assert waiting.session is not None
     assert killed_at - await _replayable_until(trained, waiting.session) < timedelta(seconds=5)
     await asyncio.sleep(1.0)  # market time goes on without an engine: 300 s a second
