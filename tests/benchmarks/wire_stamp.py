@@ -31,8 +31,8 @@ class WireStamp:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.at = newest(self._socket)  # before: a socket that is switched off gives none
         switch(self._socket, on=False)
-        self.at = newest(self._socket)
         self._socket.close()
 
 
