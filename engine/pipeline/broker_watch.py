@@ -29,6 +29,7 @@ from engine.views import LinkView
 
 PERIODS = 2.0  # without an answer in so many periods what is known is stale
 LEAST_STALE_S = 3.0  # where the period is shorter than a moment of load on this machine
+HELD_S = 2.0  # with shares on the account it is asked again so soon: its day's P&L stands beside live prices
 FILLS_TOGETHER_S = 0.2  # fills of one moment cost one request
 KEEP_S = 15.0  # how often the day's low is written down at most
 _LOW = "day_low"  # its key in the journal
@@ -114,6 +115,12 @@ class BrokerWatch:
             return None
         return float(account.day_pnl / account.last_equity * 100)
 
+    @property
+    def account_pause_s(self) -> float:
+        """Wall seconds between two looks at the account: few while its worth moves with prices."""
+        held = self.account is not None and self.account.equity != self.account.cash
+        return min(self.money.period_s, HELD_S) if held else self.money.period_s
+
     def day_low(self, today: date) -> tuple[float | None, str]:
         """The lowest ``day_pct`` of today that was seen, and what it may be called."""
         if self._low is None or self._low.day != today:
@@ -146,7 +153,7 @@ class BrokerWatch:
         self._answered(took * 1000, (reading.at - asked).total_seconds() - took / 2)
 
     async def ask_account(self) -> None:
-        """Reads the account now, then waits for a fill or the period, whichever is first."""
+        """Reads the account now, then waits for a fill or the pause, whichever is first."""
         self._money_moved.clear()
         try:
             self.account = await self._rest.account()
@@ -157,7 +164,7 @@ class BrokerWatch:
             await self._read_calendar()
             await self._note_low()
         with suppress(TimeoutError):
-            await asyncio.wait_for(self._money_moved.wait(), self.money.period_s)
+            await asyncio.wait_for(self._money_moved.wait(), self.account_pause_s)
         await asyncio.sleep(FILLS_TOGETHER_S)
 
     async def _read_calendar(self) -> None:

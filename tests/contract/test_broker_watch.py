@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
+from decimal import Decimal
 from pathlib import Path
 
 from execution_rig import rest_of
@@ -51,6 +53,26 @@ def test_the_health_names_the_account_only_while_its_figures_are_old() -> None:
     assert row is not None
     assert (row.state, row.value) == ("bad", "47 s old")
     assert "429" in row.detail
+
+
+async def test_an_account_that_holds_shares_is_asked_more_often(sim: Simulator, tmp_path: Path) -> None:
+    rest = rest_of(sim)
+
+    async def none() -> list[Session]:
+        return []
+
+    journal = await JournalDb.open(tmp_path / "journal.db")
+    watch = BrokerWatch(
+        rest, MarketClock(rest.clock), journal, none, simulated=False, answered=lambda latency, skew: None
+    )
+    assert watch.account_pause_s == watch.money.period_s == 10.0
+    account = await rest.account()
+    watch.account = replace(account, equity=account.cash)
+    assert watch.account_pause_s == 10.0
+    watch.account = replace(account, equity=account.cash + Decimal("81.50"))
+    assert watch.account_pause_s == 2.0
+    await journal.close()
+    await rest.close()
 
 
 @asynccontextmanager
