@@ -146,7 +146,9 @@ async def demo_headless(options: Options) -> int:
         print_report(report)
         print()
     print(f"flatten drill: {result['flatten']}")
-    print(f"day's P&L {result['pnl']} $; the week took {result['seconds']:.0f} s; home {options.home.folder}")
+    first, second = result["pnl_of_days"]
+    print(f"P&L {first} $ on the first day, {second} $ on the second; equity {result['equity']} $")
+    print(f"the week took {result['seconds']:.0f} s; home {options.home.folder}")
     return EXIT_DONE
 
 
@@ -168,7 +170,7 @@ async def _week(client: EngineClient, options: Options) -> dict[str, Any]:
         "weekend": weekend,
         "days": days,
         "flatten": f"{flatten.state}: {flatten.step}",
-        "pnl": _pnl(days[0]),
+        "pnl_of_days": [_pnl(day) for day in days],
         "equity": (await command(client, "report")).data["account"]["equity"],
         "home": str(options.home.folder),
     }
