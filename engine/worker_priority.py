@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from pathlib import Path
 
-LOOK_S = 0.5
+LOOK_S = 0.05  # a worker that has just been started would hold up exits for 3 ms at a time until it is seen
 
 log = logging.getLogger(__name__)
 

@@ -65,7 +65,7 @@ from engine.training.launch import TrainingProcess, TrainingRequest
 from engine.view_board import ViewBoard
 from engine.views import TrainingView
 from engine.worker_pipe import WorkerClient
-from engine.worker_priority import give_way
+from engine.worker_priority import WorkerPriority
 
 ROOT = Path(__file__).parents[2]
 MARKET_DATE = date(2026, 11, 20)
@@ -347,6 +347,10 @@ class Load:
     def __init__(self, home: Home, settings: Settings, board: ViewBoard) -> None:
         self._home, self._settings, self._board = home, settings, board
         self._tasks: list[asyncio.Task[None]] = []
+        self._training = TrainingProcess()
+        self._searching: WorkerClient | None = None
+        # As the engine has it beside positions; its own knows no workers here.
+        self._priority = WorkerPriority(self._workers, lambda: True)
         self.told = {"training": 0, "search": 0}
 
     async def start(self) -> None:
@@ -357,9 +361,12 @@ class Load:
                 for task in self._tasks:
                     if task.done():
                         task.result()
-        for child in psutil.Process().children(recursive=True):  # as the engine does when there are positions
-            if _part(child) in WORKERS and not give_way(child.pid):
-                print(f"process {child.pid} cannot give way here: it is only niced")
+        self._priority.look()
+        self._priority.start()
+
+    def _workers(self) -> list[tuple[str, int]]:
+        pids = (("training", self._training.pid), ("search", self._searching.pid if self._searching else None))
+        return [(name, pid) for name, pid in pids if pid is not None]
 
     async def _train(self) -> None:
         request = TrainingRequest.of(self._home, self._settings).model_copy(update={"cycles": 1_000_000})
@@ -368,7 +375,7 @@ class Load:
             self._board.training = view
             self.told["training"] += view.cycle > 0
 
-        await TrainingProcess().run(request, told)
+        await self._training.run(request, told)
 
     async def _search(self) -> None:
         stocks = await StocksDataDb.open(self._home.stocks_data, read_only=True)
@@ -387,9 +394,11 @@ class Load:
             self.told["search"] += 1
 
         while True:  # a search that is proven begins again
-            await WorkerClient(search_request.MODULE, name="search", remedy="").run(request.line(), told)
+            self._searching = WorkerClient(search_request.MODULE, name="search", remedy="")
+            await self._searching.run(request.line(), told)
 
     async def stop(self) -> None:
+        await self._priority.stop()
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
