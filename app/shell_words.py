@@ -54,12 +54,12 @@ def settings_not_applied(options: Options) -> str:
         return ""
     try:
         stored = {key: value for key, value, _ in load_settings(options.home).rows()}
-        given = {key: value for key, value, _ in options.settings().rows() if stored[key] != value}
+        given = [f"{key}={value}" for key, value, _ in options.settings().rows() if stored[key] != value]
     except UsageError:
-        given = dict(options.all_overrides())
+        given = list(options.all_overrides())  # by name only: a value that was not read may be a secret
     if not given:
         return ""
-    named = ", ".join(f"{key}={value}" for key, value in given.items())
+    named = ", ".join(given)
     stop = in_a_shell("engine stop", options.home)
     return f"an engine runs already with the settings of its start: {named} is NOT applied ('{stop}' first)"
 

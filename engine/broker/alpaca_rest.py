@@ -93,7 +93,7 @@ class AlpacaRest:
             trading_url,
             settings.timeout_s,
             self.trading.whole_s,
-            self.trading.hear_lane,
+            lambda answer: self.trading.heard(answer.status, answer.headers),
         )
 
     async def close(self) -> None:

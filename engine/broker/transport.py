@@ -36,7 +36,7 @@ from engine.broker.errors import (
     RateLimited,
     RequestRefused,
 )
-from engine.broker.order_lane import HttpRefused, LaneAnswer, never_left
+from engine.broker.order_lane import HttpRefused, never_left
 from engine.broker.rate_limit import RequestBudget
 from engine.broker.wire import MalformedAnswer
 from engine.redaction import struck
@@ -95,13 +95,13 @@ class Transport:
         self._closing.shutdown(wait=False, cancel_futures=True)
 
     def hear(self, response: requests.Response, *_: Any, **__: Any) -> None:
-        """Response hook (a worker thread): the broker's own count of our requests."""
-        if response.status_code != 429:
-            self.budget.learn(response.headers)
+        """Response hook of requests, in a worker thread."""
+        self.heard(response.status_code, response.headers)
 
-    def hear_lane(self, answer: LaneAnswer) -> None:
-        if answer.status != 429:
-            self.budget.learn(answer.headers)
+    def heard(self, status: int, headers: Mapping[str, str]) -> None:
+        """Takes over the broker's own count of our requests; what a 429 says of it is for who is refused."""
+        if status != 429:
+            self.budget.learn(headers)
 
     async def call(self, call: Call[T]) -> T:
         """The parsed answer of one request; reads are tried again with backoff, orders never.

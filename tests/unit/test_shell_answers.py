@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from app.cli import run
-from app.shell_words import demo_home
+from app.options import Options
+from app.shell_words import demo_home, settings_not_applied
 from engine.errors import EXIT_DONE, EXIT_FAILED
 from engine.home import FileLock, Home
 
@@ -62,4 +63,13 @@ def test_settings_that_come_after_an_engines_start_are_said_not_to_count(
     shell.settings.write_text("[execution]\nnames = 3\n", encoding="utf-8")
     assert run(["--set", "execution.names=3", "engine", "start"]) == EXIT_DONE
     assert "NOT applied" not in capsys.readouterr().err
+    lock.release()
+
+
+def test_a_value_that_could_not_be_read_is_told_by_its_name_only(shell: Home) -> None:
+    lock = running(shell)
+    shell.settings.write_text("[execution]\nexit_minuts = 20\n", encoding="utf-8")
+    told = settings_not_applied(Options(shell, overrides={"alerts.webhook_url": "https://x.invalid/secret"}))
+    assert "alerts.webhook_url is NOT applied" in told
+    assert "secret" not in told
     lock.release()
